@@ -1,0 +1,4 @@
+//! Loyalhouse: a customer-loyalty warehouse that speaks PostgreSQL.
+
+pub mod error;
+pub mod sqlstate;

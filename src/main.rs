@@ -1,0 +1,3 @@
+//! The `loyalhouse` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Customer-loyalty metrics as Apache DataFusion functions.
