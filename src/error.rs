@@ -165,6 +165,20 @@ impl Error {
         self
     }
 
+    /// The same error without its cause, for one failure that several receivers share.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let parts = &self.0;
+        Self(Box::new(Parts {
+            state: parts.state,
+            message: parts.message.clone(),
+            detail: parts.detail.clone(),
+            hint: parts.hint.clone(),
+            position: parts.position,
+            source: None,
+        }))
+    }
+
     /// The condition.
     pub fn state(&self) -> SqlState {
         self.0.state

@@ -1,4 +1,59 @@
 //! Loyalhouse: a customer-loyalty warehouse that speaks PostgreSQL.
+//!
+//! A folder or bucket of Parquet files goes in; loyalty KPIs come out over the PostgreSQL wire
+//! protocol. This page is the map.
+//!
+//! # Floors
+//!
+//! A module imports from lower floors only, and never from its own; what must go up goes through a
+//! trait or a handle given by [`server`]. `tests/tidy.rs` holds the same table and checks it.
+//!
+//! ```text
+//! 8  cli server
+//! 7  postgres
+//! 5  engine
+//! 3  catalog
+//! 2  storage
+//! 1  config error parse runtime sample sqlstate telemetry
+//! 0  datafusion_functions_loyalty
+//! ```
+//!
+//! # Where things are
+//!
+//! | question | module |
+//! |---|---|
+//! | which commands and flags are there | [`cli`] |
+//! | in what order do the parts start and stop | [`server`] |
+//! | how do bytes of a client become statements and back | [`postgres`] |
+//! | how is a statement parsed, planned, run, stopped | [`engine`] |
+//! | which settings does a session have | [`engine::settings`] |
+//! | what do psql and BI tools see in `pg_catalog` | [`catalog`] |
+//! | how do files become tables | [`storage`] |
+//! | which code is sent for which error | [`sqlstate`] |
+//! | what does the demo data look like | [`sample`] |
+//! | how is `nps` computed | crate `datafusion_functions_loyalty`, one file a function |
+//!
+//! # Invariants
+//!
+//! 1. A frontend never sees a table provider, only a [`engine::session::Session`].
+//! 2. Functions are registered in one place, [`engine::state::build`].
+//! 3. Results are streams from storage to socket; only EXPLAIN, SHOW and the catalog collect.
+//! 4. Time, randomness and ports come in from outside.
+//! 5. An error that reaches a client has a SQLSTATE chosen by us; XX000 means a defect of ours.
+//! 6. The function crate does no I/O and keeps no global state.
+//! 7. Whatever recurses over a statement runs on a thread with a big stack, behind
+//!    [`engine::statement::limits`].
 
+pub mod catalog;
+pub mod cli;
+pub mod config;
+pub mod engine;
 pub mod error;
+pub mod parse;
+pub mod postgres;
+pub mod runtime;
+pub mod sample;
+pub mod server;
 pub mod sqlstate;
+pub mod storage;
+pub mod telemetry;

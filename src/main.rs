@@ -1,3 +1,12 @@
-//! The `loyalhouse` binary.
+//! The `loyalhouse` binary: parses arguments, runs the command, maps its error to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use loyalhouse::cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), std::env::vars())
+}

@@ -1,4 +1,15 @@
-//! SQLSTATE codes by the condition names of PostgreSQL's Appendix A; only those this server sends.
+//! SQLSTATE codes by the condition names of PostgreSQL's Appendix A; only those this server sends, and
+//! the one map from foreign errors to them.
+
+use std::sync::Arc;
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
+use parquet::errors::ParquetError;
+
+use crate::error::Error;
 
 /// A PostgreSQL error condition.
 ///
@@ -12,8 +23,10 @@ pub enum SqlState {
     AmbiguousColumn,
     AmbiguousFunction,
     BadCopyFileFormat,
+    CantChangeRuntimeParam,
     CannotConnectNow,
     CannotCoerce,
+    CardinalityViolation,
     CharacterNotInRepertoire,
     ConnectionFailure,
     DataCorrupted,
@@ -39,6 +52,7 @@ pub enum SqlState {
     InvalidDatetimeFormat,
     InvalidParameterValue,
     InvalidRegularExpression,
+    InvalidSavepointSpecification,
     InvalidSchemaName,
     InvalidSqlStatementName,
     InvalidTextRepresentation,
@@ -74,8 +88,10 @@ impl SqlState {
             Self::AmbiguousColumn => "42702",
             Self::AmbiguousFunction => "42725",
             Self::BadCopyFileFormat => "22P04",
+            Self::CantChangeRuntimeParam => "55P02",
             Self::CannotConnectNow => "57P03",
             Self::CannotCoerce => "42846",
+            Self::CardinalityViolation => "21000",
             Self::CharacterNotInRepertoire => "22021",
             Self::ConnectionFailure => "08006",
             Self::DataCorrupted => "XX001",
@@ -101,6 +117,7 @@ impl SqlState {
             Self::InvalidDatetimeFormat => "22007",
             Self::InvalidParameterValue => "22023",
             Self::InvalidRegularExpression => "2201B",
+            Self::InvalidSavepointSpecification => "3B001",
             Self::InvalidSchemaName => "3F000",
             Self::InvalidSqlStatementName => "26000",
             Self::InvalidTextRepresentation => "22P02",
@@ -126,5 +143,348 @@ impl SqlState {
             Self::WindowingError => "42P20",
             Self::WrongObjectType => "42809",
         }
+    }
+}
+
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let mapped = from_datafusion(&error);
+        if mapped.state() == SqlState::InternalError { mapped.with_source(error) } else { mapped }
+    }
+}
+
+/// The error a client sees for one of DataFusion's, by its root cause. No wildcard arm: a new
+/// variant upstream must be placed by hand instead of becoming an internal error unseen.
+#[deny(clippy::wildcard_enum_match_arm)]
+fn from_datafusion(error: &DataFusionError) -> Error {
+    match error {
+        DataFusionError::ArrowError(error, _) => from_arrow(error),
+        DataFusionError::ParquetError(error) => from_parquet(error),
+        DataFusionError::ObjectStore(error) => from_object_store(error),
+        DataFusionError::IoError(error) => from_io(error),
+        DataFusionError::SQL(error, _) => from_parser(error),
+        DataFusionError::NotImplemented(text) => {
+            Error::feature_not_supported(first_line(&lower_first(text)))
+        }
+        DataFusionError::Internal(text) => internal(text),
+        DataFusionError::Plan(text) => from_plan_text(text),
+        DataFusionError::Configuration(text) => {
+            Error::invalid_parameter_value(first_line(&lower_first(text)))
+        }
+        DataFusionError::SchemaError(error, _) => from_schema(error),
+        DataFusionError::Execution(text) => from_execution_text(text),
+        DataFusionError::ExecutionJoin(error) => match error.is_cancelled() {
+            true => Error::query_canceled("canceling statement due to user request"),
+            false => crate::runtime::panic_text_error(&error.to_string()),
+        },
+        DataFusionError::ResourcesExhausted(text) => from_exhausted_text(text),
+        DataFusionError::External(error) => from_boxed(error.as_ref()),
+        DataFusionError::Context(_, inner) => from_datafusion(inner),
+        DataFusionError::Substrait(text) | DataFusionError::Ffi(text) => internal(text),
+        DataFusionError::Diagnostic(_, inner) => from_datafusion(inner),
+        DataFusionError::Collection(errors) => match errors.first() {
+            Some(error) => from_datafusion(error),
+            None => internal("an empty collection of errors"),
+        },
+        DataFusionError::Shared(inner) => from_datafusion(inner),
+    }
+}
+
+fn internal(text: &str) -> Error {
+    Error::internal("the engine reported an internal error")
+        .with_detail(format!("{}.", first_line(text).trim_end_matches('.')))
+        .with_hint("This is a defect of the server; the session goes on.")
+}
+
+/// The cause inside a boxed error: ours as it is, the known foreign ones by their own map.
+fn from_boxed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(error) = current.downcast_ref::<Error>() {
+            return error.duplicate();
+        } else if let Some(error) = current.downcast_ref::<DataFusionError>() {
+            return from_datafusion(error);
+        } else if let Some(error) = current.downcast_ref::<ArrowError>() {
+            return from_arrow(error);
+        } else if let Some(error) = current.downcast_ref::<ParquetError>() {
+            return from_parquet(error);
+        } else if let Some(error) = current.downcast_ref::<object_store::Error>() {
+            return from_object_store(error);
+        } else if let Some(error) = current.downcast_ref::<std::io::Error>() {
+            return from_io(error);
+        } else if let Some(error) = current.downcast_ref::<Arc<DataFusionError>>() {
+            return from_datafusion(error);
+        }
+        cause = current.source();
+    }
+    internal(&error.to_string())
+}
+
+#[deny(clippy::wildcard_enum_match_arm)]
+fn from_arrow(error: &ArrowError) -> Error {
+    match error {
+        ArrowError::NotYetImplemented(text) => {
+            Error::feature_not_supported(first_line(&lower_first(text)))
+        }
+        ArrowError::ExternalError(error) => from_boxed(error.as_ref()),
+        ArrowError::CastError(text) => from_cast_text(text),
+        ArrowError::ParseError(text) => from_parse_text(text),
+        ArrowError::MemoryError(text) => Error::out_of_memory(first_line(&lower_first(text))),
+        ArrowError::DivideByZero => Error::division_by_zero("division by zero"),
+        ArrowError::ArithmeticOverflow(text) => {
+            Error::numeric_value_out_of_range("a number is out of range")
+                .with_detail(format!("{}.", text.trim_end_matches('.')))
+        }
+        ArrowError::IoError(_, error) => from_io(error),
+        ArrowError::ParquetError(text) => Error::data_corrupted(format!("could not read a Parquet file: {text}")),
+        ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => {
+            from_execution_text(text)
+        }
+        ArrowError::DictionaryKeyOverflowError
+        | ArrowError::RunEndIndexOverflowError
+        | ArrowError::OffsetOverflowError(_) => {
+            Error::program_limit_exceeded("a result of the query is too large for one batch")
+                .with_detail(format!("{error}."))
+        }
+        ArrowError::SchemaError(text)
+        | ArrowError::CsvError(text)
+        | ArrowError::JsonError(text)
+        | ArrowError::AvroError(text)
+        | ArrowError::IpcError(text)
+        | ArrowError::CDataInterface(text) => internal(text),
+    }
+}
+
+#[deny(clippy::wildcard_enum_match_arm)]
+fn from_parquet(error: &ParquetError) -> Error {
+    if let ParquetError::External(inner) = error {
+        return from_boxed(inner.as_ref());
+    }
+    Error::data_corrupted(format!("could not read a Parquet file: {}", first_line(&error.to_string())))
+        .with_hint("`loyalhouse check` names every file that cannot be read.")
+}
+
+fn from_object_store(error: &object_store::Error) -> Error {
+    // An error of ours (a file replaced under a query) travels as the source of object_store's.
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        if let Some(error) = current.downcast_ref::<Error>() {
+            return error.duplicate();
+        }
+        cause = current.source();
+    }
+    use object_store::Error as Store;
+    match error {
+        Store::NotFound { path, .. } => Error::undefined_file(format!("file \"{path}\" does not exist")),
+        Store::Precondition { path, .. } | Store::NotModified { path, .. } => {
+            Error::data_corrupted(format!("file \"{path}\" changed while it was read"))
+                .with_hint("Run the statement again.")
+        }
+        Store::PermissionDenied { path, .. } | Store::Unauthenticated { path, .. } => {
+            Error::insufficient_privilege(format!("the object store refused access to \"{path}\""))
+        }
+        other => Error::io_error("the object store failed")
+            .with_detail(format!("{}.", first_line(&other.to_string()))),
+    }
+}
+
+fn from_io(error: &std::io::Error) -> Error {
+    if let Some(inner) = error.get_ref()
+        && let Some(ours) = (inner as &(dyn std::error::Error + 'static)).downcast_ref::<Error>()
+    {
+        return ours.duplicate();
+    }
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return Error::new(SqlState::DiskFull, "no space is left on the disk");
+    }
+    Error::io_error("an input or output operation failed").with_detail(format!("{error}."))
+}
+
+fn from_parser(error: &ParserError) -> Error {
+    match error {
+        ParserError::RecursionLimitExceeded => {
+            Error::statement_too_complex("the statement is nested too deeply")
+                .with_hint("Flatten nested parentheses and subqueries.")
+        }
+        ParserError::ParserError(text) | ParserError::TokenizerError(text) => {
+            Error::syntax_error(lower_first(text.trim_start_matches("sql parser error: ")))
+        }
+    }
+}
+
+#[deny(clippy::wildcard_enum_match_arm)]
+fn from_schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::AmbiguousReference { field } => {
+            Error::ambiguous_column(format!("column reference \"{}\" is ambiguous", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::new(SqlState::DuplicateColumn, format!("column \"{name}\" is specified more than once"))
+                .with_hint("Give each column a name of its own with AS.")
+        }
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = match &field.relation {
+                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                None => format!("column \"{}\" does not exist", field.name),
+            };
+            let error = Error::undefined_column(name);
+            let names = valid_fields.iter().map(|column| column.name.as_str());
+            match nearest(&field.name, names) {
+                Some(near) => error.with_hint(format!("Perhaps you meant to reference the column \"{near}\".")),
+                None => error,
+            }
+        }
+    }
+}
+
+/// Conditions that DataFusion tells apart by text alone. Each row has a test in `tests/slt/errors`,
+/// so that a changed wording upstream breaks a test and not a client.
+const PLAN_TEXTS: &[(&str, SqlState)] = &[
+    ("Invalid function", SqlState::UndefinedFunction),
+    ("There is no window function named", SqlState::UndefinedFunction),
+    ("Failed to coerce arguments", SqlState::UndefinedFunction),
+    ("No function matches the given name and argument types", SqlState::UndefinedFunction),
+    ("Cannot coerce arithmetic expression", SqlState::UndefinedFunction),
+    ("Cannot infer common argument type", SqlState::UndefinedFunction),
+    ("Cannot get result type for", SqlState::UndefinedFunction),
+    ("There isn't a common type to coerce", SqlState::UndefinedFunction),
+    ("Projections require unique expression names", SqlState::DuplicateColumn),
+    ("must be in GROUP BY or an aggregate function", SqlState::GroupingError),
+    ("must appear in the GROUP BY clause", SqlState::GroupingError),
+    ("No value found for placeholder", SqlState::UndefinedParameter),
+    ("Placeholder type for", SqlState::UndefinedParameter),
+    ("Unsupported CAST from", SqlState::CannotCoerce),
+    ("Cannot automatically convert", SqlState::DatatypeMismatch),
+    ("UNION queries have different number of columns", SqlState::SyntaxError),
+    ("is ambiguous", SqlState::AmbiguousColumn),
+    ("not found in function", SqlState::UndefinedFunction),
+];
+
+fn from_plan_text(text: &str) -> Error {
+    if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
+        return Error::undefined_table(format!("relation \"{}\" does not exist", unqualified(name)));
+    }
+    if let Some(rest) = text.strip_prefix("Invalid function '")
+        && let Some((name, tail)) = rest.split_once('\'')
+    {
+        let error = Error::undefined_function(format!("function {name} does not exist"));
+        return match tail.split('\'').nth(1) {
+            Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
+            None => error,
+        };
+    }
+    let state = PLAN_TEXTS
+        .iter()
+        .find(|(known, _)| text.contains(known))
+        .map_or(SqlState::SyntaxError, |(_, state)| *state);
+    Error::new(state, first_line(&lower_first(text)))
+}
+
+/// Messages of our own functions start with the function's name and `():`.
+fn from_execution_text(text: &str) -> Error {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("divide by zero") || lower.contains("division by zero") {
+        Error::division_by_zero("division by zero")
+    } else if lower.contains("overflow") || lower.contains("out of range") {
+        match text.contains("(): ") {
+            true => Error::invalid_parameter_value(first_line(text)),
+            false => Error::numeric_value_out_of_range(first_line(&lower_first(text))),
+        }
+    } else if lower.contains("regex") || lower.contains("regular expression") {
+        Error::new(SqlState::InvalidRegularExpression, first_line(&lower_first(text)))
+    } else if lower.contains("more than one row") {
+        Error::new(SqlState::CardinalityViolation, "more than one row returned by a subquery used as an expression")
+    } else if text.starts_with("Error parsing") || lower.contains("parser error") {
+        from_parse_text(text)
+    } else {
+        Error::invalid_parameter_value(first_line(&lower_first(text)))
+    }
+}
+
+/// `Cannot cast string 'abc' to value of Int32 type` and kin.
+fn from_cast_text(text: &str) -> Error {
+    if text.contains("Overflow") || text.contains("out of range") || text.contains("Can't cast value") {
+        return Error::numeric_value_out_of_range(first_line(&lower_first(text)));
+    }
+    let value = text.split('\'').nth(1);
+    match (value, text.contains("to value of")) {
+        (Some(value), true) => {
+            let kind = text.rsplit("to value of ").next().unwrap_or_default();
+            let name = postgres_type_name(kind.trim_end_matches(" type"));
+            Error::invalid_text_representation(format!("invalid input syntax for type {name}: \"{value}\""))
+        }
+        _ => Error::cannot_coerce(first_line(&lower_first(text))),
+    }
+}
+
+fn from_parse_text(text: &str) -> Error {
+    let lower = text.to_ascii_lowercase();
+    let state = match lower.contains("timestamp") || lower.contains("date") || lower.contains("time") {
+        true => SqlState::InvalidDatetimeFormat,
+        false => SqlState::InvalidTextRepresentation,
+    };
+    Error::new(state, first_line(&lower_first(text)))
+}
+
+fn from_exhausted_text(text: &str) -> Error {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("disk") || lower.contains("temp") && lower.contains("directory") {
+        return Error::new(SqlState::DiskFull, "the query needs more temporary disk space than it may use")
+            .with_detail(format!("{}.", first_line(text).trim_end_matches('.')));
+    }
+    Error::out_of_memory("the query needs more memory than it may use")
+        .with_detail(format!("{}.", first_line(text).trim_end_matches('.')))
+        .with_hint("Select fewer columns or rows, aggregate earlier, or raise memory_limit.")
+}
+
+/// PostgreSQL's name for an Arrow type as it stands in arrow's messages.
+fn postgres_type_name(arrow: &str) -> &str {
+    match arrow {
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" => "bigint",
+        "Float16" | "Float32" => "real",
+        "Float64" => "double precision",
+        "Boolean" => "boolean",
+        "Date32" | "Date64" => "date",
+        other if other.starts_with("Decimal") || other == "UInt64" => "numeric",
+        other if other.starts_with("Timestamp") => "timestamp",
+        other if other.starts_with("Time") => "time",
+        other if other.starts_with("Interval") || other.starts_with("Duration") => "interval",
+        other => other,
+    }
+}
+
+/// The known name nearest to a misspelt one, if any is near.
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    /// Similarity (Jaro-Winkler, 0 to 1) from which a name is worth a hint.
+    const SIMILARITY_MIN: f64 = 0.8;
+    known
+        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right))
+        .map(|(_, candidate)| candidate)
+}
+
+fn unqualified(name: &str) -> &str {
+    name.strip_prefix("loyalhouse.public.").or_else(|| name.strip_prefix("loyalhouse.")).unwrap_or(name)
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+}
+
+/// Primary messages start in lower case, unless the first word is a name or an acronym.
+fn lower_first(text: &str) -> String {
+    let text = text.trim_start_matches("Error during planning: ").trim_start_matches("Execution error: ");
+    let mut letters = text.chars();
+    match (letters.next(), letters.next()) {
+        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+            let mut lowered = first.to_ascii_lowercase().to_string();
+            lowered.push_str(&text[1..]);
+            lowered
+        }
+        _ => text.to_owned(),
     }
 }

@@ -1,0 +1,121 @@
+//! What a frontend may call: sessions that prepare and run statements.
+
+pub mod activity;
+pub mod command;
+pub mod control;
+mod database;
+mod functions;
+mod guard;
+pub mod plan;
+pub mod session;
+pub mod settings;
+pub mod state;
+pub mod statement;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::execution::SessionState;
+
+use crate::error::{Error, Result};
+use crate::runtime::{Clock, Workers};
+use crate::sqlstate::{SqlState, nearest};
+use crate::storage::Lake;
+use activity::{Activity, Origin};
+use session::Session;
+use settings::Settings;
+
+/// The engine of one server. Cheap to share; sessions keep it alive.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Functions, rules, catalog and memory pool, cloned for each statement.
+    base: SessionState,
+    /// The tables that are read in place.
+    pub lake: Arc<Lake>,
+    /// Where work runs.
+    pub workers: Workers,
+    /// Who is connected.
+    pub activity: Arc<Activity>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Time a statement may take to plan.
+    pub planning_time_max: Duration,
+    loyalty_scalars: HashSet<String>,
+}
+
+impl Engine {
+    /// Assembles an engine from its parts.
+    pub fn new(parts: state::Parts) -> Result<Self> {
+        let loyalty_scalars = datafusion_functions_loyalty::all_scalar_functions()
+            .iter()
+            .map(|function| function.name().to_owned())
+            .collect();
+        let base = state::build(&parts)?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                base,
+                lake: parts.lake,
+                workers: parts.workers,
+                activity: parts.activity,
+                clock: parts.clock,
+                planning_time_max: parts.planning_time_max,
+                loyalty_scalars,
+            }),
+        })
+    }
+
+    /// Opens a session; `secret` is the key that its client cancels with.
+    pub fn open_session(&self, origin: Origin, settings: Settings, secret: Vec<u8>) -> Result<Session> {
+        let backend = self.shared.activity.register(origin, secret, self.shared.clock.now())?;
+        Ok(Session::new(Arc::clone(&self.shared), backend, settings))
+    }
+
+    /// Who is connected.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.shared.activity
+    }
+}
+
+impl Shared {
+    /// The state one statement is planned in.
+    fn session_state(&self, variables: state::SessionVariables) -> SessionState {
+        state::for_statement(&self.base, variables)
+    }
+
+    fn is_loyalty_scalar(&self, name: &str) -> bool {
+        self.loyalty_scalars.contains(name)
+    }
+
+    /// Adds "did you mean" to the error of an unknown table.
+    fn with_name_hint(&self, error: Error) -> Error {
+        if error.state() != SqlState::UndefinedTable || error.hint().is_some() {
+            return error;
+        }
+        let Some(name) = error.message().split('"').nth(1).map(str::to_owned) else {
+            return error;
+        };
+        let tables: Vec<String> = self
+            .lake
+            .schema_names()
+            .into_iter()
+            .flat_map(|schema| {
+                let tables = self.lake.table_names(&schema);
+                tables.into_iter().map(move |table| match schema.as_str() {
+                    "public" => table,
+                    schema => format!("{schema}.{table}"),
+                })
+            })
+            .collect();
+        match nearest(&name, tables.iter().map(String::as_str)) {
+            Some(near) => error.with_hint(format!("Perhaps you meant the relation \"{near}\".")),
+            None => error,
+        }
+    }
+}

@@ -1,0 +1,489 @@
+//! One session: its settings, transaction status and prepared statements, and what it runs.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{displayable, execute_stream};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+
+use super::Shared;
+use super::activity::{BackendGuard, State};
+use super::command::{self, Completion};
+use super::control::{Deadline, StatementControl, StopReason};
+use super::plan::{self, PlannedQuery, RunnableQuery};
+use super::settings::Settings;
+use super::statement::{self, Parsed};
+use crate::error::{Error, Result};
+
+/// Named prepared statements of one session.
+const PREPARED_STATEMENTS_MAX: usize = 10_000;
+
+/// The transaction status that ReadyForQuery reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    /// No transaction block.
+    Idle,
+    /// In a transaction block.
+    InTransaction,
+    /// In a block that failed; only its end is accepted.
+    Failed,
+}
+
+/// A session between a frontend and the engine. Frontends see tables only through this.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) shared: Arc<Shared>,
+    pub(super) backend: BackendGuard,
+    pub(super) settings: Arc<Mutex<Settings>>,
+    pub(super) transaction: command::Transaction,
+    statements: HashMap<String, Arc<Prepared>>,
+}
+
+/// A statement that was parsed and, if it is a query, planned.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Its text.
+    pub text: String,
+    /// The type of each parameter.
+    pub parameters: Vec<DataType>,
+    /// The columns of its result, if it has one.
+    pub columns: Option<Columns>,
+    body: Body,
+    declared: Vec<Option<DataType>>,
+}
+
+/// The columns of a result.
+#[derive(Debug, Clone)]
+pub struct Columns {
+    /// Types.
+    pub schema: SchemaRef,
+    /// Names, which may repeat, unlike those of the schema.
+    pub names: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Empty,
+    Query { statement: ast::Statement, planned: PlannedQuery },
+    Explain { inner: ast::Statement, analyze: bool, verbose: bool },
+    Copy { query: ast::Statement, planned: PlannedQuery, options: CopyRequest },
+    Show(String),
+    Command(ast::Statement),
+}
+
+/// The options of a COPY TO as the statement spells them.
+#[derive(Debug, Clone)]
+pub struct CopyRequest {
+    /// `WITH (…)`.
+    pub options: Vec<ast::CopyOption>,
+    /// The older spelling without parentheses.
+    pub legacy: Vec<ast::CopyLegacyOption>,
+}
+
+/// What executing a statement gives.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A result set.
+    Rows(Rows),
+    /// A result set that goes out as COPY data.
+    Copy(Rows, CopyRequest),
+    /// A command that is done.
+    Done(Completion),
+    /// An empty statement.
+    Empty,
+}
+
+/// A result set that has not started to run.
+#[derive(Debug)]
+pub struct Rows {
+    /// Types and names of the columns.
+    pub columns: Columns,
+    /// The command tag's first word.
+    pub tag: &'static str,
+    source: RowSource,
+}
+
+#[derive(Debug)]
+enum RowSource {
+    Query(RunnableQuery),
+    Batch(RecordBatch),
+}
+
+impl Rows {
+    /// Starts the query. Call it on the query threads: operators start tasks where they are started.
+    pub fn start(self) -> Result<SendableRecordBatchStream> {
+        match self.source {
+            RowSource::Query(query) => Ok(execute_stream(query.plan, query.context)?),
+            RowSource::Batch(batch) => {
+                let schema = batch.schema();
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
+            }
+        }
+    }
+
+    fn text(name: &str, lines: Vec<String>, tag: &'static str) -> Result<Self> {
+        let columns = text_column(name);
+        let batch = RecordBatch::try_new(
+            Arc::clone(&columns.schema),
+            vec![Arc::new(StringArray::from(lines))],
+        )
+        .map_err(|error| Error::internal("a text result was not built").with_source(error))?;
+        Ok(Self { columns, tag, source: RowSource::Batch(batch) })
+    }
+}
+
+impl Session {
+    pub(super) fn new(shared: Arc<Shared>, backend: BackendGuard, settings: Settings) -> Self {
+        backend.set_application_name(settings.get("application_name").unwrap_or_default());
+        Self {
+            shared,
+            backend,
+            settings: Arc::new(Mutex::new(settings)),
+            transaction: command::Transaction::default(),
+            statements: HashMap::new(),
+        }
+    }
+
+    /// How others see this session.
+    pub fn backend(&self) -> &BackendGuard {
+        &self.backend
+    }
+
+    /// The session's settings.
+    pub fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the session's work runs.
+    pub fn workers(&self) -> &crate::runtime::Workers {
+        &self.shared.workers
+    }
+
+    /// The transaction status.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.transaction.status()
+    }
+
+    /// An error fails an open transaction block.
+    pub fn fail_transaction(&mut self) {
+        self.transaction.fail();
+    }
+
+    /// Starts a statement: from here on it can be stopped, and its time limit runs.
+    pub fn begin(&self, text: &str) -> Running {
+        let control = Arc::new(StatementControl::default());
+        self.backend.begin(text, &control, self.shared.clock.now());
+        let limit = self.settings().span("statement_timeout");
+        let deadline = limit
+            .map(|limit| Deadline::start(&self.shared.workers, &control, limit, StopReason::Timeout));
+        Running { control, _deadline: deadline }
+    }
+
+    /// Marks the end of what `begin` started.
+    pub fn end(&self) {
+        let state = match self.transaction_status() {
+            TransactionStatus::Idle => State::Idle,
+            TransactionStatus::InTransaction => State::IdleInTransaction,
+            TransactionStatus::Failed => State::IdleInFailedTransaction,
+        };
+        self.backend.end(state, self.shared.clock.now());
+    }
+
+    /// Parses every statement of a query string.
+    pub async fn parse(&self, sql: &str, control: &Arc<StatementControl>) -> Result<Vec<Parsed>> {
+        if sql.contains('\0') {
+            return Err(Error::character_not_in_repertoire("invalid byte sequence for encoding \"UTF8\": 0x00"));
+        }
+        let sql = sql.to_owned();
+        self.plan_on_thread(control, move |_, _| async move { statement::parse(&sql) }).await
+    }
+
+    /// Prepares one statement: plans it if it is a query. `declared` are its parameters' types.
+    pub async fn prepare(
+        &self,
+        parsed: Parsed,
+        declared: Vec<Option<DataType>>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Prepared> {
+        let Parsed { statement, text } = parsed;
+        let Some(statement) = statement else {
+            return Ok(Prepared { text, parameters: Vec::new(), columns: None, body: Body::Empty, declared });
+        };
+        self.transaction.admit(&statement)?;
+        let body = self.body(statement, &declared, control).await?;
+        let (parameters, columns) = match &body {
+            Body::Query { planned, .. } => (
+                planned.parameters.clone(),
+                Some(Columns { schema: Arc::clone(&planned.schema), names: planned.names.clone() }),
+            ),
+            Body::Copy { planned, .. } => (planned.parameters.clone(), None),
+            Body::Explain { .. } => (Vec::new(), Some(text_column("QUERY PLAN"))),
+            Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
+            Body::Empty | Body::Command(_) => (Vec::new(), None),
+        };
+        Ok(Prepared { text, parameters, columns, body, declared })
+    }
+
+    async fn body(
+        &self,
+        statement: ast::Statement,
+        declared: &[Option<DataType>],
+        control: &Arc<StatementControl>,
+    ) -> Result<Body> {
+        match statement {
+            ast::Statement::Query(_) => {
+                let planned = self.plan(&statement, declared, control).await?;
+                Ok(Body::Query { statement, planned })
+            }
+            ast::Statement::Explain { statement: inner, analyze, verbose, options, .. } => {
+                let mut request = command::ExplainRequest { analyze, verbose };
+                request.apply(options.unwrap_or_default())?;
+                if !matches!(*inner, ast::Statement::Query(_)) {
+                    return Err(Error::feature_not_supported("EXPLAIN is available for queries"));
+                }
+                Ok(Body::Explain { inner: *inner, analyze: request.analyze, verbose: request.verbose })
+            }
+            ast::Statement::Copy { source, to, target, options, legacy_options, .. } => {
+                let query = command::copy_query(source, to, &target)?;
+                let planned = self.plan(&query, declared, control).await?;
+                let options = CopyRequest { options, legacy: legacy_options };
+                Ok(Body::Copy { query, planned, options })
+            }
+            ast::Statement::ShowVariable { variable } => Ok(Body::Show(command::show_name(&variable))),
+            other => Ok(Body::Command(other)),
+        }
+    }
+
+    async fn plan(
+        &self,
+        statement: &ast::Statement,
+        declared: &[Option<DataType>],
+        control: &Arc<StatementControl>,
+    ) -> Result<PlannedQuery> {
+        let statement = statement.clone();
+        let declared = declared.to_vec();
+        let planning = Arc::clone(control);
+        self.plan_on_thread(control, move |shared, state| async move {
+            plan::plan_query(&shared, &state, &statement, &declared, &planning).await
+        })
+        .await
+    }
+
+    /// Executes a prepared statement with its parameters' values.
+    pub async fn execute(
+        &mut self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Outcome> {
+        match &prepared.body {
+            Body::Empty => Ok(Outcome::Empty),
+            Body::Query { statement, planned } => {
+                let rows = self.rows(statement, planned, prepared, values, control).await?;
+                Ok(Outcome::Rows(rows))
+            }
+            Body::Copy { query, planned, options } => {
+                let rows = self.rows(query, planned, prepared, values, control).await?;
+                Ok(Outcome::Copy(Rows { tag: "COPY", ..rows }, options.clone()))
+            }
+            Body::Explain { inner, analyze, verbose } => {
+                self.explain(inner, *analyze, *verbose, control).await
+            }
+            Body::Show(name) => {
+                let batch = command::show(&self.settings(), name)?;
+                let columns = command::show_columns(name);
+                Ok(Outcome::Rows(Rows { columns, tag: "SHOW", source: RowSource::Batch(batch) }))
+            }
+            Body::Command(statement) => command::run(self, statement).map(Outcome::Done),
+        }
+    }
+
+    /// Makes a query runnable. A plan that was made from older tables is made again, so that a
+    /// statement that is prepared once sees new files.
+    async fn rows(
+        &self,
+        statement: &ast::Statement,
+        planned: &PlannedQuery,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Rows> {
+        let statement = statement.clone();
+        let planned = planned.clone();
+        let declared = prepared.declared.clone();
+        let planning = Arc::clone(control);
+        let described = prepared.columns.as_ref().map(|columns| Arc::clone(&columns.schema));
+        let (runnable, columns) = self
+            .plan_on_thread(control, move |shared, state| async move {
+                shared.lake.refresh_if_stale().await?;
+                let planned = match shared.lake.generation() == planned.generation {
+                    true => planned,
+                    false => plan::plan_query(&shared, &state, &statement, &declared, &planning).await?,
+                };
+                let columns = Columns { schema: Arc::clone(&planned.schema), names: planned.names.clone() };
+                if let Some(described) = described {
+                    same_columns(&described, &columns.schema)?;
+                }
+                let runnable = plan::make_runnable(&state, planned, values, &planning).await?;
+                Ok((runnable, columns))
+            })
+            .await?;
+        Ok(Rows { columns, tag: "SELECT", source: RowSource::Query(runnable) })
+    }
+
+    async fn explain(
+        &self,
+        inner: &ast::Statement,
+        analyze: bool,
+        verbose: bool,
+        control: &Arc<StatementControl>,
+    ) -> Result<Outcome> {
+        let statement = inner.clone();
+        let planning = Arc::clone(control);
+        let runnable = self
+            .plan_on_thread(control, move |shared, state| async move {
+                let planned = plan::plan_query(&shared, &state, &statement, &[], &planning).await?;
+                plan::make_runnable(&state, planned, Vec::new(), &planning).await
+            })
+            .await?;
+        let plan = Arc::clone(&runnable.plan);
+        if analyze {
+            self.drain(runnable, control).await?;
+        }
+        let text = match analyze {
+            true => datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(plan.as_ref())
+                .indent(verbose)
+                .to_string(),
+            false => displayable(plan.as_ref()).indent(verbose).to_string(),
+        };
+        let lines = text.lines().map(str::to_owned).collect();
+        Ok(Outcome::Rows(Rows::text("QUERY PLAN", lines, "EXPLAIN")?))
+    }
+
+    /// Runs a query for its metrics alone.
+    async fn drain(&self, query: RunnableQuery, control: &Arc<StatementControl>) -> Result<()> {
+        use futures::StreamExt;
+        let control = Arc::clone(control);
+        let task = self.shared.workers.spawn_query(async move {
+            let mut stream = execute_stream(query.plan, query.context)?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = control.stopped() => return Err(control.error()),
+                    batch = stream.next() => match batch {
+                        Some(batch) => drop(batch?),
+                        None => return Ok(()),
+                    },
+                }
+            }
+        });
+        task.await.unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
+    }
+
+    /// Runs `work` on a planning thread; a stopped statement does not wait for it.
+    async fn plan_on_thread<T, F, Fut>(&self, control: &Arc<StatementControl>, work: F) -> Result<T>
+    where
+        F: FnOnce(Arc<Shared>, SessionState) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T>>,
+        T: Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let facts = self.facts();
+        let limit = Deadline::start(
+            &self.shared.workers,
+            control,
+            self.shared.planning_time_max,
+            StopReason::PlanningTimeout,
+        );
+        let planned = self.shared.workers.plan(move || {
+            let state = shared.session_state(facts);
+            work(shared, state)
+        });
+        let result = tokio::select! {
+            biased;
+            () = control.stopped() => Err(control.error()),
+            result = planned => result,
+        };
+        drop(limit);
+        result
+    }
+
+    /// What functions may ask about this session.
+    fn facts(&self) -> super::state::SessionVariables {
+        super::state::SessionVariables {
+            pid: self.backend.pid,
+            origin: self.backend.origin.clone(),
+            settings: Arc::clone(&self.settings),
+        }
+    }
+
+    /// Keeps a prepared statement under a name; the unnamed one is replaced.
+    pub fn store_statement(&mut self, name: &str, prepared: Prepared) -> Result<()> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            return Err(Error::duplicate_prepared_statement(format!(
+                "prepared statement \"{name}\" already exists"
+            )));
+        }
+        if self.statements.len() >= PREPARED_STATEMENTS_MAX {
+            return Err(Error::program_limit_exceeded("the session holds too many prepared statements")
+                .with_detail(format!("A session may hold {PREPARED_STATEMENTS_MAX}."))
+                .with_hint("Close those that are no longer used, or run DEALLOCATE ALL."));
+        }
+        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        Ok(())
+    }
+
+    /// A prepared statement by name.
+    pub fn statement(&self, name: &str) -> Result<Arc<Prepared>> {
+        self.statements.get(name).map(Arc::clone).ok_or_else(|| {
+            Error::invalid_sql_statement_name(match name {
+                "" => "unnamed prepared statement does not exist".to_owned(),
+                name => format!("prepared statement \"{name}\" does not exist"),
+            })
+        })
+    }
+
+    /// Forgets a prepared statement; whether it was there.
+    pub fn drop_statement(&mut self, name: &str) -> bool {
+        self.statements.remove(name).is_some()
+    }
+
+    /// Forgets every prepared statement.
+    pub fn drop_statements(&mut self) {
+        self.statements.clear();
+    }
+}
+
+/// A statement that runs: its control, and its time limit, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// What stops it.
+    pub control: Arc<StatementControl>,
+    _deadline: Option<Deadline>,
+}
+
+/// The columns a client was told must be those it gets.
+fn same_columns(described: &Schema, actual: &Schema) -> Result<()> {
+    let types = |schema: &Schema| {
+        schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
+    };
+    if types(described) == types(actual) {
+        return Ok(());
+    }
+    Err(Error::feature_not_supported("cached plan must not change result type")
+        .with_detail("A table's columns changed since the statement was prepared.")
+        .with_hint("Prepare the statement again."))
+}
+
+/// One text column.
+fn text_column(name: &str) -> Columns {
+    Columns {
+        schema: Arc::new(Schema::new(vec![Field::new(name, DataType::Utf8, false)])),
+        names: vec![name.to_owned()],
+    }
+}

@@ -1,0 +1,180 @@
+//! The planner's state: the one place where functions, rules, catalog and limits are registered.
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, Dialect, ExtensionOptions};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+use super::activity::{Activity, Origin};
+use super::settings::Settings;
+use super::{functions, guard};
+use crate::error::{Error, Result};
+use crate::runtime::{Clock, Workers};
+use crate::storage::Lake;
+
+/// The catalog's name: the one database.
+pub const CATALOG: &str = "loyalhouse";
+
+/// Consumers named in the error of a query that ran out of memory.
+const CONSUMERS_NAMED_MAX: usize = 5;
+
+/// Files' footers and page indexes kept, in bytes.
+const FOOTER_CACHE_BYTES: usize = 256 << 20;
+
+/// Statistics of files kept, in bytes.
+const STATISTICS_CACHE_BYTES: usize = 64 << 20;
+
+/// Memory that a sort on top of a scan may read ahead, in bytes; the default of 1 GiB would not
+/// fit under ordinary limits.
+const SORT_BUFFER_BYTES: usize = 64 << 20;
+
+/// Limits of the memory and disk that queries share.
+#[derive(Debug, Clone)]
+pub struct ResourceLimits {
+    /// Memory of all queries together, in bytes.
+    pub memory_bytes_max: usize,
+    /// Disk for spilled data, in bytes.
+    pub spill_bytes_max: u64,
+    /// Where spilled data goes; the system's temporary folder if not given.
+    pub spill_folder: Option<PathBuf>,
+    /// Partitions (threads) of one query.
+    pub query_threads: usize,
+}
+
+/// What an engine is assembled from.
+#[derive(Debug)]
+pub struct Parts {
+    /// Tables read in place.
+    pub lake: Arc<Lake>,
+    /// Memory, caches and object stores, shared by all sessions.
+    pub runtime: Arc<RuntimeEnv>,
+    /// Limits.
+    pub limits: ResourceLimits,
+    /// Where work runs.
+    pub workers: Workers,
+    /// Who is connected.
+    pub activity: Arc<Activity>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+    /// Time a statement may take to plan.
+    pub planning_time_max: Duration,
+}
+
+/// Memory pool, spill folder and caches of a server.
+pub fn runtime(limits: &ResourceLimits) -> Result<Arc<RuntimeEnv>> {
+    let named = NonZeroUsize::new(CONSUMERS_NAMED_MAX).ok_or_else(|| Error::internal("no consumers are named"))?;
+    let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes_max), named);
+    let mode = match &limits.spill_folder {
+        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(limits.spill_bytes_max);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .with_metadata_cache_limit(FOOTER_CACHE_BYTES)
+        .with_file_statistics_cache_limit(STATISTICS_CACHE_BYTES)
+        .build_arc()?;
+    Ok(runtime)
+}
+
+/// Builds the state that every statement's state is cloned from.
+pub fn build(parts: &Parts) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, "public")
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_target_partitions(parts.limits.query_threads.max(1))
+        .with_option_extension(SessionVariables::nobody());
+    let options = config.options_mut();
+    options.sql_parser.dialect = Dialect::PostgreSQL;
+    options.sql_parser.recursion_limit = super::statement::limits::NESTING_DEPTH_MAX
+        .try_into()
+        .map_err(|_| Error::internal("the nesting limit is zero"))?;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.max_in_list_size = 200;
+    options.execution.sort_pushdown_buffer_capacity = SORT_BUFFER_BYTES;
+    let base = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(Arc::clone(&parts.runtime))
+        .build();
+    let guarded = SessionStateBuilder::new_from_existing(base.clone())
+        .with_analyzer_rules(guard::analyzer(&base.analyzer().rules))
+        .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
+        .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()));
+    let mut state = guarded.build();
+    datafusion_functions_loyalty::register_all(&mut state)?;
+    functions::register(&mut state, &parts.activity)?;
+    super::database::register(&mut state, parts)?;
+    Ok(state)
+}
+
+/// The state of one statement: the shared one with the session's settings in it.
+pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
+    let mut state = base.clone();
+    let (zone, schema) = {
+        let settings = variables.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = settings.search_path(&variables.origin.user);
+        let schema = path.into_iter().find(|schema| schema != &variables.origin.user && schema != "pg_catalog");
+        (settings.get("TimeZone").unwrap_or("UTC").to_owned(), schema)
+    };
+    let options = state.config_mut().options_mut();
+    options.execution.time_zone = Some(zone);
+    options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
+    options.extensions.insert(variables);
+    state.mark_start_execution();
+    state
+}
+
+/// What functions may ask about the session they run in.
+#[derive(Debug, Clone)]
+pub struct SessionVariables {
+    /// The session's id.
+    pub pid: i32,
+    /// Its user, database and address.
+    pub origin: Origin,
+    /// Its settings.
+    pub settings: Arc<Mutex<Settings>>,
+}
+
+impl SessionVariables {
+    fn nobody() -> Self {
+        Self { pid: 0, origin: Origin::default(), settings: Arc::default() }
+    }
+}
+
+impl ConfigExtension for SessionVariables {
+    const PREFIX: &'static str = "loyalhouse_session";
+}
+
+impl ExtensionOptions for SessionVariables {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _value: &str) -> datafusion::error::Result<()> {
+        Err(Error::undefined_object(format!("unrecognized configuration parameter \"{key}\"")).into())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}

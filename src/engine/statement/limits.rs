@@ -1,0 +1,183 @@
+//! What a statement may be in depth and size, checked before anything recurses over it.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::error::{Error, Result};
+
+/// Levels of parentheses and subqueries (the parser's own recursion).
+pub const NESTING_DEPTH_MAX: usize = 300;
+
+/// Levels of an expression, such as the terms of `1 + 1 + …`. Planner and operators recurse over
+/// each level on stacks of 256 MiB.
+pub const EXPRESSION_DEPTH_MAX: usize = 3_000;
+
+/// Tokens that can add a level each. The parser loops over them, so this bounds the depth of what
+/// it builds before [`EXPRESSION_DEPTH_MAX`] can be checked.
+pub const CHAINED_TOKENS_MAX: usize = 50_000;
+
+/// Branches of UNION, INTERSECT and EXCEPT in one statement.
+pub const SET_OPERATIONS_MAX: usize = 500;
+
+/// Relations in one statement, before views and common table expressions are expanded.
+pub const RELATIONS_MAX: usize = 250;
+
+/// Nodes of a logical plan after expansion; a common table expression counts at each use.
+pub const PLAN_NODES_MAX: u64 = 20_000;
+
+/// The error of a statement that is nested too deeply.
+pub fn too_deep() -> Error {
+    Error::statement_too_complex("stack depth limit exceeded")
+        .with_detail("The statement is nested too deeply.")
+        .with_hint(
+            "Use IN (…) instead of long OR chains, sum() or a VALUES list instead of long sums, and fewer parentheses.",
+        )
+}
+
+/// Bounds the depth that parsing these tokens can reach.
+pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
+    let mut chained = 0_usize;
+    let mut set_operations = 0_usize;
+    for token in tokens {
+        match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => match word.keyword {
+                Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => set_operations += 1,
+                Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::IS
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::SIMILAR
+                | Keyword::BETWEEN
+                | Keyword::COLLATE
+                | Keyword::AT
+                | Keyword::JOIN
+                | Keyword::OPERATOR => chained += 1,
+                _ => {}
+            },
+            Token::Word(_)
+            | Token::Comma
+            | Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::LParen
+            | Token::RParen
+            | Token::Placeholder(_) => {}
+            _ => chained += 1,
+        }
+    }
+    if chained > CHAINED_TOKENS_MAX {
+        return Err(too_deep());
+    }
+    if set_operations > SET_OPERATIONS_MAX {
+        return Err(Error::statement_too_complex("the statement has too many set operations")
+            .with_detail(format!(
+                "It has {set_operations} UNION, INTERSECT or EXCEPT; the limit is {SET_OPERATIONS_MAX}."
+            ))
+            .with_hint("Use a VALUES list, or one query with IN (…)."));
+    }
+    Ok(())
+}
+
+/// Bounds the depth of a parsed statement's expressions and the number of its relations.
+pub fn check_statement(statement: &ast::Statement) -> Result<()> {
+    let mut depth = Depth { current: 0, relations: 0 };
+    match statement.visit(&mut depth) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+struct Depth {
+    current: usize,
+    relations: usize,
+}
+
+impl Visitor for Depth {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, _: &ast::Expr) -> ControlFlow<Error> {
+        self.current += 1;
+        match self.current > EXPRESSION_DEPTH_MAX {
+            true => ControlFlow::Break(too_deep()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, _: &ast::Expr) -> ControlFlow<Error> {
+        self.current -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, _: &ast::TableFactor) -> ControlFlow<Error> {
+        self.relations += 1;
+        match self.relations > RELATIONS_MAX {
+            true => ControlFlow::Break(
+                Error::statement_too_complex("the statement has too many relations")
+                    .with_detail(format!("The limit is {RELATIONS_MAX}.")),
+            ),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Bounds the size of a plan. A common table expression that uses another twice doubles it at each
+/// level while the tree in memory stays small, because its parts are shared until they are rewritten.
+pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let nodes = expanded_nodes(plan, &mut HashMap::new());
+    if nodes > PLAN_NODES_MAX {
+        return Err(Error::statement_too_complex("the statement expands to too many steps")
+            .with_detail(format!(
+                "It expands to {nodes} steps; the limit is {PLAN_NODES_MAX}. A common table expression is expanded at each use."
+            )));
+    }
+    Ok(())
+}
+
+fn expanded_nodes(plan: &LogicalPlan, known: &mut HashMap<*const LogicalPlan, u64>) -> u64 {
+    let mut nodes = 1_u64;
+    for input in plan.inputs() {
+        let key = std::ptr::from_ref(input);
+        let count = match known.get(&key) {
+            Some(count) => *count,
+            None => {
+                let count = expanded_nodes(input, known);
+                known.insert(key, count);
+                count
+            }
+        };
+        nodes = nodes.saturating_add(count);
+    }
+    nodes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+    use crate::sqlstate::SqlState;
+
+    fn state_of(sql: String) -> Option<SqlState> {
+        let deep = std::thread::Builder::new().stack_size(256 << 20);
+        let check = move || parse(&sql).err().map(|error| error.state());
+        deep.spawn(check).unwrap().join().unwrap()
+    }
+
+    #[test]
+    fn long_chains_are_refused_and_ordinary_ones_pass() {
+        let too_complex = Some(SqlState::StatementTooComplex);
+        assert_eq!(state_of(format!("SELECT 1{}", "+1".repeat(2_000))), None);
+        for (repeated, count) in [("+1", 20_000), (" OR true", 20_000), ("||'a'", 20_000), ("::int", 20_000), ("+1", 200_000)] {
+            assert_eq!(state_of(format!("SELECT 1{}", repeated.repeat(count))), too_complex, "{repeated}");
+        }
+        assert_eq!(state_of(format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000))), too_complex);
+        let open = "(".repeat(20_000);
+        assert_eq!(state_of(format!("SELECT {open}1{}", ")".repeat(20_000))), too_complex);
+        assert_eq!(state_of(format!("SELECT 1 IN (0{})", ",-1".repeat(20_000))), None);
+    }
+}

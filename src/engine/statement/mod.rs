@@ -1,0 +1,183 @@
+//! From text to statements: tokens, limits, parsing; and the rewriting before planning.
+
+pub mod limits;
+pub mod loyalty;
+
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
+
+use crate::error::{Error, Result};
+
+/// One statement of a query string.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The statement; `None` for an empty string.
+    pub statement: Option<ast::Statement>,
+    /// Its text as the client wrote it.
+    pub text: String,
+}
+
+/// Parses every statement of `sql`. Nothing runs if any of them does not parse, as in PostgreSQL.
+///
+/// Runs on a planning thread: the depth of what it builds is bounded by [`limits`], not by the stack
+/// of a network thread.
+pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, sql)
+        .tokenize_with_location()
+        .map_err(|error| tokenizer_error(sql, &error))?;
+    limits::check_tokens(&tokens)?;
+    let mut parsed = Vec::new();
+    for piece in split_statements(tokens) {
+        let text = text_of(sql, &piece);
+        let mut parser = Parser::new(&dialect)
+            .with_recursion_limit(limits::NESTING_DEPTH_MAX)
+            .with_tokens_with_locations(piece);
+        let statement = parser.parse_statement().map_err(|error| parser_error(sql, &error))?;
+        let next = parser.peek_token();
+        if next.token != Token::EOF {
+            return Err(near(sql, &next.token.to_string(), next.span.start));
+        }
+        limits::check_statement(&statement)?;
+        parsed.push(Parsed { statement: Some(statement), text });
+    }
+    Ok(parsed)
+}
+
+/// Cuts the tokens at semicolons; pieces without a token that means something are left out.
+fn split_statements(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {
+    let mut pieces = vec![Vec::new()];
+    for token in tokens {
+        if token.token == Token::SemiColon {
+            pieces.push(Vec::new());
+        } else if let Some(piece) = pieces.last_mut() {
+            piece.push(token);
+        }
+    }
+    pieces.retain(|piece| {
+        piece.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+    });
+    pieces
+}
+
+/// The statement as written, without surrounding space.
+fn text_of(sql: &str, piece: &[TokenWithSpan]) -> String {
+    let (Some(first), Some(last)) = (piece.first(), piece.last()) else {
+        return String::new();
+    };
+    let start = byte_offset(sql, first.span.start).unwrap_or(0);
+    let end = byte_offset(sql, last.span.end).unwrap_or(sql.len());
+    sql.get(start..end.max(start)).unwrap_or(sql).trim().to_owned()
+}
+
+/// The byte at a one-based line and column; columns count characters.
+fn byte_offset(sql: &str, location: Location) -> Option<usize> {
+    if location.line == 0 {
+        return None;
+    }
+    let mut line_start = 0;
+    for _ in 1..location.line {
+        line_start += sql.get(line_start..)?.find('\n')? + 1;
+    }
+    let line = sql.get(line_start..)?;
+    let column = (location.column as usize).saturating_sub(1);
+    let offset = line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset);
+    Some(line_start + offset)
+}
+
+/// The one-based character position that PostgreSQL's `P` field carries.
+pub fn character_position(sql: &str, location: Location) -> Option<usize> {
+    let bytes = byte_offset(sql, location)?;
+    Some(sql.get(..bytes)?.chars().count() + 1)
+}
+
+fn tokenizer_error(sql: &str, error: &TokenizerError) -> Error {
+    let message = error.message.to_lowercase();
+    let text = if message.contains("unterminated string") {
+        "unterminated quoted string".to_owned()
+    } else {
+        message
+    };
+    let error_out = Error::syntax_error(text);
+    match character_position(sql, error.location) {
+        Some(position) => error_out.with_position(position),
+        None => error_out,
+    }
+}
+
+/// sqlparser says `Expected: …, found: WORD at Line: 1, Column: 7`; PostgreSQL's users look for
+/// `syntax error at or near "WORD"` and a position.
+fn parser_error(sql: &str, error: &ParserError) -> Error {
+    let text = match error {
+        ParserError::RecursionLimitExceeded => return limits::too_deep(),
+        ParserError::ParserError(text) | ParserError::TokenizerError(text) => text,
+    };
+    let (text, location) = split_location(text);
+    let Some((expected, found)) = text.split_once(", found: ") else {
+        let error = Error::syntax_error(text.to_lowercase());
+        return match location.and_then(|location| character_position(sql, location)) {
+            Some(position) => error.with_position(position),
+            None => error,
+        };
+    };
+    let expected = expected.trim_start_matches("Expected: ");
+    let error = match (found, location) {
+        ("EOF", _) | (_, None) => {
+            Error::syntax_error("syntax error at end of input").with_position(sql.chars().count() + 1)
+        }
+        (found, Some(location)) => near(sql, found, location),
+    };
+    error.with_detail(format!("Expected {}.", expected.trim_end_matches('.')))
+}
+
+fn near(sql: &str, found: &str, location: Location) -> Error {
+    let error = Error::syntax_error(format!("syntax error at or near \"{found}\""));
+    match character_position(sql, location) {
+        Some(position) => error.with_position(position),
+        None => error,
+    }
+}
+
+fn split_location(text: &str) -> (&str, Option<Location>) {
+    let Some((message, place)) = text.rsplit_once(" at Line: ") else {
+        return (text, None);
+    };
+    let location = place.split_once(", Column: ").and_then(|(line, column)| {
+        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    (message, location)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlstate::SqlState;
+
+    #[test]
+    fn statements_keep_their_text() {
+        let parsed = parse("SELECT 1; ; select 'a;b' -- c\n; ").unwrap();
+        let texts: Vec<_> = parsed.iter().map(|parsed| parsed.text.as_str()).collect();
+        assert_eq!(texts, ["SELECT 1", "select 'a;b' -- c"]);
+        assert!(parse("").unwrap().is_empty());
+        assert!(parse(" ; -- nothing\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn syntax_errors_point_at_the_word() {
+        let error = parse("SELECT 1 FORM t").unwrap_err();
+        assert_eq!(error.state(), SqlState::SyntaxError);
+        let error = parse("SELECT é,\n  * FROM WHERE").unwrap_err();
+        assert_eq!(error.message(), "syntax error at or near \"WHERE\"");
+        assert_eq!(error.position(), Some(20));
+        let error = parse("SELECT (1").unwrap_err();
+        assert_eq!(error.message(), "syntax error at end of input");
+        assert_eq!(parse("SELECT 'abc").unwrap_err().message(), "unterminated quoted string");
+    }
+
+    #[test]
+    fn one_bad_statement_stops_all_of_them() {
+        assert!(parse("SELECT 1; SELEC 2").is_err());
+    }
+}

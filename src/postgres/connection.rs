@@ -1,0 +1,588 @@
+//! One client's connection after its start-up: messages in, answers out, one at a time.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use datafusion::arrow::array::timezone::Tz;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::scalar::ScalarValue;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backend::{self, Severity};
+use super::copy::CopyEncoder;
+use super::copy_options::copy_options;
+use super::encode::{RowEncoder, TextStyle, row_description};
+use super::frontend::{self, Frontend, Target};
+use super::portal::{Chunk, Encoder, RunningResult};
+use super::socket::{FrameReader, FrameWriter};
+use super::types::{self, Format};
+use super::decode;
+use crate::engine::command::Completion;
+use crate::engine::control::{StatementControl, StopReason};
+use crate::engine::session::{Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus};
+use crate::engine::statement::Parsed;
+use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
+
+/// Length of a message after login, in bytes.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Time for the last words to a client that may not read.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Portals that are open at the same time in one session.
+const PORTALS_MAX: usize = 1_000;
+
+/// A connection whose client is logged in.
+#[derive(Debug)]
+pub struct Connection<R, W> {
+    reader: FrameReader<R>,
+    writer: FrameWriter<W>,
+    session: Session,
+    portals: HashMap<String, Portal>,
+    /// After an error in the extended protocol everything up to Sync is skipped.
+    skipping: bool,
+}
+
+/// A statement with its parameters' values, ready to execute.
+#[derive(Debug)]
+struct Portal {
+    prepared: Arc<Prepared>,
+    values: Vec<ScalarValue>,
+    formats: Vec<Format>,
+    state: PortalState,
+}
+
+#[derive(Debug)]
+enum PortalState {
+    Ready,
+    Running { result: Box<RunningResult>, tag: &'static str },
+    Done,
+}
+
+/// Whether the connection goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Close,
+}
+
+impl<R, W> Connection<R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    /// A connection of an accepted session, whose greeting waits in `writer`.
+    pub fn new(reader: FrameReader<R>, writer: FrameWriter<W>, session: Session) -> Self {
+        Self { reader, writer, session, portals: HashMap::new(), skipping: false }
+    }
+
+    /// Serves the client until it leaves or the server ends the session.
+    pub async fn serve(mut self) {
+        if let Err(error) = self.run().await {
+            // Whoever is to be told this may be gone.
+            self.writer.push(&backend::error_response(Severity::Fatal, &error));
+            let _gone = tokio::time::timeout(FAREWELL_TIME_MAX, self.writer.flush()).await;
+        }
+        self.writer.shutdown().await;
+    }
+
+    async fn run(&mut self) -> Result<()> {
+        self.ready();
+        loop {
+            let backend = Arc::clone(self.session.backend());
+            let Self { reader, writer, .. } = self;
+            let turn = async {
+                writer.flush().await?;
+                reader.next(MESSAGE_BYTES_MAX).await
+            };
+            let frame = tokio::select! {
+                biased;
+                () = backend.terminated() => return Err(StopReason::Termination.error()),
+                frame = turn => frame?,
+            };
+            let Some((tag, body)) = frame else {
+                return Ok(());
+            };
+            if self.message(tag, body).await? == Next::Close {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Handles one message. An error that ends the connection is returned; any other is sent.
+    async fn message(&mut self, tag: u8, body: Bytes) -> Result<Next> {
+        if !frontend::is_known(tag) {
+            return Err(Error::protocol_violation(format!("invalid frontend message type {tag}")));
+        }
+        let message = match frontend::decode(tag, body) {
+            Ok(message) => message,
+            Err(error) => {
+                self.failed(&error);
+                match tag {
+                    b'Q' | b'F' => self.ready(),
+                    b'S' => self.sync(),
+                    _ => self.skipping = true,
+                }
+                return Ok(Next::Continue);
+            }
+        };
+        match message {
+            Frontend::Terminate => return Ok(Next::Close),
+            Frontend::Sync => self.sync(),
+            Frontend::Query { sql } => {
+                self.skipping = false;
+                self.simple_query(sql).await?;
+                self.ready();
+            }
+            Frontend::FunctionCall => {
+                self.failed(&Error::feature_not_supported("function calls by message are not supported"));
+                self.ready();
+            }
+            // A client may still send COPY data after it was told of an error.
+            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) | Frontend::Flush => {}
+            Frontend::Password(_) => {
+                return Err(Error::protocol_violation("a password was not asked for"));
+            }
+            _ if self.skipping => {}
+            message => {
+                let result = self.extended(message).await;
+                if let Err(error) = result {
+                    if error.state() == SqlState::ConnectionFailure {
+                        return Err(error);
+                    }
+                    self.failed(&error);
+                    self.skipping = true;
+                }
+            }
+        }
+        match self.session.backend().is_terminated() {
+            true => Err(StopReason::Termination.error()),
+            false => Ok(Next::Continue),
+        }
+    }
+
+    /// ReadyForQuery. Portals end with their transaction.
+    fn ready(&mut self) {
+        let status = self.session.transaction_status();
+        if status == TransactionStatus::Idle {
+            self.portals.clear();
+        }
+        self.session.end();
+        self.writer.push(&backend::ready_for_query(match status {
+            TransactionStatus::Idle => backend::TransactionStatus::Idle,
+            TransactionStatus::InTransaction => backend::TransactionStatus::Active,
+            TransactionStatus::Failed => backend::TransactionStatus::Failed,
+        }));
+    }
+
+    fn sync(&mut self) {
+        self.skipping = false;
+        self.ready();
+    }
+
+    /// Tells the client of an error and fails its transaction block.
+    fn failed(&mut self, error: &Error) {
+        self.session.fail_transaction();
+        if error.state() == SqlState::InternalError {
+            tracing::error!(pid = self.session.backend().pid, error = ?error, "internal error");
+        }
+        if error.state() == SqlState::AdminShutdown && self.session.backend().is_terminated() {
+            return; // The connection ends, and says so once, as FATAL.
+        }
+        self.writer.push(&backend::error_response(Severity::Error, error));
+    }
+
+    // --- simple protocol ---
+
+    /// Runs every statement of a query string; the first error ends it.
+    async fn simple_query(&mut self, sql: String) -> Result<()> {
+        let running = self.session.begin(&sql);
+        let parse = self.session.parse(&sql, &running.control);
+        let parsed = match guarded(&mut self.reader, &running.control, parse).await {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.failed(&error);
+                return Ok(());
+            }
+        };
+        drop(running);
+        if parsed.is_empty() {
+            self.writer.push(&backend::empty_query_response());
+        }
+        for statement in parsed {
+            let running = self.session.begin(&statement.text);
+            match self.simple_statement(statement, &running).await {
+                Ok(()) => {}
+                Err(error) if error.state() == SqlState::ConnectionFailure => return Err(error),
+                Err(error) => {
+                    self.failed(&error);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn simple_statement(&mut self, statement: Parsed, running: &Running) -> Result<()> {
+        let control = &running.control;
+        let prepare = self.session.prepare(statement, Vec::new(), control);
+        let prepared = guarded(&mut self.reader, control, prepare).await?;
+        if let Some(number) = prepared.parameters.len().checked_sub(1) {
+            return Err(Error::undefined_parameter(format!("there is no parameter ${}", number + 1)));
+        }
+        let execute = self.session.execute(&prepared, Vec::new(), control);
+        match guarded(&mut self.reader, control, execute).await? {
+            Outcome::Rows(rows) => {
+                let formats = vec![Format::Text; rows.columns.names.len()];
+                self.describe_rows(&rows.columns, &formats)?;
+                let tag = rows.tag;
+                let mut result = self.start(rows, &formats)?;
+                self.stream(&mut result, u64::MAX, tag, control).await.map(|_| ())
+            }
+            Outcome::Copy(rows, request) => self.copy_out(rows, &request, control).await,
+            Outcome::Done(completion) => {
+                self.complete(completion);
+                Ok(())
+            }
+            Outcome::Empty => {
+                self.writer.push(&backend::empty_query_response());
+                Ok(())
+            }
+        }
+    }
+
+    // --- extended protocol ---
+
+    async fn extended(&mut self, message: Frontend) -> Result<()> {
+        match message {
+            Frontend::Parse { name, sql, parameter_types } => self.parse(&name, sql, &parameter_types).await,
+            Frontend::Bind { portal, statement, parameter_formats, parameters, result_formats } => {
+                self.bind(portal, &statement, &parameter_formats, &parameters, &result_formats)
+            }
+            Frontend::Describe { kind: Target::Statement, name } => self.describe_statement(&name),
+            Frontend::Describe { kind: Target::Portal, name } => self.describe_portal(&name),
+            Frontend::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
+            Frontend::Close { kind: Target::Statement, name } => {
+                self.session.drop_statement(&name);
+                self.writer.push(&backend::close_complete());
+                Ok(())
+            }
+            Frontend::Close { kind: Target::Portal, name } => {
+                self.portals.remove(&name);
+                self.writer.push(&backend::close_complete());
+                Ok(())
+            }
+            other => Err(Error::protocol_violation(format!("unexpected message {other:?}"))),
+        }
+    }
+
+    async fn parse(&mut self, name: &str, sql: String, parameter_types: &[u32]) -> Result<()> {
+        let declared = parameter_types
+            .iter()
+            .map(|oid| match oid {
+                0 | 705 => Ok(None),
+                oid => types::arrow_type(*oid).map(Some).ok_or_else(|| {
+                    Error::undefined_object(format!("type with OID {oid} does not exist"))
+                }),
+            })
+            .collect::<Result<Vec<Option<DataType>>>>()?;
+        let running = self.session.begin(&sql);
+        let control = &running.control;
+        let parse = self.session.parse(&sql, control);
+        let mut parsed = guarded(&mut self.reader, control, parse).await?;
+        if parsed.len() > 1 {
+            return Err(Error::syntax_error("cannot insert multiple commands into a prepared statement"));
+        }
+        let parsed = parsed.pop().unwrap_or(Parsed { statement: None, text: String::new() });
+        let prepare = self.session.prepare(parsed, declared, control);
+        let prepared = guarded(&mut self.reader, control, prepare).await?;
+        self.session.store_statement(name, prepared)?;
+        self.writer.push(&backend::parse_complete());
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        portal: String,
+        statement: &str,
+        parameter_formats: &[i16],
+        parameters: &[Option<Bytes>],
+        result_formats: &[i16],
+    ) -> Result<()> {
+        let prepared = self.session.statement(statement)?;
+        if parameters.len() != prepared.parameters.len() {
+            return Err(Error::protocol_violation(format!(
+                "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {}",
+                parameters.len(),
+                prepared.parameters.len()
+            )));
+        }
+        let formats = Format::expand(parameter_formats, parameters.len(), "parameter")?;
+        let values = prepared
+            .parameters
+            .iter()
+            .zip(parameters)
+            .zip(formats)
+            .map(|((data_type, bytes), format)| {
+                let (pg_type, _) = types::plain_type(data_type);
+                decode::parameter(pg_type.oid, Some(data_type), format, bytes.as_deref())
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let width = prepared.columns.as_ref().map_or(0, |columns| columns.names.len());
+        let formats = Format::expand(result_formats, width, "result")?;
+        if !portal.is_empty() && self.portals.contains_key(&portal) {
+            return Err(Error::duplicate_cursor(format!("cursor \"{portal}\" already exists")));
+        }
+        if self.portals.len() >= PORTALS_MAX {
+            return Err(Error::program_limit_exceeded("the session has too many open portals")
+                .with_detail(format!("A session may have {PORTALS_MAX}.")));
+        }
+        self.portals.insert(portal, Portal { prepared, values, formats, state: PortalState::Ready });
+        self.writer.push(&backend::bind_complete());
+        Ok(())
+    }
+
+    fn describe_statement(&mut self, name: &str) -> Result<()> {
+        let prepared = self.session.statement(name)?;
+        let oids: Vec<u32> = prepared.parameters.iter().map(|kind| types::plain_type(kind).0.oid).collect();
+        self.writer.push(&backend::parameter_description(&oids)?);
+        match &prepared.columns {
+            Some(columns) => self.describe_rows(columns, &vec![Format::Text; columns.names.len()]),
+            None => {
+                self.writer.push(&backend::no_data());
+                Ok(())
+            }
+        }
+    }
+
+    fn describe_portal(&mut self, name: &str) -> Result<()> {
+        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
+        match portal.prepared.columns.clone() {
+            Some(columns) => {
+                let formats = portal.formats.clone();
+                self.describe_rows(&columns, &formats)
+            }
+            None => {
+                self.writer.push(&backend::no_data());
+                Ok(())
+            }
+        }
+    }
+
+    fn describe_rows(&mut self, columns: &Columns, formats: &[Format]) -> Result<()> {
+        self.writer.push(&row_description(&columns.schema, &columns.names, formats, &[])?);
+        Ok(())
+    }
+
+    async fn execute(&mut self, name: &str, max_rows: i32) -> Result<()> {
+        let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
+        let running = self.session.begin(&portal.prepared.text);
+        let result = self.execute_portal(&mut portal, max_rows, &running.control).await;
+        if result.is_ok() {
+            self.portals.insert(name.to_owned(), portal);
+        }
+        result
+    }
+
+    async fn execute_portal(
+        &mut self,
+        portal: &mut Portal,
+        max_rows: i32,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
+        // Zero and negative mean no limit; a limit is a count, never a size to allocate.
+        let rows_max = u64::try_from(max_rows).ok().filter(|rows| *rows > 0).unwrap_or(u64::MAX);
+        if matches!(portal.state, PortalState::Ready) {
+            let values = std::mem::take(&mut portal.values);
+            let prepared = Arc::clone(&portal.prepared);
+            let execute = self.session.execute(&prepared, values, control);
+            match guarded(&mut self.reader, control, execute).await? {
+                Outcome::Rows(rows) => {
+                    let tag = rows.tag;
+                    let result = Box::new(self.start(rows, &portal.formats)?);
+                    portal.state = PortalState::Running { result, tag };
+                }
+                Outcome::Copy(rows, request) => {
+                    portal.state = PortalState::Done;
+                    return self.copy_out(rows, &request, control).await;
+                }
+                Outcome::Done(completion) => {
+                    portal.state = PortalState::Done;
+                    self.complete(completion);
+                    return Ok(());
+                }
+                Outcome::Empty => {
+                    portal.state = PortalState::Done;
+                    self.writer.push(&backend::empty_query_response());
+                    return Ok(());
+                }
+            }
+        }
+        match &mut portal.state {
+            PortalState::Running { result, tag } => {
+                let tag = *tag;
+                if self.stream(result, rows_max, tag, control).await? == Streamed::Finished {
+                    portal.state = PortalState::Done;
+                }
+                Ok(())
+            }
+            PortalState::Ready | PortalState::Done => {
+                // Executing a finished portal again gives no rows, as in PostgreSQL.
+                self.writer.push(&backend::command_complete("SELECT 0"));
+                Ok(())
+            }
+        }
+    }
+
+    // --- results ---
+
+    fn start(&self, rows: Rows, formats: &[Format]) -> Result<RunningResult> {
+        let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style()?)?;
+        Ok(RunningResult::start(self.session.workers(), rows, Encoder::Rows(encoder)))
+    }
+
+    fn text_style(&self) -> Result<TextStyle> {
+        let settings = self.session.settings();
+        let zone = settings.get("TimeZone").and_then(|zone| zone.parse::<Tz>().ok());
+        zone.map(TextStyle::new).ok_or_else(|| Error::internal("the session has no valid time zone"))
+    }
+
+    /// Sends up to `rows_max` rows and the message that ends them.
+    async fn stream(
+        &mut self,
+        result: &mut RunningResult,
+        rows_max: u64,
+        tag: &str,
+        control: &Arc<StatementControl>,
+    ) -> Result<Streamed> {
+        let mut sent = 0;
+        result.fetch(rows_max, control).await?;
+        loop {
+            match self.next_chunk(result, control).await? {
+                Chunk::Rows(bytes, rows) => {
+                    self.send_chunk(bytes, control).await?;
+                    sent += rows;
+                }
+                Chunk::Suspended => {
+                    self.writer.push(&backend::portal_suspended());
+                    return Ok(Streamed::Suspended);
+                }
+                Chunk::Finished => {
+                    let tag = match tag {
+                        "SHOW" | "EXPLAIN" => tag.to_owned(),
+                        tag => format!("{tag} {sent}"),
+                    };
+                    self.writer.push(&backend::command_complete(&tag));
+                    return Ok(Streamed::Finished);
+                }
+            }
+        }
+    }
+
+    async fn copy_out(&mut self, rows: Rows, request: &CopyRequest, control: &Arc<StatementControl>) -> Result<()> {
+        let options = copy_options(request)?;
+        let encoder_format = options.wire_format();
+        let encoder = CopyEncoder::try_new(&rows.columns.schema, &rows.columns.names, options, &self.text_style()?)?;
+        let width = u16::try_from(rows.columns.names.len())
+            .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;
+        self.writer.push(&backend::copy_out_response(encoder_format, width));
+        let (mut header, mut trailer) = (BytesMut::new(), BytesMut::new());
+        encoder.header(&mut header)?;
+        encoder.trailer(&mut trailer)?;
+        self.writer.push(&header);
+        let mut result = RunningResult::start(self.session.workers(), rows, Encoder::Copy(encoder));
+        let mut sent = 0;
+        result.fetch(u64::MAX, control).await?;
+        while let Chunk::Rows(bytes, rows) = self.next_chunk(&mut result, control).await? {
+            self.send_chunk(bytes, control).await?;
+            sent += rows;
+        }
+        self.writer.push(&trailer);
+        self.writer.push(&backend::copy_done());
+        self.writer.push(&backend::command_complete(&format!("COPY {sent}")));
+        Ok(())
+    }
+
+    async fn next_chunk(&mut self, result: &mut RunningResult, control: &Arc<StatementControl>) -> Result<Chunk> {
+        let Self { reader, writer, .. } = self;
+        let next = async {
+            // What was said before (a row description) goes out while the first rows are computed.
+            writer.flush().await?;
+            result.chunk().await
+        };
+        guarded(reader, control, next).await
+    }
+
+    /// Writes rows. A statement that is stopped while its client does not read stops at once; what
+    /// was begun is still written whole, so that the error behind it can be understood.
+    async fn send_chunk(&mut self, mut bytes: Bytes, control: &Arc<StatementControl>) -> Result<()> {
+        let Self { reader, writer, .. } = self;
+        let mut stopped = false;
+        while !bytes.is_empty() {
+            tokio::select! {
+                written = writer.write_chunk(&mut bytes) => written?,
+                () = reader.closed() => {
+                    control.stop(StopReason::ClientGone);
+                    return Err(Error::new(SqlState::ConnectionFailure, "the client closed the connection"));
+                }
+                () = control.stopped(), if !stopped => stopped = true,
+            }
+            if stopped && !bytes.is_empty() {
+                return self.finish_stopped(bytes, control).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the rest of a chunk for when the client reads again; the statement itself has ended.
+    async fn finish_stopped(&mut self, bytes: Bytes, control: &Arc<StatementControl>) -> Result<()> {
+        self.writer.push(&bytes);
+        Err(control.error())
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        for notice in &completion.notices {
+            self.writer.push(&backend::notice_response(Severity::Warning, notice.state().code(), notice));
+        }
+        for name in completion.reported {
+            let value = self.session.settings().get(name).unwrap_or_default().to_owned();
+            self.writer.push(&backend::parameter_status(name, &value));
+        }
+        if completion.closes_portals {
+            self.portals.clear();
+        }
+        self.writer.push(&backend::command_complete(&completion.tag));
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Streamed {
+    Suspended,
+    Finished,
+}
+
+/// Awaits work of a statement while watching for its client to leave.
+async fn guarded<R, T>(
+    reader: &mut FrameReader<R>,
+    control: &Arc<StatementControl>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T>
+where
+    R: AsyncRead + Unpin,
+{
+    tokio::select! {
+        biased;
+        result = work => result,
+        () = reader.closed() => {
+            control.stop(StopReason::ClientGone);
+            Err(Error::new(SqlState::ConnectionFailure, "the client closed the connection"))
+        }
+    }
+}
+
+fn no_portal(name: &str) -> Error {
+    Error::invalid_cursor_name(format!("portal \"{name}\" does not exist"))
+}

@@ -1,0 +1,215 @@
+//! The PostgreSQL frontend: listens, accepts, and serves each connection by a task of its own.
+
+pub mod backend;
+pub mod connection;
+pub mod copy;
+mod copy_options;
+pub mod decode;
+pub mod encode;
+pub mod frontend;
+pub mod portal;
+pub mod socket;
+pub mod startup;
+pub mod types;
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use backend::Severity;
+use connection::Connection;
+use socket::{FrameReader, FrameWriter};
+use startup::Accepted;
+
+/// Connections of one address that are not logged in yet.
+const UNAUTHENTICATED_PER_ADDRESS_MAX: usize = 300;
+
+/// Wait after a failed accept: descriptors may have run out, and spinning would not bring any back.
+const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
+
+/// Silence after which the kernel asks whether the peer is still there, and how often it asks. A
+/// half-open connection ends within two minutes.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+const KEEPALIVE_PROBES: u32 = 5;
+
+/// The listening socket and what its connections share.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    engine: Arc<Engine>,
+    waiting: Arc<Waiting>,
+    loopback_only: bool,
+    /// Fired when the server drains: running statements finish, nothing new begins.
+    draining: CancellationToken,
+    connections: TaskTracker,
+}
+
+impl Listener {
+    /// Listens on `address`. With `loopback_only`, peers from elsewhere are refused.
+    pub async fn bind(
+        address: &str,
+        engine: Arc<Engine>,
+        loopback_only: bool,
+        draining: CancellationToken,
+    ) -> Result<Self> {
+        let socket = TcpListener::bind(address).await.map_err(|error| bind_error(address, error))?;
+        let bound = socket.local_addr().map_err(|error| bind_error(address, error))?;
+        if loopback_only && !bound.ip().is_loopback() {
+            return Err(Error::invalid_authorization(format!("refusing to listen on {bound} without passwords"))
+                .with_detail("An open server is only ever on loopback.")
+                .with_hint("Listen on 127.0.0.1, or pass --insecure if the network is trusted."));
+        }
+        Ok(Self {
+            socket,
+            engine,
+            waiting: Arc::default(),
+            loopback_only,
+            draining,
+            connections: TaskTracker::new(),
+        })
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.socket.local_addr().map_err(|error| bind_error("the socket", error))
+    }
+
+    /// The connections' tasks; closed and awaited at shutdown.
+    pub fn connections(&self) -> &TaskTracker {
+        &self.connections
+    }
+
+    /// Accepts connections until it is dropped.
+    pub async fn serve(&self) {
+        loop {
+            match self.socket.accept().await {
+                Ok((socket, peer)) => self.accept(socket, peer),
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    tokio::time::sleep(ACCEPT_RETRY_WAIT).await;
+                }
+            }
+        }
+    }
+
+    fn accept(&self, socket: TcpStream, peer: SocketAddr) {
+        let Some(turn) = self.waiting.admit(peer.ip()) else {
+            tracing::warn!(%peer, "too many connections of one address wait for their login");
+            return;
+        };
+        let refusal = if self.draining.is_cancelled() {
+            Some(Error::cannot_connect_now("the database system is shutting down"))
+        } else if self.loopback_only && !peer.ip().is_loopback() {
+            Some(Error::invalid_authorization("connections are accepted from this machine only"))
+        } else {
+            None
+        };
+        let engine = Arc::clone(&self.engine);
+        self.connections.spawn(async move {
+            if let Err(error) = tune(&socket) {
+                tracing::debug!(%peer, %error, "could not set socket options");
+            }
+            Box::pin(serve_socket(engine, socket, peer, turn, refusal)).await;
+        });
+    }
+}
+
+async fn serve_socket(
+    engine: Arc<Engine>,
+    mut socket: TcpStream,
+    peer: SocketAddr,
+    turn: Turn,
+    refusal: Option<Error>,
+) {
+    let (reader, writer) = socket.split();
+    let mut reader = FrameReader::new(reader);
+    let mut writer = FrameWriter::new(writer);
+    let login = async {
+        let accepted = startup::accept(&engine, peer, &mut reader, &mut writer).await;
+        match (accepted, refusal) {
+            (Ok(Accepted::Session(_)), Some(refusal)) => Err(refusal),
+            (accepted, _) => accepted,
+        }
+    };
+    let accepted = match tokio::time::timeout(startup::LOGIN_TIME_MAX, login).await {
+        Ok(accepted) => accepted,
+        Err(_) => Err(Error::new(
+            crate::sqlstate::SqlState::QueryCanceled,
+            "canceling authentication due to timeout",
+        )),
+    };
+    drop(turn);
+    match accepted {
+        Ok(Accepted::Session(session)) => Connection::new(reader, writer, *session).serve().await,
+        Ok(Accepted::Nothing) => {}
+        Err(error) => {
+            // Nothing of a greeting may stand before a refusal.
+            let mut writer = writer.discard_pending();
+            writer.push(&backend::error_response(Severity::Fatal, &error));
+            let _gone = tokio::time::timeout(ACCEPT_RETRY_WAIT, writer.flush()).await;
+            writer.shutdown().await;
+        }
+    }
+}
+
+fn tune(socket: &TcpStream) -> std::io::Result<()> {
+    socket.set_nodelay(true)?;
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE_AFTER)
+        .with_interval(KEEPALIVE_EVERY)
+        .with_retries(KEEPALIVE_PROBES);
+    socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive)
+}
+
+fn bind_error(address: &str, error: std::io::Error) -> Error {
+    let message = match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("{address} is in use by another process"),
+        _ => format!("could not listen on {address}: {error}"),
+    };
+    Error::io_error(message)
+        .with_hint("Choose another address with --listen HOST:PORT; port 0 picks a free one.")
+        .with_source(error)
+}
+
+/// Counts connections by address until they are logged in.
+#[derive(Debug, Default)]
+struct Waiting(Mutex<HashMap<IpAddr, usize>>);
+
+impl Waiting {
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Turn> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= UNAUTHENTICATED_PER_ADDRESS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Turn { waiting: Arc::clone(self), address })
+    }
+}
+
+/// One connection's place among those that are not logged in.
+#[derive(Debug)]
+struct Turn {
+    waiting: Arc<Waiting>,
+    address: IpAddr,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut counts = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}

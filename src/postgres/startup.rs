@@ -1,0 +1,217 @@
+//! The start of a connection: negotiation, start-up packet, and who may come in.
+//!
+//! A state machine of its own: until [`Accepted`] is returned no statement can be read, and every
+//! error before ReadyForQuery is FATAL and closes the connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::backend;
+use super::frontend::{self, StartupPacket};
+use super::socket::{FrameReader, FrameWriter};
+use crate::engine::Engine;
+use crate::engine::activity::Origin;
+use crate::engine::session::Session;
+use crate::engine::settings::{SETTINGS, Settings, lookup};
+use crate::error::{Error, Result};
+
+/// Encryption requests of one connection: one for GSSAPI, one for TLS.
+const NEGOTIATIONS_MAX: usize = 2;
+
+/// Time from the connection to the end of its login.
+pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Length of a cancel key in bytes since protocol 3.2; before it is 4.
+const CANCEL_KEY_BYTES: usize = 32;
+
+/// The only database of this server.
+pub const DATABASE: &str = "loyalhouse";
+
+/// Databases that clients connect to when they are told nothing.
+const DATABASE_ALIASES: &[&str] = &[DATABASE, "postgres", "template1"];
+
+/// What a start-up led to.
+#[derive(Debug)]
+pub enum Accepted {
+    /// A session; its greeting is pushed but not flushed.
+    Session(Box<Session>),
+    /// A cancel request, or a client that left: nothing more to do.
+    Nothing,
+}
+
+/// Runs the start-up of a connection from `peer`. An error is to be sent as FATAL.
+pub async fn accept<R, W>(
+    engine: &Arc<Engine>,
+    peer: SocketAddr,
+    reader: &mut FrameReader<R>,
+    writer: &mut FrameWriter<W>,
+) -> Result<Accepted>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    for _ in 0..=NEGOTIATIONS_MAX {
+        let Some(packet) = reader.startup_packet().await? else {
+            return Ok(Accepted::Nothing);
+        };
+        match frontend::decode_startup(packet)? {
+            StartupPacket::Ssl | StartupPacket::Gss => {
+                // Bytes behind an encryption request were sent in clear: nothing may use them.
+                if reader.has_buffered() {
+                    return Err(Error::protocol_violation("received unencrypted data after an encryption request")
+                        .with_detail("This could be an attack on the connection, or a client with a defect."));
+                }
+                writer.push(b"N");
+                writer.flush().await?;
+            }
+            StartupPacket::Cancel { pid, secret } => {
+                engine.activity().cancel_with_secret(pid, &secret);
+                return Ok(Accepted::Nothing);
+            }
+            StartupPacket::Startup { major, minor, parameters } => {
+                let session = open(engine, peer, (major, minor), parameters, writer)?;
+                return Ok(Accepted::Session(Box::new(session)));
+            }
+        }
+    }
+    Err(Error::protocol_violation("too many encryption requests"))
+}
+
+fn open<W: AsyncWrite + Unpin>(
+    engine: &Arc<Engine>,
+    peer: SocketAddr,
+    version: (u16, u16),
+    parameters: Vec<(String, String)>,
+    writer: &mut FrameWriter<W>,
+) -> Result<Session> {
+    let (major, minor) = version;
+    if major != 3 {
+        return Err(Error::feature_not_supported(format!(
+            "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2"
+        )));
+    }
+    let mut request = Request::default();
+    for (name, value) in parameters {
+        request.take(name, value)?;
+    }
+    let user = request.user.filter(|user| !user.is_empty()).ok_or_else(|| {
+        Error::invalid_authorization("no PostgreSQL user name specified in startup packet")
+    })?;
+    let database = request.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
+    if !DATABASE_ALIASES.contains(&database.as_str()) && database != user {
+        return Err(Error::invalid_catalog_name(format!("database \"{database}\" does not exist"))
+            .with_hint(format!("The database of this server is \"{DATABASE}\".")));
+    }
+    let mut settings = Settings::new(request.settings)?;
+    settings.set_session_authorization(&user);
+    // 3.1 was never in use; 3.2 brought longer keys.
+    let spoken = if minor >= 2 { 2 } else { 0 };
+    if minor > 2 || !request.unknown_options.is_empty() {
+        writer.push(&backend::negotiate_protocol_version(spoken, &request.unknown_options));
+    }
+    let key_length = if spoken >= 2 { CANCEL_KEY_BYTES } else { 4 };
+    let origin = Origin { user, database, client: Some(peer) };
+    let session = engine.open_session(origin, settings, random_key(key_length))?;
+    greet(&session, writer);
+    Ok(session)
+}
+
+fn greet<W: AsyncWrite + Unpin>(session: &Session, writer: &mut FrameWriter<W>) {
+    writer.push(&backend::authentication_ok());
+    let settings = session.settings().clone();
+    for setting in SETTINGS.iter().filter(|setting| setting.reported) {
+        let value = settings.get(setting.name).unwrap_or_default();
+        writer.push(&backend::parameter_status(setting.name, value));
+    }
+    writer.push(&backend::backend_key_data(session.backend().pid, session.backend().secret()));
+}
+
+fn random_key(length: usize) -> Vec<u8> {
+    use rand::RngCore;
+    let mut key = vec![0; length];
+    // `rand::rng` is a cryptographically secure generator.
+    rand::rng().fill_bytes(&mut key);
+    key
+}
+
+/// What a start-up packet asks for.
+#[derive(Debug, Default)]
+struct Request {
+    user: Option<String>,
+    database: Option<String>,
+    settings: Vec<(String, String)>,
+    unknown_options: Vec<String>,
+}
+
+impl Request {
+    fn take(&mut self, name: String, value: String) -> Result<()> {
+        match name.as_str() {
+            "user" => self.user = Some(value),
+            "database" => self.database = Some(value),
+            "options" => self.settings.extend(command_line(&value)?),
+            "replication" => {
+                if crate::parse::boolean(&value) != Some(false) {
+                    return Err(Error::feature_not_supported("replication connections are not supported"));
+                }
+            }
+            name if name.starts_with("_pq_.") => self.unknown_options.push(name.to_owned()),
+            _ if lookup(&name).is_some() || name.contains('.') => self.settings.push((name, value)),
+            _ => {
+                return Err(Error::undefined_object(format!("unrecognized configuration parameter \"{name}\"")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `-c name=value --name=value`, spaces escaped by a backslash.
+fn command_line(text: &str) -> Result<Vec<(String, String)>> {
+    let invalid = || Error::invalid_parameter_value(format!("invalid command-line argument for server process: {text}"));
+    let mut words = split_escaped(text).into_iter();
+    let mut settings = Vec::new();
+    while let Some(word) = words.next() {
+        let assignment = if word == "-c" {
+            words.next().ok_or_else(invalid)?
+        } else if let Some(long) = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")) {
+            long.to_owned()
+        } else {
+            return Err(invalid());
+        };
+        let (name, value) = assignment.split_once('=').ok_or_else(invalid)?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn split_escaped(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => words.last_mut().into_iter().for_each(|word| word.extend(letters.next())),
+            letter if letter.is_whitespace() => words.push(String::new()),
+            letter => words.last_mut().into_iter().for_each(|word| word.push(letter)),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_a_command_line() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            command_line("-c statement_timeout=5s --search-path=a,\\ b -cjit=off").unwrap(),
+            [pair("statement_timeout", "5s"), pair("search_path", "a, b"), pair("jit", "off")]
+        );
+        assert!(command_line("-x").is_err());
+        assert!(command_line("-c").is_err());
+    }
+}
