@@ -77,6 +77,12 @@ impl Engine {
         Ok(Session::new(Arc::clone(&self.shared), backend, settings))
     }
 
+    /// Whether any LOCATION holds a table.
+    pub fn has_tables(&self) -> bool {
+        let lake = &self.shared.lake;
+        lake.schema_names().iter().any(|schema| !lake.table_names(schema).is_empty())
+    }
+
     /// Who is connected.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.shared.activity
