@@ -64,7 +64,9 @@ impl Calendar {
             effort.push(sum);
         }
         let unit = DAYS as f64 / sum;
-        effort.iter_mut().for_each(|value| *value *= unit);
+        for value in &mut effort {
+            *value *= unit;
+        }
         Self { effort, months }
     }
 

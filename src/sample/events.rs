@@ -18,10 +18,10 @@ use super::{SampleTable, World, row_id};
 use crate::error::Result;
 
 /// Share of online orders whose way through the site was tracked.
-const TRACKED: f64 = 0.18;
+const TRACKED: f64 = 0.20;
 
 /// Tracked visits without a purchase, per order.
-const BROWSED: f64 = 0.26;
+const BROWSED: f64 = 0.34;
 
 /// Chance that an order leads to a call for help, at neutral satisfaction.
 const HELPED: f64 = 0.06;

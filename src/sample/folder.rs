@@ -5,8 +5,9 @@
 //! which the next run clears.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufWriter};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use datafusion::arrow::array::{AsArray, RecordBatch};
@@ -126,7 +127,7 @@ struct TableWriter<'a> {
     root: &'a Path,
     table: SampleTable,
     schema: SchemaRef,
-    files: BTreeMap<PathBuf, ArrowWriter<BufWriter<File>>>,
+    files: BTreeMap<PathBuf, ArrowWriter<File>>,
     rows: u64,
 }
 
@@ -168,7 +169,7 @@ impl<'a> TableWriter<'a> {
         }
         let file = File::create_new(&path).map_err(|error| failure("create", &path, error))?;
         let properties = Some(properties(rows));
-        let mut file = ArrowWriter::try_new(BufWriter::new(file), rows.schema(), properties)
+        let mut file = ArrowWriter::try_new(file, rows.schema(), properties)
             .map_err(|error| parquet_failure(&path, error))?;
         file.write(rows)
             .map_err(|error| parquet_failure(&path, error))?;
@@ -179,14 +180,13 @@ impl<'a> TableWriter<'a> {
     /// Completes the files; on disk before they are moved, so that a crash of the machine leaves no
     /// empty file under a final name.
     fn finish(self, summary: &mut SampleSummary) -> Result<()> {
-        for (path, file) in self.files {
-            let file = file
-                .into_inner()
-                .map_err(|error| parquet_failure(&path, error))?;
+        for (path, mut file) in self.files {
             let failed = |error| failure("write", &path, error);
-            let file = file
-                .into_inner()
-                .map_err(|error| failed(error.into_error()))?;
+            file.finish()
+                .map_err(|error| parquet_failure(&path, error))?;
+            // Not through into_inner, which loses the kind of an I/O error.
+            file.sync().map_err(failed)?;
+            let file = file.inner();
             file.sync_all().map_err(failed)?;
             summary.files += 1;
             summary.bytes += file.metadata().map_err(failed)?.len();
@@ -355,7 +355,7 @@ fn resolved(dir: &Path) -> Result<PathBuf> {
 
 /// The hidden folder next to the target.
 fn sibling(target: &Path, end: &str) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
+    let mut name = OsString::from(".");
     name.push(target.file_name().unwrap_or_default());
     name.push(".");
     name.push(end);
@@ -441,27 +441,35 @@ fn foreign_entry(target: &Path) -> Result<Option<PathBuf>> {
 
 /// Whether [`write`] makes a file or folder of this relative path.
 fn is_sample_path(path: &Path, is_folder: bool) -> bool {
-    let parts: Option<Vec<&str>> = path.iter().map(|part| part.to_str()).collect();
-    let Some(parts) = parts else {
-        return false;
-    };
-    let table = SampleTable::ALL.into_iter().find(|table| {
-        parts
-            .first()
-            .is_some_and(|part| part.trim_end_matches(".parquet") == table.name())
-    });
-    match (parts.as_slice(), table) {
-        ([MARKER | LOCK], _) => !is_folder,
-        ([name], Some(table)) if !table.is_monthly() => !is_folder && name.ends_with(".parquet"),
-        ([_, rest @ ..], Some(table)) if table.is_monthly() => match rest {
-            [] => is_folder,
-            [year] => is_folder && year.starts_with("year="),
-            [year, month] => is_folder && year.starts_with("year=") && month.starts_with("month="),
-            [_, _, file] => !is_folder && *file == PART,
-            _ => false,
-        },
+    let parts: Option<Vec<&str>> = path.iter().map(OsStr::to_str).collect();
+    match parts.as_deref() {
+        Some([MARKER | LOCK]) => !is_folder,
+        Some([name]) if is_folder => table_of(name).is_some_and(SampleTable::is_monthly),
+        Some([name]) => {
+            let table = name.strip_suffix(".parquet").and_then(table_of);
+            table.is_some_and(|table| !table.is_monthly())
+        }
+        Some([name, levels @ ..]) => {
+            let known = table_of(name).is_some_and(SampleTable::is_monthly);
+            known && is_month_path(levels, is_folder)
+        }
         _ => false,
     }
+}
+
+fn is_month_path(levels: &[&str], is_folder: bool) -> bool {
+    match levels {
+        [year] => is_folder && year.starts_with("year="),
+        [year, month] => is_folder && year.starts_with("year=") && month.starts_with("month="),
+        [_, _, file] => !is_folder && *file == PART,
+        _ => false,
+    }
+}
+
+fn table_of(name: &str) -> Option<SampleTable> {
+    SampleTable::ALL
+        .into_iter()
+        .find(|table| table.name() == name)
 }
 
 fn remove_folder(path: &Path) -> Result<()> {

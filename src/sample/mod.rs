@@ -165,7 +165,7 @@ impl SampleTable {
 
 /// The rows of one table, by customer; in a monthly table by month and customer within each batch.
 ///
-/// At most [`CUSTOMERS_PER_CHUNK`] customers are in memory at a time. Fails with 22023 if the scale
+/// At most a thousand customers are in memory at a time. Fails with 22023 if the scale
 /// is out of range.
 pub fn batches(
     options: &SampleOptions,

@@ -83,7 +83,11 @@ pub(super) fn review(dice: &mut Dice, language: Language, tone: Tone) -> String 
             }
         }
         Tone::Good | Tone::Bad => {
-            let said = if tone == Tone::Good { &book.good } else { &book.bad };
+            let said = if tone == Tone::Good {
+                &book.good
+            } else {
+                &book.bad
+            };
             parts.push(dice.pick(&said.openings).to_owned());
             parts.push(capitalised(&sentence(dice, book, said, topics.0)));
             if dice.chance(SECOND_TOPIC) {
@@ -127,7 +131,11 @@ fn sentence(dice: &mut Dice, book: &Phrasebook, said: &Sentences, topic: usize) 
 fn contrast(dice: &mut Dice, book: &Phrasebook, topics: (usize, usize)) -> String {
     let good = capitalised(&sentence(dice, book, &book.good, topics.0));
     let bad = sentence(dice, book, &book.bad, topics.1);
-    format!("{}{} {bad}", good.trim_end_matches('.'), dice.pick(&book.but))
+    format!(
+        "{}{} {bad}",
+        good.trim_end_matches('.'),
+        dice.pick(&book.but)
+    )
 }
 
 fn capitalised(text: &str) -> String {

@@ -740,3 +740,16 @@ fn two_runs_do_not_meet() {
     assert_eq!(states, BTreeSet::from([SqlState::ObjectInUse.code()]));
     assert!(holds(&SMALL, &dir).unwrap());
 }
+
+/// Guards the demo that people already have: when this fails, raise FORMAT_VERSION in folder.rs.
+#[test]
+fn rows_are_those_of_the_format_version() {
+    let rows = SampleTable::ALL.map(|name| table(&SMALL, name).num_rows());
+    let cents: i128 = cents(&table(&SMALL, SampleTable::Orders), "amount")
+        .iter()
+        .sum();
+    assert_eq!(
+        (rows, cents),
+        ([100, 2_122, 3_299, 337, 70, 24], 10_116_509)
+    );
+}
