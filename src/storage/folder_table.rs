@@ -1,0 +1,380 @@
+//! A table of Parquet files, pinned to the files of one listing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::pruning::PrunableStatistics;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ColumnStatistics, Statistics, ToDFSchema, project_schema};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::scalar::ScalarValue;
+use object_store::ObjectMeta;
+
+use super::footer::Footer;
+use super::guarded::GuardedSource;
+use super::pinned::{Origin, PinnedReaders};
+
+/// The unit in which files of old writers (INT96) give their timestamps.
+const INT96_UNIT: &str = "us";
+
+/// A file with what the table knows of it.
+pub(super) struct TableFile {
+    pub(super) meta: ObjectMeta,
+    pub(super) footer: Arc<Footer>,
+    /// One value per partition key.
+    pub(super) keys: Vec<ScalarValue>,
+}
+
+/// A table whose rows are those of a fixed set of files.
+///
+/// A query that holds it reads these files or fails; the next listing makes another one.
+pub(super) struct FolderTable {
+    schema: TableSchema,
+    files: Vec<PartitionedFile>,
+    statistics: Statistics,
+    rows: u64,
+    origin: Arc<Origin>,
+    store_url: ObjectStoreUrl,
+}
+
+impl FolderTable {
+    /// A table of `files` with the merged columns `file_schema`, then the partition `keys`.
+    pub(super) fn new(
+        origin: Arc<Origin>,
+        store_url: ObjectStoreUrl,
+        file_schema: SchemaRef,
+        keys: Vec<FieldRef>,
+        files: Vec<TableFile>,
+    ) -> Result<Self> {
+        let rows = files.iter().map(|file| file.footer.rows).sum();
+        let schema = TableSchema::builder(Arc::clone(&file_schema)).with_table_partition_cols(keys).build();
+        let files: Vec<_> = files.into_iter().map(|file| planned(file, &file_schema)).collect();
+        let statistics = merged_statistics(&files, schema.table_schema())?;
+        Ok(Self { schema, files, statistics, rows, origin, store_url })
+    }
+
+    /// Rows of all files, by their footers.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// The files that may hold rows for the filters; sure by partition keys, guessed by bounds.
+    fn surviving(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
+        let (by_key, by_bounds): (Vec<&Expr>, Vec<&Expr>) =
+            filters.iter().partition(|filter| self.is_decided_by_keys(filter));
+        let mut keep = vec![true; self.files.len()];
+        for filter in by_key {
+            self.keep_by_keys(state, filter, &mut keep)?;
+        }
+        if let Some(predicate) = conjunction(by_bounds.into_iter().cloned()) {
+            self.keep_by_bounds(state, predicate, &mut keep);
+        }
+        let kept = self.files.iter().zip(keep).filter(|(_, keep)| *keep);
+        Ok(kept.map(|(file, _)| file.clone()).collect())
+    }
+
+    /// Whether a filter looks at partition keys alone, so that its answer holds for whole files.
+    fn is_decided_by_keys(&self, filter: &Expr) -> bool {
+        let keys = self.schema.table_partition_cols();
+        let columns = filter.column_refs();
+        let only_keys = !columns.is_empty()
+            && columns.iter().all(|column| keys.iter().any(|key| key.name() == &column.name));
+        only_keys && !filter.is_volatile() && !has_subquery(filter)
+    }
+
+    fn keep_by_keys(&self, state: &dyn Session, filter: &Expr, keep: &mut [bool]) -> Result<()> {
+        let keys = self.schema.table_partition_cols();
+        let schema = Arc::new(Schema::new(keys.clone()));
+        let columns = (0..keys.len())
+            .map(|key| {
+                let values = self.files.iter().map(|file| file.partition_values[key].clone());
+                ScalarValue::iter_to_array(values)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.files.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &options)?;
+        let predicate = state.create_physical_expr(filter.clone(), &schema.to_dfschema()?)?;
+        let verdict = predicate.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let verdict = verdict.as_boolean_opt().ok_or_else(|| {
+            DataFusionError::from(crate::error::Error::internal("a filter is not boolean"))
+        })?;
+        for (row, keep) in keep.iter_mut().enumerate() {
+            *keep &= verdict.is_valid(row) && verdict.value(row);
+        }
+        Ok(())
+    }
+
+    /// Best effort: the rows are filtered again, so a predicate that cannot be used keeps all.
+    fn keep_by_bounds(&self, state: &dyn Session, predicate: Expr, keep: &mut [bool]) {
+        let table = self.schema.table_schema();
+        let pruned = || -> Result<Vec<bool>> {
+            let df_schema = Arc::clone(table).to_dfschema()?;
+            let predicate = state.create_physical_expr(predicate, &df_schema)?;
+            let predicate = PruningPredicateBuilder::new()
+                .with_file_schema(Arc::clone(table))
+                .try_build(predicate)?;
+            let statistics = self
+                .files
+                .iter()
+                .map(|file| match &file.statistics {
+                    Some(statistics) => Arc::clone(statistics),
+                    None => Arc::new(Statistics::new_unknown(table)),
+                })
+                .collect();
+            predicate.prune(&PrunableStatistics::new(statistics, Arc::clone(table)))
+        };
+        match pruned() {
+            Ok(may_match) => {
+                for (keep, may_match) in keep.iter_mut().zip(may_match) {
+                    *keep &= may_match;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "files are not pruned by their bounds"),
+        }
+    }
+}
+
+#[async_trait]
+impl TableProvider for FolderTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.schema.table_schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let exactness = |filter: &&Expr| {
+            if self.is_decided_by_keys(filter) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
+        };
+        Ok(filters.iter().map(exactness).collect())
+    }
+
+    fn statistics(&self) -> Option<Statistics> {
+        Some(self.statistics.clone())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.surviving(state, filters)?;
+        if files.is_empty() {
+            let schema = project_schema(self.schema.table_schema(), projection)?;
+            return Ok(Arc::new(EmptyExec::new(schema)));
+        }
+        let statistics = if files.len() == self.files.len() {
+            self.statistics.clone()
+        } else {
+            merged_statistics(&files, self.schema.table_schema())?
+        };
+        let mut options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        options.global.coerce_int96 = Some(INT96_UNIT.to_owned());
+        options.global.coerce_int96_tz = None;
+        let readers = PinnedReaders::new(
+            Arc::clone(&self.origin),
+            state.runtime_env().cache_manager.get_file_metadata_cache(),
+        );
+        let source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let source = GuardedSource::new(source, &self.origin.shown_root);
+        let groups = balanced(files, state.config_options().execution.target_partitions);
+        let config = FileScanConfigBuilder::new(self.store_url.clone(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_statistics(statistics)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+impl fmt::Debug for FolderTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FolderTable({:?}, {} files, {} rows)", self.origin, self.files.len(), self.rows)
+    }
+}
+
+fn has_subquery(filter: &Expr) -> bool {
+    let mut found = false;
+    let walked = filter.apply(|part| {
+        found |= matches!(
+            part,
+            Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+        );
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
+
+/// A file ready for scans: its own schema, its keys, and statistics of the table's columns.
+fn planned(file: TableFile, table_schema: &SchemaRef) -> PartitionedFile {
+    let statistics = table_statistics(&file, table_schema);
+    let mut planned = PartitionedFile::new_from_meta(file.meta)
+        .with_partition_values(file.keys)
+        .with_arrow_schema(Arc::clone(&file.footer.schema));
+    // Set directly: the builder's own statistics of keys take NULL for a value.
+    planned.statistics = Some(statistics);
+    planned
+}
+
+fn table_statistics(file: &TableFile, table_schema: &SchemaRef) -> Arc<Statistics> {
+    let known = &file.footer.statistics;
+    if file.keys.is_empty() && same_columns(&file.footer.schema, table_schema) {
+        return Arc::clone(known);
+    }
+    let rows = file.footer.rows as usize;
+    let places: HashMap<&str, usize> = file
+        .footer
+        .schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(place, field)| (field.name().as_str(), place))
+        .collect();
+    let mut columns: Vec<ColumnStatistics> = table_schema
+        .fields()
+        .iter()
+        .map(|field| match places.get(field.name().as_str()) {
+            Some(&place) => {
+                let own_type = file.footer.schema.field(place).data_type();
+                widened(&known.column_statistics[place], own_type, field.data_type())
+            }
+            None => all_null(rows),
+        })
+        .collect();
+    columns.extend(file.keys.iter().map(|key| of_key(key, rows)));
+    Arc::new(Statistics {
+        num_rows: known.num_rows,
+        total_byte_size: known.total_byte_size,
+        column_statistics: columns,
+    })
+}
+
+fn same_columns(file: &Schema, table: &Schema) -> bool {
+    file.fields().len() == table.fields().len()
+        && file.fields().iter().zip(table.fields()).all(|(file, table)| {
+            file.name() == table.name() && file.data_type() == table.data_type()
+        })
+}
+
+/// Bounds cast to the table's type; every widening keeps the order, so they stay bounds.
+fn widened(known: &ColumnStatistics, from: &DataType, to: &DataType) -> ColumnStatistics {
+    if from == to {
+        return known.clone();
+    }
+    ColumnStatistics {
+        min_value: known.min_value.cast_to(to).unwrap_or(Precision::Absent),
+        max_value: known.max_value.cast_to(to).unwrap_or(Precision::Absent),
+        byte_size: Precision::Absent,
+        ..known.clone()
+    }
+}
+
+fn all_null(rows: usize) -> ColumnStatistics {
+    ColumnStatistics::new_unknown().with_null_count(Precision::Exact(rows))
+}
+
+fn of_key(key: &ScalarValue, rows: usize) -> ColumnStatistics {
+    if key.is_null() {
+        return all_null(rows);
+    }
+    ColumnStatistics::new_unknown()
+        .with_null_count(Precision::Exact(0))
+        .with_min_value(Precision::Exact(key.clone()))
+        .with_max_value(Precision::Exact(key.clone()))
+        .with_distinct_count(Precision::Exact(1))
+}
+
+fn merged_statistics(files: &[PartitionedFile], schema: &SchemaRef) -> Result<Statistics> {
+    Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema)
+}
+
+/// Groups of nearly the same number of bytes, each in the order of the listing.
+fn balanced(files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
+    let groups = groups.clamp(1, files.len().max(1));
+    let mut by_size: Vec<usize> = (0..files.len()).collect();
+    by_size.sort_by_key(|&at| std::cmp::Reverse(files[at].object_meta.size));
+    // One pass with a heap of (bytes so far, group): the next largest to the emptiest.
+    let mut heap: std::collections::BinaryHeap<_> =
+        (0..groups).map(|group| std::cmp::Reverse((0_u64, group))).collect();
+    let mut place = vec![0; files.len()];
+    for at in by_size {
+        if let Some(std::cmp::Reverse((bytes, group))) = heap.pop() {
+            place[at] = group;
+            let bytes = bytes.saturating_add(files[at].object_meta.size.max(1));
+            heap.push(std::cmp::Reverse((bytes, group)));
+        }
+    }
+    let mut grouped: Vec<Vec<PartitionedFile>> = vec![Vec::new(); groups];
+    for (file, group) in files.into_iter().zip(place) {
+        grouped[group].push(file);
+    }
+    grouped.into_iter().map(FileGroup::new).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_balanced_by_bytes_and_keep_the_order() {
+        let sizes = [9, 1, 1, 1, 1, 1, 1, 1, 1, 1];
+        let files = sizes
+            .iter()
+            .enumerate()
+            .map(|(at, size)| PartitionedFile::new(format!("{at}.parquet"), *size))
+            .collect();
+        let groups = balanced(files, 2);
+        let sizes: Vec<u64> = groups
+            .iter()
+            .map(|group| group.iter().map(|file| file.object_meta.size).sum())
+            .collect();
+        assert_eq!(sizes, [9, 9]);
+        let order: Vec<&str> = groups[1].iter().map(|file| file.path().as_ref()).collect();
+        assert!(order.is_sorted(), "{order:?}");
+    }
+
+    #[test]
+    fn there_are_never_more_groups_than_files() {
+        assert_eq!(balanced(vec![PartitionedFile::new("a.parquet", 0)], 8).len(), 1);
+    }
+}

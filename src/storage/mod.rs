@@ -1,0 +1,63 @@
+//! Bytes on disk and in object stores: from a LOCATION to a DataFusion table.
+//!
+//! [`Lake`] lists the LOCATIONs, sorts the files into tables and gives out providers that are
+//! pinned to the files of one listing. A file that is deleted, replaced, cut off or damaged is an
+//! error that names it (XX001), never no rows and never NULLs.
+
+/// Errors of files and stores, without credentials.
+mod fault;
+/// The table provider over a fixed set of files.
+mod folder_table;
+/// Reading, checking and cleaning the footers of files.
+mod footer;
+/// Errors and panics of a scan, named by file.
+mod guarded;
+/// Types of `key=value` levels.
+mod keys;
+/// All LOCATIONs together.
+mod lake;
+/// Which files make which table.
+mod layout;
+/// LOCATION and its object store.
+mod location;
+/// One schema for files that disagree.
+mod merge;
+/// Reading exactly the planned file.
+mod pinned;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+pub use self::lake::{Finding, Lake};
+pub use self::location::Location;
+
+/// What tells the time to [`Lake`]; tests hand in their own.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// How storage behaves.
+#[derive(Debug, Clone)]
+pub struct StorageSettings {
+    /// Longest age of a listing that a statement may still be planned on.
+    pub staleness_max: Duration,
+    /// LOCATIONs that are listed at the same time.
+    pub listing_concurrency_max: usize,
+    /// Footers of one table that are read at the same time.
+    pub footer_concurrency_max: usize,
+    /// Runtime for HTTP to object stores; the caller's own when absent.
+    pub io_runtime: Option<Handle>,
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        Self {
+            staleness_max: Duration::from_secs(10),
+            listing_concurrency_max: 8,
+            footer_concurrency_max: 32,
+            io_runtime: None,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tables over real folders, end to end.
