@@ -1,1 +1,163 @@
 //! Customer-loyalty metrics as Apache DataFusion functions.
+//!
+//! The functions work in any session; what each one means, with an example and its result, is in
+//! `FUNCTIONS.md` and in the `Documentation` of each function:
+//!
+//! ```
+//! # fn register(registry: &mut dyn datafusion_expr::registry::FunctionRegistry)
+//! # -> datafusion_common::Result<()> {
+//! datafusion_functions_loyalty::register_all(registry)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Conventions
+//!
+//! * A `*_rate` is a fraction from 0 to 1; scores have their customary points; money has the
+//!   currency of its input.
+//! * Rows whose required argument is NULL are skipped. Nothing left, or nothing to divide by, gives
+//!   NULL.
+//! * A value that cannot be meant (off the scale, NaN, infinite, reversed) is an error that says
+//!   what to do.
+//! * Constant arguments, such as thresholds and the bounds of a period, may be columns, but must
+//!   not vary within a group.
+//! * Intervals are half-open: `[start, end)`.
+//!
+//! # How to add a function
+//!
+//! 1. Put a file named after it into the folder of its subject and write, in this order: the `//!`
+//!    header with formula, NULL rule and source; the `user_doc` attribute with an example and its
+//!    result; the definition (names, types, forms); the state with its arithmetic; unit tests.
+//! 2. Choose the state: a few numbers per group are a `Metric` (`aggregate.rs`), distinct customers
+//!    a `DistinctMetric` (`distinct.rs`), one row in and one out a `ScalarDefinition` (`scalar.rs`).
+//! 3. Write the public pair with `export_aggregate!`, `export_scalar!` or `export_window!`, and add
+//!    it below to the re-exports, to `expr_fn` and to one of the three lists.
+//! 4. Give `tests/it/laws.rs` a sample call per form; the laws then hold for it without more work.
+//!    Known values go to `tests/it/goldens.rs`, refusals to `tests/it/wrong_input.rs`.
+//! 5. Run `UPDATE=1 cargo test -p datafusion-functions-loyalty --test it` to rewrite `FUNCTIONS.md`,
+//!    and read the difference.
+
+mod aggregate;
+mod arguments;
+mod distinct;
+mod keys;
+mod money;
+mod retention;
+mod satisfaction;
+mod scalar;
+mod segment;
+mod value;
+mod window;
+
+use std::sync::Arc;
+
+use datafusion_common::Result;
+use datafusion_expr::registry::FunctionRegistry;
+use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
+
+pub use retention::churn_rate::churn_rate_udaf;
+pub use retention::repeat_purchase_rate::repeat_purchase_rate_udaf;
+pub use retention::retention_rate::retention_rate_udaf;
+pub use satisfaction::nps::nps_udaf;
+pub use satisfaction::nps_category::nps_category_udf;
+pub use segment::quantile_score::quantile_score_udwf;
+pub use segment::rfm_score::rfm_score_udwf;
+pub use segment::rfm_segment::rfm_segment_udf;
+pub use value::aov::aov_udaf;
+pub use value::clv::clv_udaf;
+pub use value::clv_simple::clv_simple_udf;
+pub use value::purchase_frequency::purchase_frequency_udaf;
+
+/// Builders of expressions, for plans made without SQL.
+pub mod expr_fn {
+    pub use crate::retention::churn_rate::churn_rate;
+    pub use crate::retention::repeat_purchase_rate::repeat_purchase_rate;
+    pub use crate::retention::retention_rate::retention_rate;
+    pub use crate::satisfaction::nps::nps;
+    pub use crate::satisfaction::nps_category::nps_category;
+    pub use crate::segment::quantile_score::quantile_score;
+    pub use crate::segment::rfm_score::rfm_score;
+    pub use crate::segment::rfm_segment::rfm_segment;
+    pub use crate::value::aov::aov;
+    pub use crate::value::clv::clv;
+    pub use crate::value::clv_simple::clv_simple;
+    pub use crate::value::purchase_frequency::purchase_frequency;
+}
+
+/// Every aggregate function of this crate.
+pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    vec![
+        aov_udaf(),
+        churn_rate_udaf(),
+        clv_udaf(),
+        nps_udaf(),
+        purchase_frequency_udaf(),
+        repeat_purchase_rate_udaf(),
+        retention_rate_udaf(),
+    ]
+}
+
+/// Every scalar function of this crate.
+pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    vec![clv_simple_udf(), nps_category_udf(), rfm_segment_udf()]
+}
+
+/// Every window function of this crate.
+pub fn all_window_functions() -> Vec<Arc<WindowUDF>> {
+    vec![quantile_score_udwf(), rfm_score_udwf()]
+}
+
+/// Names of the scalar functions.
+///
+/// DataFusion plans a call of a scalar function before it looks at OVER, FILTER and DISTINCT, and
+/// drops them silently. A server that sees the statement can refuse them for these names.
+pub fn scalar_names() -> Vec<String> {
+    all_scalar_functions().iter().map(|function| function.name().to_owned()).collect()
+}
+
+/// Registers every function, replacing others of the same name.
+pub fn register_all(registry: &mut dyn FunctionRegistry) -> Result<()> {
+    for function in all_aggregate_functions() {
+        registry.register_udaf(function)?;
+    }
+    for function in all_scalar_functions() {
+        registry.register_udf(function)?;
+    }
+    for function in all_window_functions() {
+        registry.register_udwf(function)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// One name must not be of two kinds either: a scalar function would hide the others.
+    #[test]
+    fn names_are_unique() {
+        let aggregates = all_aggregate_functions();
+        let scalars = all_scalar_functions();
+        let windows = all_window_functions();
+        let names = aggregates
+            .iter()
+            .flat_map(|function| [vec![function.name()], strings(function.aliases())].concat())
+            .chain(scalars.iter().flat_map(|function| {
+                [vec![function.name()], strings(function.aliases())].concat()
+            }))
+            .chain(windows.iter().flat_map(|function| {
+                [vec![function.name()], strings(function.aliases())].concat()
+            }));
+        let mut seen = HashSet::new();
+        for name in names {
+            assert!(seen.insert(name), "{name} is registered twice");
+        }
+        assert_eq!(seen.len(), aggregates.len() + scalars.len() + windows.len());
+    }
+
+    fn strings(names: &[String]) -> Vec<&str> {
+        names.iter().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,555 @@
+//! Metrics over distinct customers: one table of (group, customer) for all groups, with what is
+//! remembered of each customer beside it. Partial states travel as lists of distinct customers, so
+//! that merging is exact.
+
+use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+use std::mem::{size_of, size_of_val, take};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, ListArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute;
+use arrow::datatypes::{DataType, Field};
+use datafusion_common::cast::as_list_array;
+use datafusion_common::hash_map::Entry;
+use datafusion_common::{HashMap, HashSet, Result, ScalarValue, exec_datafusion_err, exec_err};
+use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+
+use crate::aggregate::{Form, first_row, for_each_row, rows_of, selection};
+use crate::arguments::wrong_arity;
+use crate::keys::{Keys, key_type};
+
+/// An argument whose distinct values are told apart.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyArgument {
+    /// Its position in the call.
+    pub(crate) position: usize,
+    /// Its name, for messages.
+    pub(crate) name: &'static str,
+    /// Its coerced type.
+    pub(crate) data_type: DataType,
+}
+
+/// What the table says about the key of a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// The group has not met this customer before.
+    pub(crate) first: bool,
+    /// The group has not met this customer with this second key before; true without pairs.
+    pub(crate) first_pair: bool,
+    /// The second key, 0 if there is none.
+    pub(crate) second: u64,
+}
+
+/// A metric that counts customers once.
+pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
+    /// Running numbers of a group, enough to give its result at any time.
+    type Group: Copy + Debug + Default + Send + Sync;
+    /// What is remembered of one customer of one group.
+    type Mark: Copy + Debug + Default + Send + Sync;
+    /// A batch's other argument columns with their types known.
+    type Columns<'a>;
+    /// What a row says about its customer.
+    type Row: Copy;
+
+    /// Whether pairs of both keys are remembered as well.
+    const PAIRS: bool = false;
+
+    /// SQL name, for messages.
+    fn function(&self) -> &'static str;
+    /// The customer, and the second key if there is one.
+    fn keys(&self) -> &[KeyArgument];
+    /// Positions of the arguments whose NULL makes a row not count.
+    fn required(&self) -> &'static [usize];
+    /// Looks at a batch once, so that rows are cheap.
+    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
+
+    /// Takes a row's own numbers into the group; `None` if its customer need not be looked up.
+    fn accept(
+        &self,
+        group: &mut Self::Group,
+        columns: &Self::Columns<'_>,
+        row: usize,
+    ) -> Result<Option<Self::Row>>;
+    /// Counts the customer of an accepted row.
+    fn observe(&self, group: &mut Self::Group, mark: &mut Self::Mark, seen: Seen, row: Self::Row);
+
+    /// Takes in another part's own numbers; its customers follow one by one.
+    fn merge_group(&self, group: &mut Self::Group, other: &Self::Group) -> Result<()>;
+    /// Counts a customer of another part.
+    fn merge_mark(
+        &self,
+        group: &mut Self::Group,
+        mark: &mut Self::Mark,
+        seen: Seen,
+        other: Self::Mark,
+    );
+
+    /// Fields of the numbers that [`DistinctMetric::merge_group`] needs.
+    fn group_fields(&self) -> Vec<Field>;
+    /// Those numbers as columns.
+    fn write_groups(&self, groups: &[Self::Group]) -> Vec<ArrayRef>;
+    /// The reverse of [`DistinctMetric::write_groups`]; one default per row if there are none.
+    fn read_groups(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Group>>;
+
+    /// Fields of a mark, apart from the second key.
+    fn mark_fields(&self) -> Vec<Field> {
+        Vec::new()
+    }
+    /// Marks as columns.
+    fn write_marks(&self, _marks: &[Self::Mark]) -> Vec<ArrayRef> {
+        Vec::new()
+    }
+    /// The reverse of [`DistinctMetric::write_marks`].
+    fn read_marks(&self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Mark>> {
+        Ok(vec![Self::Mark::default(); rows])
+    }
+    /// The second key that a mark holds, where there are no pairs.
+    fn second(&self, _mark: &Self::Mark) -> u64 {
+        0
+    }
+
+    /// The results, one per group, in the declared type.
+    fn finish(&self, groups: &[Self::Group]) -> Result<ArrayRef>;
+}
+
+/// The [`Form`] of a [`DistinctMetric`].
+pub(crate) struct DistinctForm<M: DistinctMetric> {
+    metric: M,
+    keys: Vec<Keys>,
+}
+
+impl<M: DistinctMetric> DistinctForm<M> {
+    /// Refuses key types that cannot be told apart.
+    pub(crate) fn new(metric: M) -> Result<Self> {
+        let keys = |key: &KeyArgument| Keys::new(metric.function(), key.name, &key.data_type);
+        let keys = metric.keys().iter().map(keys).collect::<Result<_>>()?;
+        Ok(Self { metric, keys })
+    }
+}
+
+/// A group and a customer in 12 bytes, so that a table entry with a small mark takes 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    group: u32,
+    customer: [u32; 2],
+}
+
+impl Member {
+    #[inline]
+    fn new(group: usize, customer: u64) -> Self {
+        // `Table::grow` has checked that groups fit.
+        Self {
+            group: group as u32,
+            customer: [customer as u32, (customer >> 32) as u32],
+        }
+    }
+
+    fn customer(self) -> u64 {
+        u64::from(self.customer[0]) | (u64::from(self.customer[1]) << 32)
+    }
+}
+
+impl Hash for Member {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.customer());
+        state.write_u32(self.group);
+    }
+}
+
+/// The groups of a metric and the customers they have met.
+#[derive(Debug)]
+struct Table<M: DistinctMetric> {
+    metric: M,
+    keys: Vec<Keys>,
+    groups: Vec<M::Group>,
+    members: HashMap<Member, M::Mark>,
+    pairs: HashSet<(Member, u64)>,
+    /// Keys of the batch at hand, kept for their allocation.
+    customers: Vec<u64>,
+    seconds: Vec<u64>,
+}
+
+impl<M: DistinctMetric> Table<M> {
+    fn new(metric: M, keys: Vec<Keys>) -> Self {
+        Self {
+            metric,
+            keys,
+            groups: Vec::new(),
+            members: HashMap::default(),
+            pairs: HashSet::default(),
+            customers: Vec::new(),
+            seconds: Vec::new(),
+        }
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        if u32::try_from(groups).is_err() {
+            return exec_err!("{}(): more than {} groups", self.metric.function(), u32::MAX);
+        }
+        if self.groups.len() < groups {
+            self.groups.resize(groups, M::Group::default());
+        }
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let rows = rows_of(arguments);
+        let selection = selection(arguments, self.metric.required(), filter);
+        let key_arrays: Vec<_> =
+            self.metric.keys().iter().map(|key| &arguments[key.position]).collect();
+        read_keys(
+            &mut self.keys,
+            &key_arrays,
+            selection.as_ref(),
+            &mut self.customers,
+            &mut self.seconds,
+        )?;
+        let columns = self.metric.columns(arguments)?;
+        let Self { metric, groups, members, pairs, customers, seconds, .. } = self;
+        for_each_row(selection.as_ref(), rows, |row| {
+            let index = group_of(row);
+            let group = &mut groups[index];
+            if let Some(accepted) = metric.accept(group, &columns, row)? {
+                let second = seconds.get(row).copied().unwrap_or_default();
+                let member = Member::new(index, customers[row]);
+                let (mark, seen) = look_up::<M>(members, pairs, member, second);
+                metric.observe(group, mark, seen, accepted);
+            }
+            Ok(())
+        })
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
+        let own = self.metric.group_fields().len();
+        let rows = rows_of(states);
+        let others = self.metric.read_groups(&states[..own], rows)?;
+        for (row, other) in others.iter().enumerate() {
+            self.metric.merge_group(&mut self.groups[group_of(row)], other)?;
+        }
+        let lists = states[own..].iter().map(|list| as_list_array(list)).collect::<Result<Vec<_>>>()?;
+        let Some(customers_of) = lists.first() else {
+            return exec_err!("{}(): the partial state has no list", self.metric.function());
+        };
+        let (first, last) = (customers_of.offsets()[0] as usize, customers_of.offsets()[rows] as usize);
+        let items: Vec<_> = lists.iter().map(|list| list.values().slice(
+            list.offsets()[0] as usize,
+            (list.offsets()[rows] - list.offsets()[0]) as usize,
+        )).collect();
+        let key_count = self.keys.len();
+        let key_items: Vec<_> = items[..key_count].iter().collect();
+        read_keys(&mut self.keys, &key_items, None, &mut self.customers, &mut self.seconds)?;
+        let marks = self.metric.read_marks(&items[key_count..], last - first)?;
+        let Self { metric, groups, members, pairs, customers, seconds, .. } = self;
+        for row in 0..rows {
+            let index = group_of(row);
+            let item_range = customers_of.offsets()[row] as usize - first
+                ..customers_of.offsets()[row + 1] as usize - first;
+            for item in item_range {
+                let second = seconds.get(item).copied().unwrap_or_default();
+                let member = Member::new(index, customers[item]);
+                let (mark, seen) = look_up::<M>(members, pairs, member, second);
+                metric.merge_mark(&mut groups[index], mark, seen, marks[item]);
+            }
+        }
+        Ok(())
+    }
+
+    /// The partial states of the first `emitted` groups, which stay in the table.
+    fn state(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let mut offsets = vec![0_usize; emitted + 1];
+        for member in self.listed().map(|(member, ..)| member) {
+            if let Some(end) = offsets.get_mut(member.group as usize + 1) {
+                *end += 1;
+            }
+        }
+        for group in 0..emitted {
+            offsets[group + 1] += offsets[group];
+        }
+        let total = offsets[emitted];
+        let mut next = offsets.clone();
+        let (mut customers, mut seconds) = (vec![0; total], vec![0; total]);
+        let mut marks = vec![M::Mark::default(); total];
+        for (member, mark, second) in self.listed() {
+            let group = member.group as usize;
+            if group < emitted {
+                let place = next[group];
+                customers[place] = member.customer();
+                seconds[place] = second;
+                marks[place] = mark;
+                next[group] += 1;
+            }
+        }
+        let mut items = vec![self.keys[0].values(&customers)?];
+        if let Some(keys) = self.keys.get(1) {
+            items.push(keys.values(&seconds)?);
+        }
+        items.extend(self.metric.write_marks(&marks));
+        let mut columns = self.metric.write_groups(&self.groups[..emitted]);
+        columns.extend(lists(self.metric.function(), &offsets, items)?);
+        Ok(columns)
+    }
+
+    /// Everything that travels: customers, or pairs where those are remembered.
+    fn listed(&self) -> impl Iterator<Item = (Member, M::Mark, u64)> {
+        let pairs = self.pairs.iter().map(|(member, second)| (*member, M::Mark::default(), *second));
+        let members = if M::PAIRS { None } else { Some(&self.members) };
+        let members = members.into_iter().flatten();
+        pairs.chain(members.map(|(member, mark)| (*member, *mark, self.metric.second(mark))))
+    }
+
+    /// Removes the first `emitted` groups; the others move down.
+    fn discard(&mut self, emitted: usize) {
+        if emitted >= self.groups.len() {
+            self.groups = Vec::new();
+            self.members = HashMap::default();
+            self.pairs = HashSet::default();
+            self.keys.iter_mut().for_each(Keys::clear);
+            return;
+        }
+        self.groups.drain(..emitted);
+        let emitted = emitted as u32;
+        let moved = |member: Member| {
+            member.group.checked_sub(emitted).map(|group| Member { group, ..member })
+        };
+        // New tables, because draining in place would keep the size of the largest moment.
+        self.members = take(&mut self.members)
+            .into_iter()
+            .filter_map(|(member, mark)| moved(member).map(|member| (member, mark)))
+            .collect();
+        self.pairs = take(&mut self.pairs)
+            .into_iter()
+            .filter_map(|(member, second)| moved(member).map(|member| (member, second)))
+            .collect();
+    }
+
+    fn heap_size(&self) -> usize {
+        self.groups.capacity() * size_of::<M::Group>()
+            + self.members.allocation_size()
+            + self.pairs.allocation_size()
+            + (self.customers.capacity() + self.seconds.capacity()) * size_of::<u64>()
+            + self.keys.capacity() * size_of::<Keys>()
+            + self.keys.iter().map(Keys::heap_size).sum::<usize>()
+    }
+}
+
+#[inline]
+fn look_up<'a, M: DistinctMetric>(
+    members: &'a mut HashMap<Member, M::Mark>,
+    pairs: &mut HashSet<(Member, u64)>,
+    member: Member,
+    second: u64,
+) -> (&'a mut M::Mark, Seen) {
+    let first_pair = !M::PAIRS || pairs.insert((member, second));
+    let (mark, first) = match members.entry(member) {
+        Entry::Occupied(entry) => (entry.into_mut(), false),
+        Entry::Vacant(entry) => (entry.insert(M::Mark::default()), true),
+    };
+    (mark, Seen { first, first_pair, second })
+}
+
+fn read_keys(
+    keys: &mut [Keys],
+    arrays: &[&ArrayRef],
+    selection: Option<&NullBuffer>,
+    customers: &mut Vec<u64>,
+    seconds: &mut Vec<u64>,
+) -> Result<()> {
+    for ((keys, array), out) in keys.iter_mut().zip(arrays).zip([customers, seconds]) {
+        keys.read(array, selection, out)?;
+    }
+    Ok(())
+}
+
+/// List columns that share their offsets.
+fn lists(function: &str, offsets: &[usize], items: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+    let offsets = offsets.iter().map(|offset| i32::try_from(*offset)).collect::<Result<Vec<_>, _>>();
+    let offsets = offsets.map_err(|_| {
+        exec_datafusion_err!("{function}(): more than {} distinct values in one state", i32::MAX)
+    })?;
+    let offsets = OffsetBuffer::new(offsets.into());
+    let list = |items: ArrayRef| -> Result<ArrayRef> {
+        let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
+        Ok(Arc::new(ListArray::try_new(field, offsets.clone(), items, None)?))
+    };
+    items.into_iter().map(list).collect()
+}
+
+impl<M: DistinctMetric> Form for DistinctForm<M> {
+    fn state_fields(&self) -> Vec<Field> {
+        let list = |name: String, item: &DataType| {
+            let item = Field::new_list_field(item.clone(), true);
+            Field::new(name, DataType::List(Arc::new(item)), true)
+        };
+        let keys = self.metric.keys().iter().zip(&self.keys);
+        let keys = keys.map(|(key, keys)| list(key.name.to_owned(), keys.data_type()));
+        let marks = self.metric.mark_fields().into_iter();
+        let marks = marks.map(|mark| list(mark.name().clone(), mark.data_type()));
+        self.metric.group_fields().into_iter().chain(keys).chain(marks).collect()
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(DistinctAccumulator(Table::new(self.metric, self.keys)))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        None
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(DistinctGroups(Table::new(self.metric, self.keys)))
+    }
+}
+
+/// A table with the one group 0.
+#[derive(Debug)]
+struct DistinctAccumulator<M: DistinctMetric>(Table<M>);
+
+impl<M: DistinctMetric> Accumulator for DistinctAccumulator<M> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.update(values, |_| 0, None)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.merge(states, |_| 0)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.grow(1)?;
+        ScalarValue::try_from_array(&self.0.metric.finish(&self.0.groups)?, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.grow(1)?;
+        first_row(&self.0.state(1)?)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.heap_size()
+    }
+}
+
+#[derive(Debug)]
+struct DistinctGroups<M: DistinctMetric>(Table<M>);
+
+impl<M: DistinctMetric> DistinctGroups<M> {
+    fn count(&self, emit_to: EmitTo) -> usize {
+        match emit_to {
+            EmitTo::All => self.0.groups.len(),
+            EmitTo::First(count) => count.min(self.0.groups.len()),
+        }
+    }
+}
+
+impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.0.grow(total_num_groups)?;
+        self.0.update(values, |row| group_indices[row], opt_filter)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.0.grow(total_num_groups)?;
+        self.0.merge(values, |row| group_indices[row])
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let count = self.count(emit_to);
+        let results = self.0.metric.finish(&self.0.groups[..count])?;
+        self.0.discard(count);
+        Ok(results)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let count = self.count(emit_to);
+        let state = self.0.state(count)?;
+        self.0.discard(count);
+        Ok(state)
+    }
+
+    /// Each row is a group of its own with at most one customer; no table is needed.
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let metric = &self.0.metric;
+        let rows = rows_of(values);
+        let selection = selection(values, metric.required(), opt_filter);
+        let columns = metric.columns(values)?;
+        let mut groups = vec![M::Group::default(); rows];
+        let mut marks = Vec::new();
+        let mut counted = vec![false; rows];
+        for_each_row(selection.as_ref(), rows, |row| {
+            if let Some(accepted) = metric.accept(&mut groups[row], &columns, row)? {
+                let mut mark = M::Mark::default();
+                let seen = Seen { first: true, first_pair: true, second: 0 };
+                metric.observe(&mut groups[row], &mut mark, seen, accepted);
+                marks.push(mark);
+                counted[row] = true;
+            }
+            Ok(())
+        })?;
+        let mut offsets = vec![0; rows + 1];
+        for (row, counted) in counted.iter().enumerate() {
+            offsets[row + 1] = offsets[row] + usize::from(*counted);
+        }
+        let counted = BooleanArray::from(counted);
+        let mut items = Vec::new();
+        for key in metric.keys() {
+            items.push(compute::filter(&values[key.position], &counted)?);
+        }
+        items.extend(metric.write_marks(&marks));
+        let mut state = metric.write_groups(&groups);
+        state.extend(lists(metric.function(), &offsets, items)?);
+        Ok(state)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.heap_size()
+    }
+}
+
+/// Coerced types of a customer and, if given, an order key.
+pub(crate) fn coerce_customer_and_order(
+    function: &str,
+    types: &[DataType],
+) -> Result<Vec<DataType>> {
+    if !matches!(types.len(), 1 | 2) {
+        let forms = format!("{function}(customer_id) or {function}(customer_id, order_key)");
+        return wrong_arity(function, &forms, types.len());
+    }
+    let names = CUSTOMER_AND_ORDER.iter();
+    names.zip(types).map(|(name, given)| key_type(function, name, given)).collect()
+}
+
+/// The key arguments that go with [`coerce_customer_and_order`].
+pub(crate) fn customer_and_order(types: &[DataType]) -> Vec<KeyArgument> {
+    let key = |(position, (name, data_type)): (usize, (&&'static str, &DataType))| KeyArgument {
+        position,
+        name,
+        data_type: data_type.clone(),
+    };
+    CUSTOMER_AND_ORDER.iter().zip(types).enumerate().map(key).collect()
+}
+
+const CUSTOMER_AND_ORDER: [&str; 2] = ["customer_id", "order_key"];

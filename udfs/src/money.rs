@@ -1,0 +1,377 @@
+//! Sums of money that do not drift: DECIMAL and whole numbers are added exactly in 128 bits, DOUBLE
+//! with the rounding error of every addition carried along (Neumaier 1974), so that the result does
+//! not depend on how rows were split, and rows can leave a window frame without residue.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, UInt64Array};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::compute;
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type, DecimalType, Field,
+};
+use datafusion_common::cast::{
+    as_decimal128_array, as_float64_array, as_int64_array, as_uint64_array,
+};
+use datafusion_common::{Result, internal_err};
+
+use crate::aggregate::for_each_row;
+use crate::arguments::{finite, invalid_value};
+
+/// Digits that a mean of DECIMAL has after the point beyond those of its input, as in `avg`.
+const MEAN_EXTRA_DIGITS: i8 = 4;
+
+/// How amounts of one argument type are read and added.
+pub(crate) trait Amount: Copy + Debug + Send + Sync + 'static {
+    /// A sum; its default is zero.
+    type Sum: Copy + Debug + Default + Send + Sync;
+    /// The amount column of a batch.
+    type Column<'a>;
+
+    /// Looks at a batch's amount column.
+    fn column<'a>(&self, array: &'a ArrayRef) -> Result<Self::Column<'a>>;
+    /// Adds one row's amount.
+    fn add(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, row: usize) -> Result<()>;
+    /// Takes one row's amount off again.
+    fn subtract(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, row: usize) -> Result<()>;
+    /// Adds the amounts of all selected rows.
+    fn add_all(
+        &self,
+        sum: &mut Self::Sum,
+        column: &Self::Column<'_>,
+        selection: Option<&NullBuffer>,
+        rows: usize,
+    ) -> Result<()> {
+        for_each_row(selection, rows, |row| self.add(sum, column, row))
+    }
+    /// Adds another sum.
+    fn merge(&self, sum: &mut Self::Sum, other: Self::Sum) -> Result<()>;
+
+    /// Fields of the partial state of a sum.
+    fn fields(&self) -> Vec<Field>;
+    /// Sums as columns, matching [`Amount::fields`].
+    fn write(&self, sums: &[Self::Sum]) -> Vec<ArrayRef>;
+    /// The reverse of [`Amount::write`].
+    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Self::Sum>>;
+
+    /// The sum as DOUBLE.
+    fn to_f64(&self, sum: Self::Sum) -> Result<f64>;
+    /// Each sum divided by its count, in the type [`mean_type`] names; NULL where the count is 0.
+    fn mean(&self, sums: &[Self::Sum], counts: &[i64]) -> Result<ArrayRef>;
+}
+
+/// The type of a mean of amounts: DECIMAL for DECIMAL with four more digits, as `avg` has it;
+/// otherwise DOUBLE.
+pub(crate) fn mean_type(amount: &DataType) -> DataType {
+    match amount {
+        DataType::Decimal128(precision, scale) => DataType::Decimal128(
+            DECIMAL128_MAX_PRECISION.min(precision + MEAN_EXTRA_DIGITS.unsigned_abs()),
+            DECIMAL128_MAX_SCALE.min(scale + MEAN_EXTRA_DIGITS),
+        ),
+        _ => DataType::Float64,
+    }
+}
+
+/// Amounts in DOUBLE.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FloatAmount {
+    /// For messages.
+    pub(crate) function: &'static str,
+}
+
+/// A sum of doubles and the error that rounding has left out of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct FloatSum {
+    total: f64,
+    lost: f64,
+}
+
+impl FloatSum {
+    #[inline]
+    fn add(&mut self, value: f64) {
+        let total = self.total + value;
+        self.lost += if self.total.abs() >= value.abs() {
+            (self.total - total) + value
+        } else {
+            (value - total) + self.total
+        };
+        self.total = total;
+    }
+}
+
+impl Amount for FloatAmount {
+    type Sum = FloatSum;
+    type Column<'a> = &'a Float64Array;
+
+    fn column<'a>(&self, array: &'a ArrayRef) -> Result<&'a Float64Array> {
+        as_float64_array(array)
+    }
+
+    #[inline]
+    fn add(&self, sum: &mut FloatSum, column: &Self::Column<'_>, row: usize) -> Result<()> {
+        sum.add(finite(self.function, "amount", column.value(row))?);
+        Ok(())
+    }
+
+    #[inline]
+    fn subtract(&self, sum: &mut FloatSum, column: &Self::Column<'_>, row: usize) -> Result<()> {
+        sum.add(-column.value(row));
+        Ok(())
+    }
+
+    fn add_all(
+        &self,
+        sum: &mut FloatSum,
+        column: &Self::Column<'_>,
+        selection: Option<&NullBuffer>,
+        rows: usize,
+    ) -> Result<()> {
+        let left_out = selection.map_or(0, NullBuffer::null_count);
+        // Without a reason of its own to leave rows out, the batch is summed by vector
+        // instructions. A bad value makes that sum non-finite and is then found row by row.
+        if left_out == column.null_count()
+            && let Some(batch) = compute::sum(column)
+            && batch.is_finite()
+        {
+            sum.add(batch);
+            return Ok(());
+        }
+        for_each_row(selection, rows, |row| self.add(sum, column, row))
+    }
+
+    fn merge(&self, sum: &mut FloatSum, other: FloatSum) -> Result<()> {
+        sum.add(other.total);
+        sum.lost += other.lost;
+        Ok(())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("sum", DataType::Float64, true),
+            Field::new("sum_lost", DataType::Float64, true),
+        ]
+    }
+
+    fn write(&self, sums: &[FloatSum]) -> Vec<ArrayRef> {
+        vec![
+            Arc::new(Float64Array::from_iter_values(sums.iter().map(|sum| sum.total))),
+            Arc::new(Float64Array::from_iter_values(sums.iter().map(|sum| sum.lost))),
+        ]
+    }
+
+    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<FloatSum>> {
+        let (totals, lost) = (as_float64_array(&columns[0])?, as_float64_array(&columns[1])?);
+        let pairs = totals.values().iter().zip(lost.values());
+        Ok(pairs.map(|(total, lost)| FloatSum { total: *total, lost: *lost }).collect())
+    }
+
+    fn to_f64(&self, sum: FloatSum) -> Result<f64> {
+        let total = sum.total + sum.lost;
+        if total.is_finite() {
+            return Ok(total);
+        }
+        Err(invalid_value(
+            self.function,
+            "the sum of amount is too large for DOUBLE; cast amount to DECIMAL",
+        ))
+    }
+
+    fn mean(&self, sums: &[FloatSum], counts: &[i64]) -> Result<ArrayRef> {
+        float_means(self, sums, counts)
+    }
+}
+
+/// Amounts in DECIMAL or in whole numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExactAmount {
+    /// For messages.
+    pub(crate) function: &'static str,
+    /// Precision and scale of the mean, if it is DECIMAL.
+    mean: Option<(u8, i8)>,
+    /// Scale of the input; 0 for whole numbers.
+    scale: i8,
+}
+
+impl ExactAmount {
+    /// For the amount type that `arguments::amount` has chosen.
+    pub(crate) fn new(function: &'static str, amount: &DataType) -> Self {
+        match (amount, mean_type(amount)) {
+            (DataType::Decimal128(_, scale), DataType::Decimal128(precision, mean_scale)) => Self {
+                function,
+                mean: Some((precision, mean_scale)),
+                scale: *scale,
+            },
+            _ => Self {
+                function,
+                mean: None,
+                scale: 0,
+            },
+        }
+    }
+
+    fn checked(&self, sum: Option<i128>) -> Result<i128> {
+        sum.ok_or_else(|| {
+            invalid_value(
+                self.function,
+                "the sum of amount does not fit in 38 digits; cast amount to DOUBLE",
+            )
+        })
+    }
+
+    fn state_type(&self) -> DataType {
+        DataType::Decimal128(DECIMAL128_MAX_PRECISION, self.scale)
+    }
+
+    /// The mean at the result's scale, rounded half away from zero as PostgreSQL's numeric is.
+    fn exact_mean(&self, sum: i128, count: i64, precision: u8, scale: i8) -> Result<i128> {
+        let count = i128::from(count);
+        let mean = 10_i128
+            .checked_pow(u32::from(scale.abs_diff(self.scale)))
+            .and_then(|factor| sum.checked_mul(factor))
+            .and_then(|scaled| (scaled / count).checked_add(rounding(scaled % count, count)));
+        match mean {
+            Some(mean) if Decimal128Type::is_valid_decimal_precision(mean, precision) => Ok(mean),
+            _ => Err(invalid_value(
+                self.function,
+                "the mean of amount does not fit in 38 digits; cast amount to DOUBLE or to a \
+                 DECIMAL with fewer digits",
+            )),
+        }
+    }
+}
+
+/// One away from zero if the remainder is at least half of the divisor.
+fn rounding(remainder: i128, divisor: i128) -> i128 {
+    if remainder.abs() >= divisor - remainder.abs() {
+        remainder.signum()
+    } else {
+        0
+    }
+}
+
+/// Amounts that convert to 128 bits without loss.
+#[derive(Debug)]
+pub(crate) enum ExactColumn<'a> {
+    Decimal(&'a ScalarBuffer<i128>),
+    Signed(&'a ScalarBuffer<i64>),
+    Unsigned(&'a ScalarBuffer<u64>),
+}
+
+impl ExactColumn<'_> {
+    #[inline]
+    fn at(&self, row: usize) -> i128 {
+        match self {
+            Self::Decimal(values) => values[row],
+            Self::Signed(values) => i128::from(values[row]),
+            Self::Unsigned(values) => i128::from(values[row]),
+        }
+    }
+}
+
+impl Amount for ExactAmount {
+    type Sum = i128;
+    type Column<'a> = ExactColumn<'a>;
+
+    fn column<'a>(&self, array: &'a ArrayRef) -> Result<ExactColumn<'a>> {
+        Ok(match array.data_type() {
+            DataType::Decimal128(_, _) => ExactColumn::Decimal(as_decimal128_array(array)?.values()),
+            DataType::Int64 => ExactColumn::Signed(int64(array)?.values()),
+            DataType::UInt64 => ExactColumn::Unsigned(uint64(array)?.values()),
+            other => return internal_err!("an exact amount column has type {other}"),
+        })
+    }
+
+    #[inline]
+    fn add(&self, sum: &mut i128, column: &ExactColumn<'_>, row: usize) -> Result<()> {
+        *sum = self.checked(sum.checked_add(column.at(row)))?;
+        Ok(())
+    }
+
+    #[inline]
+    fn subtract(&self, sum: &mut i128, column: &ExactColumn<'_>, row: usize) -> Result<()> {
+        *sum = self.checked(sum.checked_sub(column.at(row)))?;
+        Ok(())
+    }
+
+    fn merge(&self, sum: &mut i128, other: i128) -> Result<()> {
+        *sum = self.checked(sum.checked_add(other))?;
+        Ok(())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        vec![Field::new("sum", self.state_type(), true)]
+    }
+
+    fn write(&self, sums: &[i128]) -> Vec<ArrayRef> {
+        let sums = Decimal128Array::from_iter_values(sums.iter().copied());
+        vec![Arc::new(sums.with_data_type(self.state_type()))]
+    }
+
+    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<i128>> {
+        Ok(as_decimal128_array(&columns[0])?.values().to_vec())
+    }
+
+    fn to_f64(&self, sum: i128) -> Result<f64> {
+        Ok(sum as f64 / 10_f64.powi(i32::from(self.scale)))
+    }
+
+    fn mean(&self, sums: &[i128], counts: &[i64]) -> Result<ArrayRef> {
+        let Some((precision, scale)) = self.mean else {
+            return float_means(self, sums, counts);
+        };
+        let mean = |(sum, count): (&i128, &i64)| {
+            (*count > 0).then(|| self.exact_mean(*sum, *count, precision, scale)).transpose()
+        };
+        let means = sums.iter().zip(counts).map(mean).collect::<Result<Decimal128Array>>()?;
+        Ok(Arc::new(means.with_data_type(DataType::Decimal128(precision, scale))))
+    }
+}
+
+fn int64(array: &ArrayRef) -> Result<&Int64Array> {
+    as_int64_array(array)
+}
+
+fn uint64(array: &ArrayRef) -> Result<&UInt64Array> {
+    as_uint64_array(array)
+}
+
+fn float_means<A: Amount>(amount: &A, sums: &[A::Sum], counts: &[i64]) -> Result<ArrayRef> {
+    let mean = |(sum, count): (&A::Sum, &i64)| {
+        (*count > 0).then(|| amount.to_f64(*sum).map(|sum| sum / *count as f64)).transpose()
+    };
+    Ok(Arc::new(sums.iter().zip(counts).map(mean).collect::<Result<Float64Array>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_change_survives_a_large_payment_and_its_refund() {
+        let mut sum = FloatSum::default();
+        for value in [1e16, 1.0, -1e16] {
+            sum.add(value);
+        }
+        assert_eq!(sum.total + sum.lost, 1.0);
+    }
+
+    #[test]
+    fn the_mean_of_decimals_is_rounded_half_away_from_zero() {
+        let amount = ExactAmount::new("aov", &DataType::Decimal128(10, 2));
+        // 0.01 + 0.01 over 3 orders is 0.006667 at six digits.
+        assert_eq!(amount.exact_mean(2, 3, 14, 6).unwrap(), 6_667);
+        assert_eq!(amount.exact_mean(-2, 3, 14, 6).unwrap(), -6_667);
+        assert_eq!(rounding(1, 2), 1);
+        assert_eq!(rounding(-1, 2), -1);
+        assert_eq!(rounding(1, 3), 0);
+    }
+
+    #[test]
+    fn a_sum_beyond_128_bits_is_refused() {
+        let amount = ExactAmount::new("aov", &DataType::Decimal128(38, 0));
+        let mut sum = i128::MAX;
+        let error = amount.merge(&mut sum, 1).unwrap_err().to_string();
+        assert!(error.contains("38 digits"), "{error}");
+    }
+}
