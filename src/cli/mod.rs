@@ -293,10 +293,11 @@ impl Query {
             let stream = rows.start()?;
             let mut out = std::io::stdout();
             let terminal = out.is_terminal();
-            output::write_result(stream, format, terminal, &mut out).await
+            Ok(output::write_result(stream, format, terminal, &mut out).await?)
         });
-        task.await.unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
-        Ok(())
+        let printed: Result<u64> =
+            task.await.unwrap_or_else(|error| Err(crate::runtime::panic_error(error)));
+        printed.map(|_| ())
     }
 }
 

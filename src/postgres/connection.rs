@@ -320,6 +320,7 @@ where
                 prepared.parameters.len()
             )));
         }
+        let zone = self.time_zone()?;
         let formats = Format::expand(parameter_formats, parameters.len(), "parameter")?;
         let values = prepared
             .parameters
@@ -328,7 +329,7 @@ where
             .zip(formats)
             .map(|((data_type, bytes), format)| {
                 let (pg_type, _) = types::plain_type(data_type);
-                decode::parameter(pg_type.oid, Some(data_type), format, bytes.as_deref())
+                decode::parameter(pg_type.oid, Some(data_type), format, bytes.as_deref(), zone)
             })
             .collect::<Result<Vec<_>>>()?;
         let width = prepared.columns.as_ref().map_or(0, |columns| columns.names.len());
@@ -445,9 +446,13 @@ where
     }
 
     fn text_style(&self) -> Result<TextStyle> {
+        self.time_zone().map(TextStyle::new)
+    }
+
+    fn time_zone(&self) -> Result<Tz> {
         let settings = self.session.settings();
-        let zone = settings.get("TimeZone").and_then(|zone| zone.parse::<Tz>().ok());
-        zone.map(TextStyle::new).ok_or_else(|| Error::internal("the session has no valid time zone"))
+        let zone = settings.get("TimeZone").and_then(|zone| zone.parse().ok());
+        zone.ok_or_else(|| Error::internal("the session has no valid time zone"))
     }
 
     /// Sends up to `rows_max` rows and the message that ends them.

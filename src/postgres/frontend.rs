@@ -208,6 +208,11 @@ fn startup_parameters(body: &mut Body) -> Result<Vec<(String, String)>> {
     }
 }
 
+/// Whether a message type exists. After one that does not, nothing behind it can be trusted.
+pub fn is_known(tag: u8) -> bool {
+    b"QPBDECSHXdcfpF".contains(&tag)
+}
+
 /// Decodes a message from its tag and its whole body.
 ///
 /// 08P01 for an unknown tag, a count or length that goes beyond the body, a missing terminator or

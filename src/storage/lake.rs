@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -38,6 +38,7 @@ pub struct Lake {
     settings: StorageSettings,
     clock: Clock,
     listing: RwLock<Arc<Listing>>,
+    generation: AtomicU64,
     /// Held by the one who lists.
     lister: tokio::sync::Mutex<()>,
     last_attempt: Mutex<Attempt>,
@@ -111,6 +112,7 @@ impl Lake {
             settings,
             clock,
             listing: RwLock::new(Arc::new(listing)),
+            generation: AtomicU64::new(0),
             lister: tokio::sync::Mutex::new(()),
             last_attempt: Mutex::new(Attempt::default()),
             footers: Mutex::new(HashMap::new()),
@@ -145,6 +147,12 @@ impl Lake {
         attempt.count += 1;
         attempt.failure = outcome.as_ref().err().map(fault::copy);
         outcome
+    }
+
+    /// A number that changes whenever a listing finds a table new, gone or changed. Plans that were
+    /// made from an older one are out of date.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Names of the schemas, sorted; `public` is always one.
@@ -236,8 +244,8 @@ impl Lake {
         for source in &self.sources {
             source.origin.outdated.store(false, Ordering::Release);
         }
-        let listings: Result<Vec<Layout>> = stream::iter(&self.sources)
-            .map(Source::list)
+        let listings: Result<Vec<Layout>> = stream::iter(0..self.sources.len())
+            .map(|index| self.sources[index].list())
             .buffered(self.settings.listing_concurrency_max.max(1))
             .try_collect()
             .await;
@@ -253,6 +261,9 @@ impl Lake {
         let old = self.listing();
         let new = Assembly::new(&self.sources, &old).assemble(layouts, listed_at);
         self.forget_footers(&old, &new);
+        if !old.relations().map(Arc::as_ptr).eq(new.relations().map(Arc::as_ptr)) {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         *self.listing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         Ok(())
     }
@@ -295,8 +306,8 @@ impl Lake {
         files: &[FoundFile],
     ) -> Result<Arc<FolderTable>> {
         let source = &self.sources[relation.source];
-        let footers: Vec<Arc<Footer>> = stream::iter(files)
-            .map(|file| self.footer(source, &file.meta))
+        let footers: Vec<Arc<Footer>> = stream::iter(0..files.len())
+            .map(|index| self.footer(source, &files[index].meta))
             .buffered(self.settings.footer_concurrency_max.max(1))
             .try_collect()
             .await?;
@@ -340,10 +351,10 @@ impl Lake {
             return;
         };
         let source = &self.sources[relation.source];
-        let outcomes: Vec<(String, Result<Arc<Footer>>)> = stream::iter(files)
-            .map(|file| async {
-                let name = source.origin.shown(&file.meta.location);
-                (name, self.footer(source, &file.meta).await)
+        let outcomes: Vec<(String, Result<Arc<Footer>>)> = stream::iter(0..files.len())
+            .map(|index| async move {
+                let meta = &files[index].meta;
+                (source.origin.shown(&meta.location), self.footer(source, meta).await)
             })
             .buffered(self.settings.footer_concurrency_max.max(1))
             .collect()
