@@ -1,0 +1,3 @@
+//! The engine: sessions, statements, planning and running.
+
+pub mod statement;

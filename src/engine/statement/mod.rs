@@ -1,0 +1,3 @@
+//! Statements: from SQL text to something DataFusion can plan.
+
+pub mod dialect;
