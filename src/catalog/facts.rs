@@ -1,0 +1,186 @@
+//! What the catalog shows but does not know itself: the session, the server, its roles.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::net::SocketAddr;
+
+use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
+use datafusion::error::Result;
+
+use crate::error::Error;
+
+/// Facts of one session, carried in the session's configuration.
+///
+/// The connection stores them when it starts and when `search_path` changes; SQL cannot set them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    /// The backend's number, as in BackendKeyData.
+    pub pid: i32,
+    /// The role that is logged in.
+    pub user: String,
+    /// The database that the client named.
+    pub database: String,
+    /// The schemas of `search_path` in order, without the implicit pg_catalog.
+    pub search_path: Vec<String>,
+    /// `application_name`.
+    pub application_name: String,
+    /// The client's address; none for a connection within the process.
+    pub client: Option<SocketAddr>,
+    /// The address the client connected to.
+    pub server: Option<SocketAddr>,
+}
+
+impl Default for SessionFacts {
+    fn default() -> Self {
+        Self {
+            pid: 0,
+            user: "postgres".to_owned(),
+            database: "postgres".to_owned(),
+            search_path: vec!["public".to_owned()],
+            application_name: String::new(),
+            client: None,
+            server: None,
+        }
+    }
+}
+
+impl SessionFacts {
+    /// The facts of the session that `options` belong to.
+    pub fn of(options: &ConfigOptions) -> Self {
+        options
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// The schemas that unqualified names are looked up in, pg_catalog first as in PostgreSQL.
+    pub fn schemas_searched(&self) -> impl Iterator<Item = &str> {
+        let explicit = self.search_path.iter().any(|schema| schema == "pg_catalog");
+        let implicit = (!explicit).then_some("pg_catalog");
+        let named = self.search_path.iter().map(|schema| match schema.as_str() {
+            "$user" => self.user.as_str(),
+            other => other,
+        });
+        implicit.into_iter().chain(named)
+    }
+}
+
+impl ConfigExtension for SessionFacts {
+    const PREFIX: &'static str = "session";
+}
+
+impl ExtensionOptions for SessionFacts {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn cloned(&self) -> Box<dyn ExtensionOptions> {
+        Box::new(self.clone())
+    }
+
+    fn set(&mut self, key: &str, _value: &str) -> Result<()> {
+        let message = format!("parameter \"session.{key}\" cannot be changed");
+        Err(Error::invalid_parameter_value(message).into())
+    }
+
+    fn entries(&self) -> Vec<ConfigEntry> {
+        Vec::new()
+    }
+}
+
+/// What the server knows and the catalog shows.
+pub trait ServerFacts: Send + Sync + Debug {
+    /// The rows of pg_settings for a session with these options.
+    fn settings(&self, options: &ConfigOptions) -> Vec<SettingRow>;
+
+    /// The sessions that are connected now.
+    fn activity(&self) -> Vec<ActivityRow>;
+
+    /// All roles. The one named like [`ServerFacts::owner`] gets OID 10.
+    fn roles(&self) -> Vec<RoleRow>;
+
+    /// The role that owns every object.
+    fn owner(&self) -> String;
+
+    /// When the server started, in microseconds since 1970-01-01 UTC.
+    fn started_at_us(&self) -> i64;
+
+    /// The server's version as in `server_version`, for example `15.0`.
+    fn version(&self) -> String {
+        "15.0".to_owned()
+    }
+}
+
+/// One row of pg_settings.
+#[derive(Clone, Debug, Default)]
+pub struct SettingRow {
+    /// Name of the setting.
+    pub name: String,
+    /// Current value.
+    pub value: String,
+    /// Unit, such as `ms` or `kB`.
+    pub unit: Option<String>,
+    /// Group of settings.
+    pub category: String,
+    /// One sentence.
+    pub description: String,
+    /// Who may change it when: `user`, `superuser`, `postmaster`, `internal`.
+    pub context: String,
+    /// `bool`, `integer`, `real`, `string` or `enum`.
+    pub value_type: String,
+    /// `default`, `configuration file`, `session`, …
+    pub source: String,
+    /// The value without any configuration.
+    pub default: Option<String>,
+    /// The values of an enum.
+    pub values: Option<Vec<String>>,
+}
+
+/// One row of pg_stat_activity.
+#[derive(Clone, Debug, Default)]
+pub struct ActivityRow {
+    /// The backend's number.
+    pub pid: i32,
+    /// The database it is connected to.
+    pub database: String,
+    /// The role.
+    pub user: String,
+    /// `application_name`.
+    pub application_name: String,
+    /// The client's address.
+    pub client: Option<SocketAddr>,
+    /// Microseconds since 1970-01-01 UTC.
+    pub backend_started_at_us: Option<i64>,
+    /// Start of the running or last statement, same unit.
+    pub query_started_at_us: Option<i64>,
+    /// When `state` last changed, same unit.
+    pub state_changed_at_us: Option<i64>,
+    /// `active`, `idle`, `idle in transaction`, …
+    pub state: String,
+    /// Text of the running or last statement.
+    pub query: String,
+}
+
+/// One role.
+#[derive(Clone, Debug)]
+pub struct RoleRow {
+    /// The role's name.
+    pub name: String,
+    /// Whether it may do everything.
+    pub superuser: bool,
+    /// Whether it may connect.
+    pub login: bool,
+    /// Whether it may create roles.
+    pub create_role: bool,
+    /// Whether it may create databases.
+    pub create_database: bool,
+    /// Sessions at most, -1 for no limit.
+    pub connections_max: i32,
+    /// Names of the roles it is a member of.
+    pub member_of: Vec<String>,
+}

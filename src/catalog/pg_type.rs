@@ -1,0 +1,391 @@
+//! PostgreSQL's built-in types, and which of them an Arrow type is shown as.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use datafusion::arrow::datatypes::{DataType, Field};
+
+/// Key of the field metadata that names a PostgreSQL type which the Arrow type alone does not
+/// tell: `oid`, `name`, `char`, `regproc`, `int2vector`, …
+pub const PG_TYPE_METADATA: &str = "pg_type";
+
+/// The type modifier of a type without modifiers.
+pub const NO_TYPMOD: i32 = -1;
+
+/// OID of text, which stands in for what has no better type.
+pub const TEXT: u32 = 25;
+/// OID of json, the form of maps and of lists of lists.
+pub const JSON: u32 = 114;
+/// OID of the pseudo-type "any".
+pub const ANY: u32 = 2276;
+
+/// One row of PostgreSQL 15's pg_type.
+#[derive(Clone, Copy, Debug)]
+pub struct PgType {
+    /// `oid`.
+    pub oid: u32,
+    /// `typname`.
+    pub name: &'static str,
+    /// `typlen`: bytes, -1 for variable length, -2 for a C string.
+    pub len: i16,
+    /// `typbyval`.
+    pub by_value: bool,
+    /// `typtype`: b base, p pseudo, r range, m multirange.
+    pub kind: char,
+    /// `typcategory`.
+    pub category: char,
+    /// `typispreferred`.
+    pub preferred: bool,
+    /// `typdelim`.
+    pub delimiter: char,
+    /// `typelem`, 0 if none.
+    pub element: u32,
+    /// `typarray`, 0 if none.
+    pub array: u32,
+    /// `typinput`, `typoutput`, `typreceive`, `typsend`, `typmodin`, `typmodout`.
+    pub functions: [u32; 6],
+    /// `typalign`.
+    pub align: char,
+    /// `typstorage`.
+    pub storage: char,
+    /// `typcollation`: 100 or 950 for types with a collation, otherwise 0.
+    pub collation: u32,
+    /// `typsubscript`.
+    pub subscript: u32,
+}
+
+static TYPES: LazyLock<Vec<PgType>> = LazyLock::new(|| {
+    let lines = include_str!("postgres15/types.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'));
+    lines.filter_map(parse_type).collect()
+});
+
+static BY_OID: LazyLock<HashMap<u32, &'static PgType>> =
+    LazyLock::new(|| TYPES.iter().map(|t| (t.oid, t)).collect());
+
+static BY_NAME: LazyLock<HashMap<&'static str, &'static PgType>> =
+    LazyLock::new(|| TYPES.iter().map(|t| (t.name, t)).collect());
+
+/// All built-in types by OID.
+pub fn all() -> &'static [PgType] {
+    &TYPES
+}
+
+/// The type of an OID.
+pub fn by_oid(oid: u32) -> Option<&'static PgType> {
+    BY_OID.get(&oid).copied()
+}
+
+/// The OID of an internal name such as `int4` or `_text`.
+pub fn oid_of_name(name: &str) -> Option<u32> {
+    BY_NAME.get(name).map(|t| t.oid)
+}
+
+/// The OID of a type as SQL spells it: `bigint`, `character varying(10)`, `int4[]`.
+pub fn oid_of_sql_name(name: &str) -> Option<u32> {
+    let name = name.trim();
+    if let Some(element) = name.strip_suffix("[]") {
+        return oid_of_sql_name(element).and_then(array_of);
+    }
+    if let Some(quoted) = name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+    {
+        return oid_of_name(quoted);
+    }
+    let mut bare = name.to_lowercase();
+    if let (Some(open), Some(close)) = (bare.find('('), bare.find(')'))
+        && open < close
+    {
+        bare.replace_range(open..=close, "");
+    }
+    let bare = bare
+        .trim()
+        .strip_prefix("pg_catalog.")
+        .unwrap_or(bare.trim())
+        .to_owned();
+    let internal = SQL_NAMES
+        .iter()
+        .find(|(_, sql, _)| *sql == bare)
+        .map(|(oid, _, _)| *oid);
+    let alias = || match bare.as_str() {
+        "int" => Some(23),
+        "decimal" | "dec" => Some(1700),
+        "float" => Some(701),
+        "char" => Some(1042),
+        "string" => Some(TEXT),
+        _ => None,
+    };
+    internal.or_else(alias).or_else(|| oid_of_name(&bare))
+}
+
+/// The array type over an element type.
+pub fn array_of(element: u32) -> Option<u32> {
+    by_oid(element).map(|t| t.array).filter(|oid| *oid != 0)
+}
+
+/// How SQL names a type: `format_type(oid, typmod)` without the lookup of users' types.
+pub fn format_type(oid: u32, typmod: i32) -> Option<String> {
+    let found = by_oid(oid)?;
+    if found.element != 0 && found.category == 'A' && found.name.starts_with('_') {
+        return format_type(found.element, typmod).map(|element| format!("{element}[]"));
+    }
+    let sql = SQL_NAMES.iter().find(|(known, ..)| *known == oid);
+    let Some((_, name, suffix)) = sql else {
+        return Some(super::functions::quote_identifier(found.name));
+    };
+    let modifier = modifier_text(oid, typmod).unwrap_or_default();
+    Some(match (*suffix).is_empty() {
+        true => format!("{name}{modifier}"),
+        false => {
+            let head = name.strip_suffix(suffix).unwrap_or(name).trim_end();
+            format!("{head}{modifier} {suffix}")
+        }
+    })
+}
+
+/// The PostgreSQL type of an Arrow type: OID and type modifier (-1 if none).
+///
+/// Unsigned integers take the next wider signed type, dictionaries and run-ends their value type,
+/// maps and lists of lists json, structs record, and what PostgreSQL has no type for is text.
+pub fn pg_type_of(data_type: &DataType) -> (u32, i32) {
+    let plain = |oid| (oid, NO_TYPMOD);
+    match data_type {
+        DataType::Boolean => plain(16),
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => plain(21),
+        DataType::Int32 | DataType::UInt16 => plain(23),
+        DataType::Int64 | DataType::UInt32 => plain(20),
+        DataType::UInt64 => (1700, numeric_typmod(20, 0)),
+        DataType::Float16 | DataType::Float32 => plain(700),
+        DataType::Float64 => plain(701),
+        DataType::Decimal32(precision, scale)
+        | DataType::Decimal64(precision, scale)
+        | DataType::Decimal128(precision, scale)
+        | DataType::Decimal256(precision, scale) => (1700, numeric_typmod(*precision, *scale)),
+        DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => plain(TEXT),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => plain(17),
+        DataType::Date32 | DataType::Date64 => plain(1082),
+        DataType::Time32(_) | DataType::Time64(_) => plain(1083),
+        DataType::Timestamp(_, None) => plain(1114),
+        DataType::Timestamp(_, Some(_)) => plain(1184),
+        DataType::Interval(_) | DataType::Duration(_) => plain(1186),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _) => plain(list_type(item)),
+        DataType::Struct(_) => plain(2249),
+        DataType::Map(..) | DataType::Union(..) => plain(JSON),
+        DataType::Dictionary(_, value) => pg_type_of(value),
+        DataType::RunEndEncoded(_, values) => pg_type_of(values.data_type()),
+    }
+}
+
+/// The PostgreSQL type of a field: the one its metadata names, otherwise that of its Arrow type.
+pub fn pg_type_of_field(field: &Field) -> (u32, i32) {
+    let named = field
+        .metadata()
+        .get(PG_TYPE_METADATA)
+        .and_then(|name| oid_of_name(name));
+    named.map_or_else(|| pg_type_of(field.data_type()), |oid| (oid, NO_TYPMOD))
+}
+
+/// numeric(precision, scale) as a type modifier; -1 where PostgreSQL has no such numeric.
+fn numeric_typmod(precision: u8, scale: i8) -> i32 {
+    // PostgreSQL keeps eleven bits of scale in two's complement.
+    let scale = i32::from(scale) & 0x7ff;
+    ((i32::from(precision) << 16) | scale) + 4
+}
+
+fn list_type(item: &Field) -> u32 {
+    let (element, _) = pg_type_of_field(item);
+    let nested = by_oid(element).is_none_or(|t| t.category == 'A') || element == JSON;
+    if nested {
+        JSON
+    } else {
+        array_of(element).unwrap_or(JSON)
+    }
+}
+
+/// OID, SQL name, and the words after which a modifier is not written but before: time (3) with
+/// time zone.
+const SQL_NAMES: &[(u32, &str, &str)] = &[
+    (16, "boolean", ""),
+    (18, "\"char\"", ""),
+    (20, "bigint", ""),
+    (21, "smallint", ""),
+    (23, "integer", ""),
+    (700, "real", ""),
+    (701, "double precision", ""),
+    (1042, "character", ""),
+    (1043, "character varying", ""),
+    (1083, "time without time zone", "without time zone"),
+    (1114, "timestamp without time zone", "without time zone"),
+    (1184, "timestamp with time zone", "with time zone"),
+    (1186, "interval", ""),
+    (1266, "time with time zone", "with time zone"),
+    (1560, "bit", ""),
+    (1562, "bit varying", ""),
+    (1700, "numeric", ""),
+    (ANY, "\"any\"", ""),
+];
+
+fn modifier_text(oid: u32, typmod: i32) -> Option<String> {
+    if typmod < 0 {
+        return None;
+    }
+    match oid {
+        1042 | 1043 if typmod >= 4 => Some(format!("({})", typmod - 4)),
+        1560 | 1562 | 1083 | 1114 | 1184 | 1266 => Some(format!("({typmod})")),
+        1700 if typmod >= 4 => {
+            let packed = typmod - 4;
+            let scale = ((packed & 0x7ff) ^ 1024) - 1024;
+            Some(format!("({},{scale})", (packed >> 16) & 0xffff))
+        }
+        _ => None,
+    }
+}
+
+fn parse_type(line: &'static str) -> Option<PgType> {
+    let words: Vec<&'static str> = line.split(' ').collect();
+    let word = |index: usize| words.get(index).copied();
+    let number = |index| word(index)?.parse::<u32>().ok();
+    let letter = |index| word(index)?.chars().next();
+    Some(PgType {
+        oid: number(0)?,
+        name: word(1)?,
+        len: word(2)?.parse().ok()?,
+        by_value: word(3)? == "1",
+        kind: letter(4)?,
+        category: letter(5)?,
+        preferred: word(6)? == "1",
+        delimiter: letter(7)?,
+        element: number(8)?,
+        array: number(9)?,
+        functions: [
+            number(10)?,
+            number(11)?,
+            number(12)?,
+            number(13)?,
+            number(14)?,
+            number(15)?,
+        ],
+        align: letter(16)?,
+        storage: letter(17)?,
+        collation: number(18)?,
+        subscript: number(19)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::{IntervalUnit, TimeUnit};
+
+    use super::*;
+
+    fn list(item: DataType) -> DataType {
+        DataType::List(Arc::new(Field::new_list_field(item, true)))
+    }
+
+    fn name_of(data_type: &DataType) -> String {
+        let (oid, typmod) = pg_type_of(data_type);
+        format_type(oid, typmod).unwrap()
+    }
+
+    #[test]
+    fn every_line_of_the_list_is_read() {
+        let text = include_str!("postgres15/types.txt");
+        assert_eq!(
+            all().len(),
+            text.lines().filter(|line| !line.starts_with('#')).count()
+        );
+    }
+
+    #[test]
+    fn arrow_types_have_postgresqls_names() {
+        let cases = [
+            (DataType::Boolean, "boolean"),
+            (DataType::UInt8, "smallint"),
+            (DataType::UInt16, "integer"),
+            (DataType::UInt32, "bigint"),
+            (DataType::UInt64, "numeric(20,0)"),
+            (DataType::Float16, "real"),
+            (DataType::Decimal128(12, 2), "numeric(12,2)"),
+            (DataType::Decimal128(5, -2), "numeric(5,-2)"),
+            (DataType::Utf8View, "text"),
+            (DataType::Null, "text"),
+            (DataType::FixedSizeBinary(16), "bytea"),
+            (
+                DataType::Time64(TimeUnit::Microsecond),
+                "time without time zone",
+            ),
+            (
+                DataType::Timestamp(TimeUnit::Second, None),
+                "timestamp without time zone",
+            ),
+            (
+                DataType::Timestamp(TimeUnit::Second, Some("UTC".into())),
+                "timestamp with time zone",
+            ),
+            (DataType::Interval(IntervalUnit::YearMonth), "interval"),
+            (list(DataType::Utf8), "text[]"),
+            (list(DataType::Decimal128(12, 2)), "numeric[]"),
+            (list(list(DataType::Int32)), "json"),
+            (
+                list(DataType::Struct(
+                    vec![Field::new("a", DataType::Int8, true)].into(),
+                )),
+                "record[]",
+            ),
+            (
+                DataType::Dictionary(Box::new(DataType::Int8), Box::new(DataType::Utf8)),
+                "text",
+            ),
+        ];
+        for (data_type, name) in cases {
+            assert_eq!(name_of(&data_type), name, "{data_type}");
+        }
+    }
+
+    #[test]
+    fn modifiers_are_written_where_postgresql_writes_them() {
+        assert_eq!(format_type(1184, 3).unwrap(), "timestamp(3) with time zone");
+        assert_eq!(format_type(1043, 14).unwrap(), "character varying(10)");
+        assert_eq!(format_type(18, -1).unwrap(), "\"char\"");
+        assert_eq!(format_type(19, -1).unwrap(), "name");
+        assert_eq!(format_type(22, -1).unwrap(), "int2vector");
+        assert_eq!(format_type(1, -1), None);
+    }
+
+    #[test]
+    fn sql_names_are_found() {
+        for (name, oid) in [
+            ("bigint", 20),
+            ("INT", 23),
+            ("character varying(10)", 1043),
+            ("timestamp(3) with time zone", 1184),
+            ("text[]", 1009),
+            ("pg_catalog.int4", 23),
+            ("\"char\"", 18),
+            ("double precision", 701),
+        ] {
+            assert_eq!(oid_of_sql_name(name), Some(oid), "{name}");
+        }
+        assert_eq!(oid_of_sql_name("nosuch"), None);
+    }
+
+    #[test]
+    fn metadata_names_a_better_type() {
+        let field = Field::new("oid", DataType::UInt32, false).with_metadata(HashMap::from([(
+            PG_TYPE_METADATA.to_owned(),
+            "oid".to_owned(),
+        )]));
+        assert_eq!(pg_type_of_field(&field), (26, NO_TYPMOD));
+    }
+}

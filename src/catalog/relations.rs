@@ -1,0 +1,226 @@
+//! Schemas, relations, columns and what is said about them.
+
+use datafusion::error::Result;
+
+use super::cells::{Cell, Rows, row};
+use super::oid;
+use super::pg_type;
+use super::relation_table::{Producer, Scope};
+use super::snapshot::Relation;
+
+/// Bytes of a page, in which PostgreSQL counts `relpages`.
+const PAGE_BYTES: usize = 8192;
+/// Access method heap.
+const HEAP: u32 = 2;
+/// OID of relation pg_class, the class of relations in comments.
+pub(crate) const PG_CLASS: u32 = 1259;
+/// OID of relation pg_proc, the class of functions in comments.
+pub(crate) const PG_PROC: u32 = 1255;
+
+pub(crate) fn producer(name: &str) -> Option<Producer> {
+    Some(match name {
+        "pg_attribute" => pg_attribute,
+        "pg_class" => pg_class,
+        "pg_description" => pg_description,
+        "pg_namespace" => pg_namespace,
+        "pg_stat_all_tables" => pg_stat_all_tables,
+        "pg_stat_user_tables" => pg_stat_user_tables,
+        "pg_statio_user_tables" => pg_statio_user_tables,
+        "pg_tables" => pg_tables,
+        "pg_views" => pg_views,
+        _ => return None,
+    })
+}
+
+/// PostgreSQL's estimate of rows: -1 where nothing is known.
+fn reltuples(relation: &Relation) -> f64 {
+    match relation.kind {
+        'v' => 0.0,
+        _ if relation.oid < oid::FIRST_USER => 0.0,
+        _ => relation.rows.map_or(-1.0, |rows| rows as f64),
+    }
+}
+
+fn pg_namespace(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for namespace in scope.snapshot.namespaces() {
+        row!(rows, oid: namespace.oid, nspname: &namespace.name, nspowner: oid::OWNER)?;
+    }
+    Ok(())
+}
+
+fn pg_class(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in scope.snapshot.relations() {
+        let is_view = relation.kind == 'v';
+        let pages = relation.bytes.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES));
+        row!(
+            rows,
+            oid: relation.oid,
+            relname: &relation.name,
+            relnamespace: relation.schema_oid,
+            relowner: oid::OWNER,
+            relam: if is_view { 0 } else { HEAP },
+            relpages: i32::try_from(pages).unwrap_or(i32::MAX),
+            reltuples: reltuples(relation),
+            relpersistence: if relation.temporary { 't' } else { 'p' },
+            relkind: relation.kind,
+            relnatts: i16::try_from(relation.columns.len()).unwrap_or(i16::MAX),
+            relhasrules: is_view,
+            relispopulated: true,
+            relreplident: if is_view || relation.oid < oid::FIRST_USER { 'n' } else { 'd' },
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_attribute(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in scope.snapshot.relations() {
+        for (index, column) in relation.columns.iter().enumerate() {
+            let Some(pg_type) = pg_type::by_oid(column.type_oid) else {
+                continue;
+            };
+            row!(
+                rows,
+                attrelid: relation.oid,
+                attname: &column.name,
+                atttypid: column.type_oid,
+                attstattarget: -1,
+                attlen: pg_type.len,
+                attnum: i16::try_from(index + 1).unwrap_or(i16::MAX),
+                attndims: i32::from(pg_type.category == 'A'),
+                attcacheoff: -1,
+                atttypmod: column.typmod,
+                attbyval: pg_type.by_value,
+                attalign: pg_type.align,
+                attstorage: pg_type.storage,
+                attnotnull: column.not_null,
+                attislocal: true,
+                attcollation: pg_type.collation,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn pg_description(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in scope.snapshot.user_relations() {
+        let columns = relation
+            .columns
+            .iter()
+            .map(|column| column.comment.as_ref());
+        let comments = std::iter::once(relation.comment.as_ref()).chain(columns);
+        for (number, comment) in comments.enumerate() {
+            let Some(comment) = comment else { continue };
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
+            row!(
+                rows,
+                objoid: relation.oid,
+                classoid: PG_CLASS,
+                objsubid: number,
+                description: comment,
+            )?;
+        }
+    }
+    for function in scope.functions {
+        if let Some(description) = &function.description {
+            row!(
+                rows,
+                objoid: function.oid,
+                classoid: PG_PROC,
+                objsubid: 0,
+                description: description,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn pg_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let owner = scope.facts.owner();
+    for relation in scope
+        .snapshot
+        .relations()
+        .iter()
+        .filter(|relation| relation.kind == 'r')
+    {
+        row!(
+            rows,
+            schemaname: &relation.schema,
+            tablename: &relation.name,
+            tableowner: &owner,
+            hasindexes: false,
+            hasrules: false,
+            hastriggers: false,
+            rowsecurity: false,
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_views(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let owner = scope.facts.owner();
+    for relation in scope
+        .snapshot
+        .relations()
+        .iter()
+        .filter(|relation| relation.kind == 'v')
+    {
+        row!(
+            rows,
+            schemaname: &relation.schema,
+            viewname: &relation.name,
+            viewowner: &owner,
+            definition: relation.definition.as_ref(),
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_stat_all_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    table_statistics(scope.snapshot.relations().iter(), rows)
+}
+
+fn pg_stat_user_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    table_statistics(scope.snapshot.user_relations(), rows)
+}
+
+fn table_statistics<'a>(
+    relations: impl Iterator<Item = &'a Relation>,
+    rows: &mut Rows,
+) -> Result<()> {
+    for relation in relations.filter(|relation| relation.kind == 'r') {
+        let live = relation
+            .rows
+            .map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        row!(
+            rows,
+            relid: relation.oid,
+            schemaname: &relation.schema,
+            relname: &relation.name,
+            seq_scan: 0_i64,
+            seq_tup_read: 0_i64,
+            n_tup_ins: 0_i64,
+            n_tup_upd: 0_i64,
+            n_tup_del: 0_i64,
+            n_live_tup: live,
+            n_dead_tup: 0_i64,
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_statio_user_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in scope
+        .snapshot
+        .user_relations()
+        .filter(|relation| relation.kind == 'r')
+    {
+        row!(
+            rows,
+            relid: relation.oid,
+            schemaname: &relation.schema,
+            relname: &relation.name,
+            heap_blks_read: Cell::Null,
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! The server and its sessions: settings, activity, access methods, tablespaces, time zones.
+
+use datafusion::error::Result;
+
+use super::cells::{Cell, Rows, row};
+use super::oid;
+use super::relation_table::{Producer, Scope};
+use super::roles;
+
+pub(crate) fn producer(name: &str) -> Option<Producer> {
+    Some(match name {
+        "pg_am" => pg_am,
+        "pg_settings" => pg_settings,
+        "pg_stat_activity" => pg_stat_activity,
+        "pg_stat_database" => pg_stat_database,
+        "pg_tablespace" => pg_tablespace,
+        "pg_timezone_names" => pg_timezone_names,
+        _ => return None,
+    })
+}
+
+fn pg_am(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    row!(rows, oid: 2_u32, amname: "heap", amhandler: 3_u32, amtype: 't')?;
+    row!(rows, oid: 403_u32, amname: "btree", amhandler: 330_u32, amtype: 'i')
+}
+
+fn pg_tablespace(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    row!(rows, oid: 1663_u32, spcname: "pg_default", spcowner: oid::OWNER)?;
+    row!(rows, oid: 1664_u32, spcname: "pg_global", spcowner: oid::OWNER)
+}
+
+fn pg_settings(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for setting in scope.facts.settings(scope.options) {
+        row!(
+            rows,
+            name: setting.name,
+            setting: &setting.value,
+            unit: setting.unit,
+            category: setting.category,
+            short_desc: setting.description,
+            context: setting.context,
+            vartype: setting.value_type,
+            source: setting.source,
+            enumvals: setting.values,
+            boot_val: setting.default.as_ref(),
+            reset_val: setting.default.as_ref(),
+            pending_restart: false,
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_stat_activity(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let roles = roles::roles(scope.facts);
+    let instant = |micros: Option<i64>| micros.map_or(Cell::Null, Cell::Timestamp);
+    for session in scope.facts.activity() {
+        let user = roles
+            .iter()
+            .find(|(_, role)| role.name == session.user)
+            .map(|(oid, _)| *oid);
+        row!(
+            rows,
+            datid: roles::database_oid(&session.database),
+            datname: &session.database,
+            pid: session.pid,
+            usesysid: user,
+            usename: session.user,
+            application_name: session.application_name,
+            client_addr: session.client.map(|client| client.ip().to_string()),
+            client_port: session.client.map(|client| i32::from(client.port())),
+            backend_start: instant(session.backend_started_at_us),
+            query_start: instant(session.query_started_at_us),
+            state_change: instant(session.state_changed_at_us),
+            state: session.state,
+            query: session.query,
+            backend_type: "client backend",
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_stat_database(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let name = &scope.session.database;
+    let sessions = scope.facts.activity().len();
+    row!(
+        rows,
+        datid: roles::database_oid(name),
+        datname: name,
+        numbackends: i32::try_from(sessions).unwrap_or(i32::MAX),
+    )
+}
+
+fn pg_timezone_names(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    row!(rows, name: "UTC", abbrev: "UTC", utc_offset: Cell::from("00:00:00"), is_dst: false)
+}
