@@ -290,7 +290,7 @@ impl Query {
     async fn print(&self, session: &Session, rows: Rows) -> Result<()> {
         let format = self.format;
         let task = session.workers().spawn_query(async move {
-            let stream = rows.start()?;
+            let stream = rows.start_named()?;
             let mut out = std::io::stdout();
             let terminal = out.is_terminal();
             Ok(output::write_result(stream, format, terminal, &mut out).await?)

@@ -4,6 +4,8 @@ pub mod activity;
 pub mod command;
 pub mod control;
 mod database;
+mod describe;
+mod facts;
 mod functions;
 mod guard;
 pub mod plan;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use datafusion::execution::SessionState;
 
+use crate::catalog::SystemCatalog;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::sqlstate::{SqlState, nearest};
@@ -47,6 +50,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Time a statement may take to plan.
     pub planning_time_max: Duration,
+    /// The system's relations and functions.
+    system: Arc<SystemCatalog>,
     loyalty_scalars: HashSet<String>,
 }
 
@@ -57,7 +62,7 @@ impl Engine {
             .iter()
             .map(|function| function.name().to_owned())
             .collect();
-        let base = state::build(&parts)?;
+        let (base, system) = state::build(&parts)?;
         Ok(Self {
             shared: Arc::new(Shared {
                 base,
@@ -66,6 +71,7 @@ impl Engine {
                 activity: parts.activity,
                 clock: parts.clock,
                 planning_time_max: parts.planning_time_max,
+                system,
                 loyalty_scalars,
             }),
         })

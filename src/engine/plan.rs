@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::execution::context::SQLOptions;
@@ -60,9 +60,10 @@ pub async fn plan_query(
     let _scope = super::guard::planning(control);
     shared.lake.refresh_if_stale().await?;
     let generation = shared.lake.generation();
-    let names = dialect::output_names(statement);
     let mut statement = statement.clone();
-    dialect::rewrite(&mut statement, shared.relations.as_ref())?;
+    if dialect::rewrite(&mut statement)?.uses_catalog {
+        shared.system.refresh().await;
+    }
     loyalty::rewrite(&mut statement, &|name| shared.is_loyalty_scalar(name))?;
     let count = parameter_count(&statement)?;
     let (plan, parameters) = if count == 0 && declared.is_empty() {
@@ -74,7 +75,7 @@ pub async fn plan_query(
     limits::check_plan(&plan)?;
     verify(&plan)?;
     let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
-    let names = result_names(&schema, names);
+    let names = schema.fields().iter().map(|field| dialect::output_name(field.name()).to_owned()).collect();
     Ok(PlannedQuery { plan, parameters, schema, names, generation })
 }
 
@@ -209,20 +210,6 @@ fn sql_type(data_type: &DataType) -> Result<ast::DataType> {
             return Err(Error::feature_not_supported(format!("a parameter cannot have type {other}")));
         }
     })
-}
-
-/// PostgreSQL's name where the statement gives one, else the planner's.
-fn result_names(schema: &Schema, names: Vec<Option<String>>) -> Vec<String> {
-    let same_width = names.len() == schema.fields().len();
-    let mut names = names.into_iter();
-    schema
-        .fields()
-        .iter()
-        .map(|field| {
-            let given = if same_width { names.next().flatten() } else { None };
-            given.unwrap_or_else(|| field.name().clone())
-        })
-        .collect()
 }
 
 /// `SELECT columns FROM table`, for `COPY table (columns) TO`.

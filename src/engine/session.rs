@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use datafusion::arrow::array::{RecordBatch, StringArray};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -124,6 +124,28 @@ impl Rows {
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
             }
         }
+    }
+
+    /// Starts the query with the columns' names in its schema, for those who take names from there.
+    pub fn start_named(self) -> Result<SendableRecordBatchStream> {
+        use futures::StreamExt;
+        let fields: Vec<_> = self
+            .columns
+            .schema
+            .fields()
+            .iter()
+            .zip(&self.columns.names)
+            .map(|(field, name)| field.as_ref().clone().with_name(name))
+            .collect();
+        let schema = Arc::new(Schema::new(fields));
+        let named = Arc::clone(&schema);
+        let stream = self.start()?.map(move |batch| {
+            let batch = batch?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let columns = batch.columns().to_vec();
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&named), columns, &options)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
 
     fn text(name: &str, lines: Vec<String>, tag: &'static str) -> Result<Self> {

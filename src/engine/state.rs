@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use datafusion::common::config::{ConfigEntry, ConfigExtension, Dialect, ExtensionOptions};
+use datafusion::common::config::{
+    ConfigEntry, ConfigExtension, ConfigNonZeroUsize, Dialect, ExtensionOptions,
+};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -16,6 +18,7 @@ use datafusion::prelude::SessionConfig;
 use super::activity::{Activity, Origin};
 use super::settings::Settings;
 use super::{functions, guard};
+use crate::catalog::{SessionFacts, SystemCatalog};
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::storage::Lake;
@@ -89,18 +92,18 @@ pub fn runtime(limits: &ResourceLimits) -> Result<Arc<RuntimeEnv>> {
 }
 
 /// Builds the state that every statement's state is cloned from.
-pub fn build(parts: &Parts) -> Result<SessionState> {
+pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, "public")
         .with_create_default_catalog_and_schema(false)
         .with_information_schema(false)
         .with_target_partitions(parts.limits.query_threads.max(1))
-        .with_option_extension(SessionVariables::nobody());
+        .with_option_extension(SessionVariables::nobody())
+        .with_option_extension(SessionFacts::default());
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::PostgreSQL;
-    options.sql_parser.recursion_limit = super::statement::limits::NESTING_DEPTH_MAX
-        .try_into()
-        .map_err(|_| Error::internal("the nesting limit is zero"))?;
+    options.sql_parser.recursion_limit =
+        ConfigNonZeroUsize::try_new(super::statement::limits::NESTING_DEPTH_MAX)?;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.max_in_list_size = 200;
     options.execution.sort_pushdown_buffer_capacity = SORT_BUFFER_BYTES;
@@ -115,22 +118,32 @@ pub fn build(parts: &Parts) -> Result<SessionState> {
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
     functions::register(&mut state, &parts.activity)?;
-    super::database::register(&mut state, parts)?;
-    Ok(state)
+    let system = super::database::register(&mut state, parts)?;
+    Ok((state, system))
 }
 
 /// The state of one statement: the shared one with the session's settings in it.
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
-    let (zone, schema) = {
+    let (zone, facts) = {
         let settings = variables.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = settings.search_path(&variables.origin.user);
-        let schema = path.into_iter().find(|schema| schema != &variables.origin.user && schema != "pg_catalog");
-        (settings.get("TimeZone").unwrap_or("UTC").to_owned(), schema)
+        let facts = SessionFacts {
+            pid: variables.pid,
+            user: variables.origin.user.clone(),
+            database: CATALOG.to_owned(),
+            search_path: settings.search_path(&variables.origin.user),
+            application_name: settings.get("application_name").unwrap_or_default().to_owned(),
+            client: variables.origin.client,
+            server: None,
+        };
+        (settings.get("TimeZone").unwrap_or("UTC").to_owned(), facts)
     };
+    let known = state.catalog_list().catalog(CATALOG).map(|catalog| catalog.schema_names()).unwrap_or_default();
+    let schema = facts.search_path.iter().find(|schema| known.contains(schema)).cloned();
     let options = state.config_mut().options_mut();
     options.execution.time_zone = Some(zone);
     options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
+    options.extensions.insert(facts);
     options.extensions.insert(variables);
     state.mark_start_execution();
     state

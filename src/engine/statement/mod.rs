@@ -1,5 +1,6 @@
 //! From text to statements: tokens, limits, parsing; and the rewriting before planning.
 
+pub mod dialect;
 pub mod limits;
 pub mod loyalty;
 

@@ -1,0 +1,110 @@
+//! The functions of the registry as the system catalog shows them (`\df`).
+
+use std::collections::HashSet;
+
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::Documentation;
+
+use crate::catalog::{FunctionDescription, FunctionKind};
+use crate::catalog::pg_type;
+
+/// Every registered function, the loyalty functions first.
+pub fn functions(state: &SessionState) -> Vec<FunctionDescription> {
+    let loyalty = loyalty_names();
+    let mut described = Vec::new();
+    for function in state.scalar_functions().values() {
+        let returns = |types: &[DataType]| function.return_type(types).ok();
+        let own = loyalty.contains(function.name());
+        described.push(describe(function.name(), FunctionKind::Scalar, function.documentation(), &returns, own));
+    }
+    for function in state.aggregate_functions().values() {
+        let returns = |types: &[DataType]| function.return_type(types).ok();
+        let own = loyalty.contains(function.name());
+        described.push(describe(function.name(), FunctionKind::Aggregate, function.documentation(), &returns, own));
+    }
+    for function in state.window_functions().values() {
+        let own = loyalty.contains(function.name());
+        described.push(describe(function.name(), FunctionKind::Window, function.documentation(), &|_| None, own));
+    }
+    // Aliases stand in the registry beside the name; each function is described once per kind.
+    described.sort_by(|left, right| (left.builtin, &left.name).cmp(&(right.builtin, &right.name)));
+    described.dedup_by(|next, kept| next.name == kept.name && next.kind == kept.kind);
+    described
+}
+
+fn loyalty_names() -> HashSet<String> {
+    use datafusion_functions_loyalty as loyalty;
+    let aggregates = loyalty::all_aggregate_functions();
+    let scalars = loyalty::all_scalar_functions();
+    let windows = loyalty::all_window_functions();
+    let aggregates = aggregates.iter().map(|function| function.name().to_owned());
+    let scalars = scalars.iter().map(|function| function.name().to_owned());
+    let windows = windows.iter().map(|function| function.name().to_owned());
+    aggregates.chain(scalars).chain(windows).collect()
+}
+
+fn describe(
+    name: &str,
+    kind: FunctionKind,
+    documentation: Option<&Documentation>,
+    returns: &dyn Fn(&[DataType]) -> Option<DataType>,
+    own: bool,
+) -> FunctionDescription {
+    let arguments: Vec<String> = documentation
+        .and_then(|documentation| documentation.arguments.as_ref())
+        .map(|arguments| arguments.iter().map(|(name, _)| name.clone()).collect())
+        .unwrap_or_default();
+    let types: Vec<Option<DataType>> = arguments
+        .iter()
+        .map(|argument| if own { argument_type(argument) } else { None })
+        .collect();
+    let known: Option<Vec<DataType>> = types.iter().cloned().collect();
+    let result = known.as_deref().and_then(returns).or_else(|| own.then(|| usual_result(name)));
+    FunctionDescription {
+        name: name.to_owned(),
+        kind,
+        arguments: arguments.into_iter().zip(types.iter().map(|kind| type_name(kind.as_ref()))).collect(),
+        returns: type_name(result.as_ref()),
+        description: documentation.map(|documentation| one_line(&documentation.description)),
+        syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
+        builtin: !own,
+    }
+}
+
+/// The type that an argument of the loyalty functions is described with: the widest it takes.
+fn argument_type(name: &str) -> Option<DataType> {
+    let name = name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    Some(match name {
+        "churned" | "retained" => DataType::Boolean,
+        "r" | "f" | "m" | "buckets" => DataType::Int32,
+        "inactivity" => DataType::Interval(IntervalUnit::MonthDayNano),
+        "map" => DataType::Utf8,
+        "start" | "end" | "period_start" | "period_end" | "base_start" | "event_time" | "last_activity"
+        | "as_of" | "last_order" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "score" | "detractor_max" | "promoter_min" | "amount" | "margin" | "aov" | "frequency"
+        | "lifespan" | "value" | "orders" => DataType::Float64,
+        _ => return None,
+    })
+}
+
+fn usual_result(name: &str) -> DataType {
+    match name {
+        "rfm_segment" | "rfm_score" | "nps_category" => DataType::Utf8,
+        "quantile_score" => DataType::Int32,
+        _ => DataType::Float64,
+    }
+}
+
+fn type_name(data_type: Option<&DataType>) -> String {
+    data_type
+        .and_then(|data_type| {
+            let (oid, typmod) = pg_type::pg_type_of(data_type);
+            pg_type::format_type(oid, typmod)
+        })
+        .unwrap_or_else(|| "any".to_owned())
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,128 @@
+//! What the system catalog shows of the server and its sessions.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use datafusion::common::config::ConfigOptions;
+
+use super::activity::Activity;
+use super::settings::{Kind, SETTINGS, SERVER_VERSION};
+use super::state::SessionVariables;
+use crate::catalog::{ActivityRow, RoleRow, ServerFacts, SettingRow};
+
+/// The role that owns every object while there are no roles.
+const OWNER: &str = "loyalhouse";
+
+/// Facts of a server, from its registry of sessions and its table of settings.
+#[derive(Debug)]
+pub struct EngineFacts {
+    activity: Arc<Activity>,
+}
+
+impl EngineFacts {
+    /// Facts over `activity`.
+    pub fn new(activity: Arc<Activity>) -> Self {
+        Self { activity }
+    }
+}
+
+impl ServerFacts for EngineFacts {
+    fn settings(&self, options: &ConfigOptions) -> Vec<SettingRow> {
+        let session = options.extensions.get::<SessionVariables>();
+        let held = session.map(|session| {
+            session.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        });
+        SETTINGS
+            .iter()
+            .map(|setting| {
+                let value = held.as_ref().and_then(|held| held.get(setting.name)).unwrap_or(setting.default);
+                SettingRow {
+                    name: setting.name.to_owned(),
+                    value: value.to_owned(),
+                    unit: (setting.kind == Kind::Milliseconds).then(|| "ms".to_owned()),
+                    category: "Client Connection Defaults".to_owned(),
+                    description: setting.description.to_owned(),
+                    context: if setting.kind == Kind::ReadOnly { "internal" } else { "user" }.to_owned(),
+                    value_type: value_type(setting.kind).to_owned(),
+                    source: if value == setting.default { "default" } else { "session" }.to_owned(),
+                    default: Some(setting.default.to_owned()),
+                    values: match setting.kind {
+                        Kind::OneOf(values) => Some(values.iter().map(|value| (*value).to_owned()).collect()),
+                        _ => None,
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn activity(&self) -> Vec<ActivityRow> {
+        self.activity
+            .backends()
+            .iter()
+            .map(|backend| {
+                let work = backend.work();
+                ActivityRow {
+                    pid: backend.pid,
+                    database: OWNER.to_owned(),
+                    user: backend.origin.user.clone(),
+                    application_name: work.application_name,
+                    client: backend.origin.client,
+                    backend_started_at_us: Some(microseconds(backend.started_at)),
+                    query_started_at_us: work.query_started_at.map(microseconds),
+                    state_changed_at_us: Some(microseconds(work.state_changed_at)),
+                    state: work.state.text().to_owned(),
+                    query: work.query,
+                }
+            })
+            .collect()
+    }
+
+    fn roles(&self) -> Vec<RoleRow> {
+        let mut names = vec![OWNER.to_owned()];
+        for backend in self.activity.backends() {
+            if !names.contains(&backend.origin.user) {
+                names.push(backend.origin.user.clone());
+            }
+        }
+        names
+            .into_iter()
+            .map(|name| RoleRow {
+                name,
+                superuser: true,
+                login: true,
+                create_role: false,
+                create_database: false,
+                connections_max: -1,
+                member_of: Vec::new(),
+            })
+            .collect()
+    }
+
+    fn owner(&self) -> String {
+        OWNER.to_owned()
+    }
+
+    fn started_at_us(&self) -> i64 {
+        microseconds(self.activity.started_at)
+    }
+
+    fn version(&self) -> String {
+        SERVER_VERSION.to_owned()
+    }
+}
+
+fn value_type(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "bool",
+        Kind::Integer(..) | Kind::Milliseconds => "integer",
+        Kind::OneOf(_) => "enum",
+        Kind::Text | Kind::TimeZone | Kind::DateStyle | Kind::ReadOnly => "string",
+    }
+}
+
+fn microseconds(time: SystemTime) -> i64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or_default()
+}
