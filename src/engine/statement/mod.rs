@@ -169,9 +169,9 @@ mod tests {
     fn syntax_errors_point_at_the_word() {
         let error = parse("SELECT 1 FORM t").unwrap_err();
         assert_eq!(error.state(), SqlState::SyntaxError);
-        let error = parse("SELECT é,\n  * FROM WHERE").unwrap_err();
-        assert_eq!(error.message(), "syntax error at or near \"WHERE\"");
-        assert_eq!(error.position(), Some(20));
+        let error = parse("SELECT é,\n  * FROM t 1").unwrap_err();
+        assert_eq!(error.message(), "syntax error at or near \"1\"");
+        assert_eq!(error.position(), Some(22));
         let error = parse("SELECT (1").unwrap_err();
         assert_eq!(error.message(), "syntax error at end of input");
         assert_eq!(parse("SELECT 'abc").unwrap_err().message(), "unterminated quoted string");
