@@ -31,8 +31,14 @@ use crate::scalar::{ScalarDefinition, export_scalar};
 | 6.0   | detractor |
 +-------+-----------+
 ```"#,
-    argument(name = "score", description = "The answer of one customer, any number."),
-    argument(name = "detractor_max", description = "The highest score of a detractor."),
+    argument(
+        name = "score",
+        description = "The answer of one customer, any number."
+    ),
+    argument(
+        name = "detractor_max",
+        description = "The highest score of a detractor."
+    ),
     argument(name = "promoter_min", description = "The lowest score of a promoter.")
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
@@ -67,7 +73,11 @@ impl ScalarDefinition for NpsCategory {
             Ok(())
         })?;
         let labels = StringViewArray::from_iter_values(LABELS);
-        Ok(compute::take(&labels, &Int8Array::new(kinds.into(), nulls), None)?)
+        Ok(compute::take(
+            &labels,
+            &Int8Array::new(kinds.into(), nulls),
+            None,
+        )?)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -21,14 +21,22 @@ fn entries() -> Vec<Entry> {
     let entry = |name: &str, kind, documentation: Option<&Documentation>| Entry {
         name: name.to_owned(),
         kind,
-        documentation: documentation.unwrap_or_else(|| panic!("{name} says nothing")).clone(),
+        documentation: documentation
+            .unwrap_or_else(|| panic!("{name} says nothing"))
+            .clone(),
     };
     let aggregates = loyalty::all_aggregate_functions();
     let scalars = loyalty::all_scalar_functions();
     let windows = loyalty::all_window_functions();
-    let aggregates = aggregates.iter().map(|f| entry(f.name(), "aggregate", f.documentation()));
-    let scalars = scalars.iter().map(|f| entry(f.name(), "scalar", f.documentation()));
-    let windows = windows.iter().map(|f| entry(f.name(), "window", f.documentation()));
+    let aggregates = aggregates
+        .iter()
+        .map(|f| entry(f.name(), "aggregate", f.documentation()));
+    let scalars = scalars
+        .iter()
+        .map(|f| entry(f.name(), "scalar", f.documentation()));
+    let windows = windows
+        .iter()
+        .map(|f| entry(f.name(), "window", f.documentation()));
     aggregates.chain(scalars).chain(windows).collect()
 }
 
@@ -37,7 +45,9 @@ fn example(entry: &Entry) -> (String, String) {
     let name = &entry.name;
     let text = entry.documentation.sql_example.as_ref();
     let text = text.unwrap_or_else(|| panic!("{name} has no example"));
-    let inner = text.strip_prefix("```sql\n> ").and_then(|text| text.strip_suffix("\n```"));
+    let inner = text
+        .strip_prefix("```sql\n> ")
+        .and_then(|text| text.strip_suffix("\n```"));
     let inner = inner.unwrap_or_else(|| panic!("the example of {name} is not an sql block"));
     let (statement, table) = inner.split_once(";\n").unwrap_or_else(|| {
         panic!("the example of {name} has no statement ending in ; with a result after it")
@@ -56,7 +66,12 @@ async fn every_example_gives_its_stated_result() {
             Err(error) => error.to_string(),
         };
         if got != stated {
-            writeln!(wrong, "{}:\n{statement}\nstated\n{stated}\ngave\n{got}", entry.name).unwrap();
+            writeln!(
+                wrong,
+                "{}:\n{statement}\nstated\n{stated}\ngave\n{got}",
+                entry.name
+            )
+            .unwrap();
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
@@ -65,11 +80,26 @@ async fn every_example_gives_its_stated_result() {
 #[test]
 fn every_function_says_what_is_needed() {
     for entry in entries() {
-        let Entry { name, documentation, .. } = entry;
-        assert!(documentation.syntax_example.starts_with(&format!("{name}(")), "{name}");
-        assert!(documentation.arguments.is_some_and(|all| !all.is_empty()), "{name}: arguments");
+        let Entry {
+            name,
+            documentation,
+            ..
+        } = entry;
+        assert!(
+            documentation
+                .syntax_example
+                .starts_with(&format!("{name}(")),
+            "{name}"
+        );
+        assert!(
+            documentation.arguments.is_some_and(|all| !all.is_empty()),
+            "{name}: arguments"
+        );
         for word in ["NULL", "Source:"] {
-            assert!(documentation.description.contains(word), "{name} does not say {word}");
+            assert!(
+                documentation.description.contains(word),
+                "{name} does not say {word}"
+            );
         }
     }
 }
@@ -93,7 +123,10 @@ fn page() -> String {
     let mut sections: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     let entries = entries();
     for entry in &entries {
-        sections.entry(entry.documentation.doc_section.label).or_default().push(entry);
+        sections
+            .entry(entry.documentation.doc_section.label)
+            .or_default()
+            .push(entry);
     }
     let mut page = String::from(
         "# Functions\n\nGenerated from the functions' own documentation; do not edit. Rewrite with\n\
@@ -118,7 +151,12 @@ fn describe(page: &mut String, entry: &Entry) {
         sql_example,
         ..
     } = &entry.documentation;
-    write!(page, "\n### {}\n\n*{} function*\n\n{description}\n\n", entry.name, entry.kind).unwrap();
+    write!(
+        page,
+        "\n### {}\n\n*{} function*\n\n{description}\n\n",
+        entry.name, entry.kind
+    )
+    .unwrap();
     writeln!(page, "```sql\n{syntax_example}").unwrap();
     for syntax in alternative_syntax.iter().flatten() {
         writeln!(page, "{syntax}").unwrap();

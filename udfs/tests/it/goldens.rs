@@ -13,9 +13,15 @@ async fn nps_of_worked_examples() {
     let context = session(2);
     for (sql, expected) in [
         ("SELECT nps(s) FROM (VALUES (9), (10)) t(s)", Some(100.0)),
-        ("SELECT nps(s) FROM (VALUES (CAST(NULL AS INT)), (NULL)) t(s)", None),
+        (
+            "SELECT nps(s) FROM (VALUES (CAST(NULL AS INT)), (NULL)) t(s)",
+            None,
+        ),
         ("SELECT nps(s) FROM (VALUES (1)) t(s) WHERE s > 1", None),
-        ("SELECT nps(s, 3, 5) FROM (VALUES (5), (5), (4), (3), (1)) t(s)", Some(0.0)),
+        (
+            "SELECT nps(s, 3, 5) FROM (VALUES (5), (5), (4), (3), (1)) t(s)",
+            Some(0.0),
+        ),
         (
             "SELECT nps(s, promoter_min => 5, detractor_max => 3)
              FROM (VALUES (5), (5), (4), (3), (1)) t(s)",
@@ -27,7 +33,10 @@ async fn nps_of_worked_examples() {
              FROM generate_series(1, 100) t(n)",
             Some(10.0),
         ),
-        ("SELECT nps(s) FILTER (WHERE s BETWEEN 0 AND 10) FROM (VALUES (11), (9)) t(s)", Some(100.0)),
+        (
+            "SELECT nps(s) FILTER (WHERE s BETWEEN 0 AND 10) FROM (VALUES (11), (9)) t(s)",
+            Some(100.0),
+        ),
     ] {
         check(&context, sql, &[expected]).await;
     }
@@ -37,13 +46,23 @@ async fn nps_of_worked_examples() {
 async fn the_same_nps_for_every_kind_of_number() {
     let context = session(1);
     for kind in [
-        "TINYINT", "SMALLINT", "INT", "BIGINT", "TINYINT UNSIGNED", "BIGINT UNSIGNED", "REAL",
-        "DOUBLE", "DECIMAL(4,1)", "DECIMAL(20,2)", "DECIMAL(60,2)",
+        "TINYINT",
+        "SMALLINT",
+        "INT",
+        "BIGINT",
+        "TINYINT UNSIGNED",
+        "BIGINT UNSIGNED",
+        "REAL",
+        "DOUBLE",
+        "DECIMAL(4,1)",
+        "DECIMAL(20,2)",
+        "DECIMAL(60,2)",
     ] {
         let sql = format!("SELECT nps(CAST(s AS {kind})) FROM (VALUES (10), (9), (8), (3)) t(s)");
         check(&context, &sql, &[Some(25.0)]).await;
     }
-    let dictionary = "SELECT nps(arrow_cast(arrow_cast(s, 'Float64'), 'Dictionary(Int32, Float64)'))
+    let dictionary =
+        "SELECT nps(arrow_cast(arrow_cast(s, 'Float64'), 'Dictionary(Int32, Float64)'))
                       FROM (VALUES (10), (9), (8), (3)) t(s)";
     check(&context, dictionary, &[Some(25.0)]).await;
 }
@@ -57,9 +76,18 @@ async fn contractual_churn_and_its_edges() {
         (NULL, NULL), (DATE '2023-10-01', DATE '2024-01-31')) t(s, e)";
     let context = session(2);
     let period = "s, e, DATE '2024-01-01', DATE '2024-02-01'";
-    check(&context, &format!("SELECT churn_rate({period}) FROM {contracts}"), &[Some(0.6)]).await;
-    check(&context, &format!("SELECT retention_rate({period}) FROM {contracts}"), &[Some(0.4)])
-        .await;
+    check(
+        &context,
+        &format!("SELECT churn_rate({period}) FROM {contracts}"),
+        &[Some(0.6)],
+    )
+    .await;
+    check(
+        &context,
+        &format!("SELECT retention_rate({period}) FROM {contracts}"),
+        &[Some(0.4)],
+    )
+    .await;
     let monthly = format!(
         "SELECT churn_rate(s, e, m, m + INTERVAL '1 month') FROM {contracts}
          CROSS JOIN (VALUES (DATE '2024-01-01'), (DATE '2024-02-01')) months(m) GROUP BY m ORDER BY m"
@@ -73,11 +101,22 @@ async fn contractual_churn_of_mixed_time_types() {
     let context = session(1);
     for (start, end) in [
         ("TIMESTAMP '2023-12-01 00:00:00'", "DATE '9999-12-31'"),
-        ("arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Second, None)')", "NULL"),
-        ("arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Nanosecond, None)')", "NULL"),
-        ("arrow_cast(DATE '2023-12-01', 'Date64')", "DATE '9999-12-31'"),
-        ("arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Millisecond, Some(\"+02:00\"))')",
-         "DATE '9999-12-31'"),
+        (
+            "arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Second, None)')",
+            "NULL",
+        ),
+        (
+            "arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Nanosecond, None)')",
+            "NULL",
+        ),
+        (
+            "arrow_cast(DATE '2023-12-01', 'Date64')",
+            "DATE '9999-12-31'",
+        ),
+        (
+            "arrow_cast(TIMESTAMP '2023-12-01 00:00:00', 'Timestamp(Millisecond, Some(\"+02:00\"))')",
+            "DATE '9999-12-31'",
+        ),
     ] {
         let sql = format!(
             "SELECT churn_rate({start}, {end}, DATE '2024-01-01', TIMESTAMP '2024-02-01 00:00:00')"
@@ -98,7 +137,8 @@ async fn churn_by_inactivity() {
     let context = session(2);
     let customers = "(VALUES (DATE '2024-01-05'), (DATE '2024-03-20'), (DATE '2024-03-31'), (NULL),
                              (DATE '2023-12-01')) t(d)";
-    let sql = format!("SELECT churn_rate(d, DATE '2024-04-01', INTERVAL '30 days') FROM {customers}");
+    let sql =
+        format!("SELECT churn_rate(d, DATE '2024-04-01', INTERVAL '30 days') FROM {customers}");
     check(&context, &sql, &[Some(0.5)]).await;
     // The 30th of March minus a month is the 29th of February: by the calendar, not by 30 days.
     let sql = "SELECT churn_rate(d, DATE '2024-03-30', INTERVAL '1 month')
@@ -124,19 +164,38 @@ async fn cdnow_purchases() {
     let context = cdnow().await;
     for (sql, expected) in [
         ("SELECT aov(amount) FROM cdnow_master", 35.893_648_056_969_1),
-        ("SELECT purchase_frequency(customer_id) FROM cdnow_master", 2.955_409_418_752_651_6),
+        (
+            "SELECT purchase_frequency(customer_id) FROM cdnow_master",
+            2.955_409_418_752_651_6,
+        ),
         (
             "SELECT purchase_frequency(customer_id, date) FROM cdnow_master",
             67_591.0 / 23_570.0,
         ),
-        ("SELECT repeat_purchase_rate(customer_id, date) FROM cdnow_master", 0.488_587_187_102_248_63),
-        ("SELECT clv(customer_id, amount) FROM cdnow_master", 2_500_315.63 / 23_570.0),
-        ("SELECT clv(customer_id, amount, margin => 0.3) FROM cdnow_master", 750_094.689 / 23_570.0),
+        (
+            "SELECT repeat_purchase_rate(customer_id, date) FROM cdnow_master",
+            0.488_587_187_102_248_63,
+        ),
+        (
+            "SELECT clv(customer_id, amount) FROM cdnow_master",
+            2_500_315.63 / 23_570.0,
+        ),
+        (
+            "SELECT clv(customer_id, amount, margin => 0.3) FROM cdnow_master",
+            750_094.689 / 23_570.0,
+        ),
     ] {
         let got = number(&context, sql).await.unwrap();
-        assert!((got / expected - 1.0).abs() < 1e-12, "{sql} gave {got}, not {expected}");
+        assert!(
+            (got / expected - 1.0).abs() < 1e-12,
+            "{sql} gave {got}, not {expected}"
+        );
     }
-    let by_row = number(&context, "SELECT repeat_purchase_rate(customer_id) FROM cdnow_master").await;
+    let by_row = number(
+        &context,
+        "SELECT repeat_purchase_rate(customer_id) FROM cdnow_master",
+    )
+    .await;
     assert!((by_row.unwrap() - 0.494_782).abs() < 5e-7, "{by_row:?}");
 }
 
@@ -161,8 +220,16 @@ async fn cdnow_frequency_scores_give_equal_customers_equal_scores() {
          GROUP BY f ORDER BY f"
     );
     let counts = rows(&context, &sql).await.unwrap();
-    let counts: Vec<_> = counts.column(0).as_primitive::<Int64Type>().values().to_vec();
-    assert_eq!(counts, [1_205, 406, 358, 388], "scores 1, 3, 4 and 5; nobody scores 2");
+    let counts: Vec<_> = counts
+        .column(0)
+        .as_primitive::<Int64Type>()
+        .values()
+        .to_vec();
+    assert_eq!(
+        counts,
+        [1_205, 406, 358, 388],
+        "scores 1, 3, 4 and 5; nobody scores 2"
+    );
 }
 
 /// Number of customers per value of a text expression over the sample's three scores.
@@ -176,20 +243,23 @@ async fn segments(expression: &str) -> BTreeMap<String, i64> {
          GROUP BY 1"
     );
     let batch = rows(&context, &sql).await.unwrap();
-    let names = cast(
-        batch.column(0),
-        &DataType::Utf8,
-    );
+    let names = cast(batch.column(0), &DataType::Utf8);
     let names = names.unwrap();
     let counts = batch.column(1).as_primitive::<Int64Type>().values().iter();
-    let names = names.as_string::<i32>().iter().map(|name| name.unwrap().to_owned());
+    let names = names
+        .as_string::<i32>()
+        .iter()
+        .map(|name| name.unwrap().to_owned());
     names.zip(counts.copied()).collect()
 }
 
 #[tokio::test]
 async fn cdnow_segments_by_both_maps() {
     let known = |pairs: &[(&str, i64)]| -> BTreeMap<String, i64> {
-        pairs.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+        pairs
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count))
+            .collect()
     };
     let codes11 = known(&[
         ("About To Sleep", 193),
@@ -219,7 +289,11 @@ async fn cdnow_segments_by_both_maps() {
     assert_eq!(segments("rfm_segment(r, f)").await, grid10);
     assert_eq!(segments("rfm_segment(r, f, m, 'grid10')").await, grid10);
     let composed = segments("concat(r, f, m)").await;
-    assert_eq!(segments("code").await, composed, "rfm_score is the three scores in a row");
+    assert_eq!(
+        segments("code").await,
+        composed,
+        "rfm_score is the three scores in a row"
+    );
 }
 
 #[tokio::test]
@@ -239,7 +313,9 @@ async fn quantile_scores_of_small_partitions() {
 #[tokio::test]
 async fn clv_simple_of_the_textbook() {
     let context = session(1);
-    let got = number(&context, "SELECT clv_simple(70, 3, 3, 0.3)").await.unwrap();
+    let got = number(&context, "SELECT clv_simple(70, 3, 3, 0.3)")
+        .await
+        .unwrap();
     assert!((got - 189.0).abs() < 1e-9, "{got}");
     check(&context, "SELECT clv_simple(70, NULL, 3)", &[None]).await;
 }
@@ -256,7 +332,11 @@ async fn money_in_decimal_is_exact_and_stays_decimal() {
         batch.schema().field(0).data_type(),
         &DataType::Decimal128(14, 6)
     );
-    assert_eq!(numbers(&context, sql).await, [Some(0.1)], "0.1000001 at six digits");
+    assert_eq!(
+        numbers(&context, sql).await,
+        [Some(0.1)],
+        "0.1000001 at six digits"
+    );
     let sql = "SELECT aov(n) FROM (VALUES (9007199254740993), (-9007199254740992)) t(n)";
     check(&context, sql, &[Some(0.5)]).await;
 }

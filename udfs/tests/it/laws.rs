@@ -11,9 +11,7 @@ use datafusion::arrow::array::{
     TimestampNanosecondArray, UInt64Array, new_null_array,
 };
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{
-    DataType, Field, IntervalMonthDayNanoType, Schema,
-};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNanoType, Schema};
 use datafusion::datasource::MemTable;
 use datafusion::logical_expr::{Accumulator, AggregateUDF, EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
@@ -44,25 +42,51 @@ struct Row {
 
 fn random_rows() -> impl Strategy<Value = Vec<Row>> {
     let number = || weighted(0.9, any::<u8>());
-    let row = (number(), number(), number(), 0..GROUPS, weighted(0.9, any::<bool>()));
-    vec(row.prop_map(|(a, b, c, group, filter)| Row { a, b, c, group, filter }), 0..60)
+    let row = (
+        number(),
+        number(),
+        number(),
+        0..GROUPS,
+        weighted(0.9, any::<bool>()),
+    );
+    vec(
+        row.prop_map(|(a, b, c, group, filter)| Row {
+            a,
+            b,
+            c,
+            group,
+            filter,
+        }),
+        0..60,
+    )
 }
 
 /// The values of an argument for the given rows. `None` if the name is unknown.
 fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
     let all = |day: i32| dates(kind, rows.iter().map(|_| Some(day)));
     Some(match argument {
-        "score" => numbers_of(kind, rows.iter().map(|row| row.a.map(|a| i64::from(a % 11)))),
+        "score" => numbers_of(
+            kind,
+            rows.iter().map(|row| row.a.map(|a| i64::from(a % 11))),
+        ),
         "detractor_max" => numbers_of(kind, rows.iter().map(|_| Some(6))),
         "promoter_min" => numbers_of(kind, rows.iter().map(|_| Some(9))),
         "margin" => Arc::new(Float64Array::from(vec![0.3; rows.len()])),
-        "amount" => amounts(kind, rows.iter().map(|row| row.a.map(|a| i64::from(a) * 7 - 500))),
+        "amount" => amounts(
+            kind,
+            rows.iter().map(|row| row.a.map(|a| i64::from(a) * 7 - 500)),
+        ),
         "customer_id" => keys(kind, rows.iter().map(|row| row.b.map(|b| b % 6))),
         "order_id" | "order_key" => keys(kind + 1, rows.iter().map(|row| row.c.map(|c| c % 7))),
-        "churned" | "retained" => {
-            Arc::new(rows.iter().map(|row| row.a.map(|a| a % 3 == 0)).collect::<BooleanArray>())
-        }
-        "start" => dates(kind, rows.iter().map(|row| row.c.map(|c| i32::from(c) % 60))),
+        "churned" | "retained" => Arc::new(
+            rows.iter()
+                .map(|row| row.a.map(|a| a % 3 == 0))
+                .collect::<BooleanArray>(),
+        ),
+        "start" => dates(
+            kind,
+            rows.iter().map(|row| row.c.map(|c| i32::from(c) % 60)),
+        ),
         "end" => {
             let end = |row: &Row| {
                 let length = row.a.filter(|a| a % 4 > 0).map(|a| i32::from(a) % 50);
@@ -70,9 +94,10 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
             };
             dates(kind + 1, rows.iter().map(end))
         }
-        "event_time" | "last_activity" => {
-            dates(kind + 1, rows.iter().map(|row| row.c.map(|c| i32::from(c) % 70)))
-        }
+        "event_time" | "last_activity" => dates(
+            kind + 1,
+            rows.iter().map(|row| row.c.map(|c| i32::from(c) % 70)),
+        ),
         "base_start" => all(10),
         "period_start" => all(30),
         "period_end" => all(50),
@@ -88,7 +113,11 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
 fn numbers_of(kind: usize, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     match kind % KINDS {
         0 => Arc::new(values.collect::<Int64Array>()),
-        1 => Arc::new(values.map(|v| v.map(|v| v as f64)).collect::<Float64Array>()),
+        1 => Arc::new(
+            values
+                .map(|v| v.map(|v| v as f64))
+                .collect::<Float64Array>(),
+        ),
         _ => {
             let tenths = values.map(|v| v.map(|v| i128::from(v) * 10));
             let tenths = tenths.collect::<Decimal128Array>();
@@ -99,9 +128,15 @@ fn numbers_of(kind: usize, values: impl Iterator<Item = Option<i64>>) -> ArrayRe
 
 fn amounts(kind: usize, cents: impl Iterator<Item = Option<i64>>) -> ArrayRef {
     match kind % KINDS {
-        0 => Arc::new(cents.map(|v| v.map(|v| v as f64 / 100.0)).collect::<Float64Array>()),
+        0 => Arc::new(
+            cents
+                .map(|v| v.map(|v| v as f64 / 100.0))
+                .collect::<Float64Array>(),
+        ),
         1 => {
-            let cents = cents.map(|v| v.map(i128::from)).collect::<Decimal128Array>();
+            let cents = cents
+                .map(|v| v.map(i128::from))
+                .collect::<Decimal128Array>();
             Arc::new(cents.with_precision_and_scale(10, 2).unwrap())
         }
         _ => Arc::new(cents.collect::<Int64Array>()),
@@ -111,8 +146,16 @@ fn amounts(kind: usize, cents: impl Iterator<Item = Option<i64>>) -> ArrayRef {
 fn keys(kind: usize, values: impl Iterator<Item = Option<u8>>) -> ArrayRef {
     match kind % (KINDS + 1) {
         0 => Arc::new(values.map(|v| v.map(i32::from)).collect::<Int32Array>()),
-        1 => Arc::new(values.map(|v| v.map(|v| format!("customer {v}"))).collect::<StringArray>()),
-        2 => Arc::new(values.map(|v| v.map(i128::from)).collect::<Decimal128Array>()),
+        1 => Arc::new(
+            values
+                .map(|v| v.map(|v| format!("customer {v}")))
+                .collect::<StringArray>(),
+        ),
+        2 => Arc::new(
+            values
+                .map(|v| v.map(i128::from))
+                .collect::<Decimal128Array>(),
+        ),
         _ => Arc::new(values.map(|v| v.map(u64::from)).collect::<UInt64Array>()),
     }
 }
@@ -121,8 +164,14 @@ fn dates(kind: usize, days: impl Iterator<Item = Option<i32>>) -> ArrayRef {
     let scaled = |unit: i64| move |day: Option<i32>| day.map(|day| i64::from(day) * 86_400 * unit);
     match kind % KINDS {
         0 => Arc::new(days.collect::<Date32Array>()),
-        1 => Arc::new(days.map(scaled(1_000_000)).collect::<TimestampMicrosecondArray>()),
-        _ => Arc::new(days.map(scaled(1_000_000_000)).collect::<TimestampNanosecondArray>()),
+        1 => Arc::new(
+            days.map(scaled(1_000_000))
+                .collect::<TimestampMicrosecondArray>(),
+        ),
+        _ => Arc::new(
+            days.map(scaled(1_000_000_000))
+                .collect::<TimestampNanosecondArray>(),
+        ),
     }
 }
 
@@ -135,7 +184,13 @@ struct Form {
 
 impl std::fmt::Display for Form {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}({}) of kind {}", self.udaf.name(), self.arguments.join(", "), self.kind)
+        write!(
+            f,
+            "{}({}) of kind {}",
+            self.udaf.name(),
+            self.arguments.join(", "),
+            self.kind
+        )
     }
 }
 
@@ -149,7 +204,11 @@ fn forms() -> Vec<Form> {
             let arguments: Vec<_> = inner.split(", ").map(str::to_owned).collect();
             for kind in 0..KINDS {
                 let (udaf, arguments) = (Arc::clone(&udaf), arguments.clone());
-                forms.push(Form { udaf, arguments, kind });
+                forms.push(Form {
+                    udaf,
+                    arguments,
+                    kind,
+                });
             }
         }
     }
@@ -169,9 +228,15 @@ impl Form {
     /// Arguments as accumulators see them.
     fn columns(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let raw = self.raw(rows);
-        let types: Vec<_> = raw.iter().map(|column| column.data_type().clone()).collect();
+        let types: Vec<_> = raw
+            .iter()
+            .map(|column| column.data_type().clone())
+            .collect();
         let coerced = self.udaf.coerce_types(&types).unwrap();
-        raw.iter().zip(&coerced).map(|(raw, to)| compute::cast(raw, to).unwrap()).collect()
+        raw.iter()
+            .zip(&coerced)
+            .map(|(raw, to)| compute::cast(raw, to).unwrap())
+            .collect()
     }
 
     fn expression(&self) -> AggregateFunctionExpr {
@@ -201,7 +266,10 @@ fn accumulated(expression: &AggregateFunctionExpr, columns: &[ArrayRef]) -> Box<
 
 /// States as the columns that another accumulator merges.
 fn as_columns(state: Vec<ScalarValue>) -> Vec<ArrayRef> {
-    state.iter().map(|value| value.to_array().unwrap()).collect()
+    state
+        .iter()
+        .map(|value| value.to_array().unwrap())
+        .collect()
 }
 
 fn as_number(value: &ScalarValue) -> Option<f64> {
@@ -209,11 +277,17 @@ fn as_number(value: &ScalarValue) -> Option<f64> {
 }
 
 fn slice(columns: &[ArrayRef], start: usize, end: usize) -> Vec<ArrayRef> {
-    columns.iter().map(|column| column.slice(start, end - start)).collect()
+    columns
+        .iter()
+        .map(|column| column.slice(start, end - start))
+        .collect()
 }
 
 fn select(columns: &[ArrayRef], keep: &BooleanArray) -> Vec<ArrayRef> {
-    columns.iter().map(|column| compute::filter(column, keep).unwrap()).collect()
+    columns
+        .iter()
+        .map(|column| compute::filter(column, keep).unwrap())
+        .collect()
 }
 
 /// What the row accumulator says of each group.
@@ -241,14 +315,24 @@ fn grouped(form: &Form) -> Box<dyn GroupsAccumulator> {
 }
 
 fn same(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).all(|(left, right)| close(*left, *right))
+    left.len() == right.len()
+        && left
+            .iter()
+            .zip(right)
+            .all(|(left, right)| close(*left, *right))
 }
 
 /// The types of state columns are those declared.
 fn assert_state_types(form: &Form, state: &[ArrayRef]) {
     let declared = form.expression().state_fields().unwrap();
-    let declared: Vec<_> = declared.iter().map(|field| field.data_type().clone()).collect();
-    let given: Vec<_> = state.iter().map(|column| column.data_type().clone()).collect();
+    let declared: Vec<_> = declared
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect();
+    let given: Vec<_> = state
+        .iter()
+        .map(|column| column.data_type().clone())
+        .collect();
     assert_eq!(given, declared, "state of {form}");
 }
 
@@ -378,13 +462,22 @@ proptest! {
 
 #[test]
 fn no_rows_and_all_null_give_null() {
-    let row = Row { a: None, b: None, c: None, group: 0, filter: None };
+    let row = Row {
+        a: None,
+        b: None,
+        c: None,
+        group: 0,
+        filter: None,
+    };
     for form in forms() {
         let expression = form.expression();
         let mut empty = accumulated(&expression, &form.columns(&[]));
         assert!(empty.evaluate().unwrap().is_null(), "{form} of nothing");
         let columns = form.columns(&[row.clone(), row.clone()]);
-        let nulls: Vec<_> = columns.iter().map(|c| new_null_array(c.data_type(), 2)).collect();
+        let nulls: Vec<_> = columns
+            .iter()
+            .map(|c| new_null_array(c.data_type(), 2))
+            .collect();
         let mut all_null = accumulated(&expression, &nulls);
         assert!(all_null.evaluate().unwrap().is_null(), "{form} of NULL");
         let untouched = as_columns(expression.create_accumulator().unwrap().state().unwrap());
@@ -392,7 +485,11 @@ fn no_rows_and_all_null_give_null() {
         assert_eq!(untouched, after_null, "{form}: NULL left a trace");
         let mut groups = grouped(&form);
         groups.update_batch(&nulls, &[0, 1], None, 3).unwrap();
-        assert_eq!(groups.evaluate(EmitTo::All).unwrap().null_count(), 3, "{form} grouped");
+        assert_eq!(
+            groups.evaluate(EmitTo::All).unwrap().null_count(),
+            3,
+            "{form} grouped"
+        );
     }
 }
 
@@ -412,9 +509,14 @@ fn size_follows_what_is_kept() {
         let columns = form.columns(&many);
         let mut groups = grouped(&form);
         let before = groups.size();
-        groups.update_batch(&columns, &groups_of(&many), None, many.len()).unwrap();
+        groups
+            .update_batch(&columns, &groups_of(&many), None, many.len())
+            .unwrap();
         let full = groups.size();
-        assert!(full >= before + many.len() * 16, "{form}: {before} to {full}");
+        assert!(
+            full >= before + many.len() * 16,
+            "{form}: {before} to {full}"
+        );
         groups.evaluate(EmitTo::First(many.len() - 10)).unwrap();
         let left = groups.size();
         assert!(left <= full, "{form}: {full} to {left}");
@@ -459,24 +561,41 @@ async fn sql_gives_the_same_with_any_number_of_partitions() {
     let sessions = [1, 2, 16].map(|partitions| (partitions, session(partitions)));
     // Partial aggregation gives up at once, so that rows become states one by one.
     let skipping = session(16);
-    for setting in ["skip_partial_aggregation_probe_ratio_threshold = 0.0",
-        "skip_partial_aggregation_probe_rows_threshold = 1"] {
-        skipping.sql(&format!("SET datafusion.execution.{setting}")).await.unwrap();
+    for setting in [
+        "skip_partial_aggregation_probe_ratio_threshold = 0.0",
+        "skip_partial_aggregation_probe_rows_threshold = 1",
+    ] {
+        skipping
+            .sql(&format!("SET datafusion.execution.{setting}"))
+            .await
+            .unwrap();
     }
     for form in forms() {
-        let quoted: Vec<_> = form.arguments.iter().map(|name| format!("\"{name}\"")).collect();
+        let quoted: Vec<_> = form
+            .arguments
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect();
         let call = format!("{}({})", form.udaf.name(), quoted.join(", "));
         let by_group = ungrouped(&form, &rows, false);
         let expression = form.expression();
-        let whole = accumulated(&expression, &form.columns(&rows)).evaluate().unwrap();
+        let whole = accumulated(&expression, &form.columns(&rows))
+            .evaluate()
+            .unwrap();
         let whole = as_number(&whole);
         for (partitions, context) in sessions.iter().chain([&(16, skipping.clone())]) {
             register(context, &form, &rows, *partitions);
             let got = numbers(context, &format!("SELECT {call} FROM t")).await;
-            assert!(same(&got, &[whole]), "{form} over {partitions}: {got:?} {whole:?}");
+            assert!(
+                same(&got, &[whole]),
+                "{form} over {partitions}: {got:?} {whole:?}"
+            );
             let sql = format!("SELECT {call} FROM t GROUP BY g ORDER BY g");
             let got = numbers(context, &sql).await;
-            assert!(same(&got, &by_group), "{form} over {partitions}: {got:?} {by_group:?}");
+            assert!(
+                same(&got, &by_group),
+                "{form} over {partitions}: {got:?} {by_group:?}"
+            );
             let sql = format!("SELECT DISTINCT {call} OVER () FROM t");
             let got = numbers(context, &sql).await;
             assert!(same(&got, &[whole]), "{form} OVER (): {got:?} {whole:?}");
@@ -485,7 +604,10 @@ async fn sql_gives_the_same_with_any_number_of_partitions() {
                  ORDER BY g"
             );
             let got = numbers(context, &sql).await;
-            assert!(same(&got, &by_group), "{form} OVER (PARTITION BY): {got:?} {by_group:?}");
+            assert!(
+                same(&got, &by_group),
+                "{form} OVER (PARTITION BY): {got:?} {by_group:?}"
+            );
         }
     }
 }
@@ -497,7 +619,13 @@ async fn rolling_nps_over_three_rows() {
                FROM (VALUES (1, 10), (2, 0), (3, 10), (4, NULL), (5, 8)) t(n, s) ORDER BY n";
     let third = Some(100.0 / 3.0);
     let got = numbers(&context, sql).await;
-    assert!(same(&got, &[Some(100.0), Some(0.0), third, Some(0.0), Some(50.0)]), "{got:?}");
+    assert!(
+        same(
+            &got,
+            &[Some(100.0), Some(0.0), third, Some(0.0), Some(50.0)]
+        ),
+        "{got:?}"
+    );
 }
 
 /// A running total grows only, so that even distinct customers can be counted along.
@@ -507,5 +635,8 @@ async fn running_purchase_frequency() {
     let sql = "SELECT purchase_frequency(c) OVER (ORDER BY n)
                FROM (VALUES (1, 'a'), (2, 'a'), (3, 'b'), (4, NULL)) t(n, c) ORDER BY n";
     let got = numbers(&context, sql).await;
-    assert!(same(&got, &[Some(1.0), Some(2.0), Some(1.5), Some(1.5)]), "{got:?}");
+    assert!(
+        same(&got, &[Some(1.0), Some(2.0), Some(1.5), Some(1.5)]),
+        "{got:?}"
+    );
 }

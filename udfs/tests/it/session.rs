@@ -18,8 +18,14 @@ pub(crate) fn session(partitions: usize) -> SessionContext {
 pub(crate) async fn cdnow() -> SessionContext {
     let context = session(2);
     for table in ["cdnow_master", "cdnow_sample"] {
-        let path = format!("{}/../tests/data/{table}.parquet", env!("CARGO_MANIFEST_DIR"));
-        context.register_parquet(table, path, ParquetReadOptions::default()).await.unwrap();
+        let path = format!(
+            "{}/../tests/data/{table}.parquet",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        context
+            .register_parquet(table, path, ParquetReadOptions::default())
+            .await
+            .unwrap();
     }
     context
 }
@@ -35,7 +41,9 @@ pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Result<RecordBa
 
 /// The first column of a query as numbers.
 pub(crate) async fn numbers(context: &SessionContext, sql: &str) -> Vec<Option<f64>> {
-    let batch = rows(context, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let batch = rows(context, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
     as_numbers(batch.column(0))
 }
 
@@ -65,7 +73,9 @@ pub(crate) fn as_numbers(array: &ArrayRef) -> Vec<Option<f64>> {
         DataType::Decimal128(_, scale) => {
             let unit = 10_f64.powi(i32::from(*scale));
             let exact = array.as_primitive::<Decimal128Type>().iter();
-            exact.map(|value| value.map(|value| value as f64 / unit)).collect()
+            exact
+                .map(|value| value.map(|value| value as f64 / unit))
+                .collect()
         }
         other => panic!("no numbers in a column of {other}"),
     }
@@ -86,6 +96,9 @@ pub(crate) fn close(left: Option<f64>, right: Option<f64>) -> bool {
 pub(crate) async fn check(context: &SessionContext, sql: &str, expected: &[Option<f64>]) {
     let got = numbers(context, sql).await;
     let same = got.len() == expected.len()
-        && got.iter().zip(expected).all(|(got, expected)| close(*got, *expected));
+        && got
+            .iter()
+            .zip(expected)
+            .all(|(got, expected)| close(*got, *expected));
     assert!(same, "{sql}\n gave {got:?}\n not  {expected:?}");
 }
