@@ -159,6 +159,10 @@ impl Hash for Member {
     }
 }
 
+/// Texts that may stay numbered after their groups have gone, beyond twice those in use; fewer are
+/// not worth the work. Sorted input emits groups batch by batch and would otherwise keep them all.
+const NUMBERS_KEPT: usize = 4_096;
+
 /// The groups of a metric and the customers they have met.
 #[derive(Debug)]
 struct Table<M: DistinctMetric> {
@@ -354,21 +358,16 @@ impl<M: DistinctMetric> Table<M> {
     }
 
     /// Removes the first `emitted` groups; the others move down.
-    fn discard(&mut self, emitted: usize) {
+    fn discard(&mut self, emitted: usize) -> Result<()> {
         if emitted >= self.groups.len() {
-            self.groups = Vec::new();
-            self.members = HashMap::default();
-            self.pairs = HashSet::default();
-            self.keys.iter_mut().for_each(Keys::clear);
-            return;
+            self.clear(0);
+            return Ok(());
         }
         self.groups.drain(..emitted);
         let emitted = emitted as u32;
         let moved = |member: Member| {
-            member
-                .group
-                .checked_sub(emitted)
-                .map(|group| Member { group, ..member })
+            let group = member.group.checked_sub(emitted);
+            group.map(|group| Member { group, ..member })
         };
         // New tables, because draining in place would keep the size of the largest moment.
         self.members = take(&mut self.members)
@@ -379,6 +378,26 @@ impl<M: DistinctMetric> Table<M> {
             .into_iter()
             .filter_map(|(member, second)| moved(member).map(|member| (member, second)))
             .collect();
+        let in_use = self.members.len() + self.pairs.len();
+        if self
+            .keys
+            .iter()
+            .any(|keys| keys.numbered() > 2 * in_use + NUMBERS_KEPT)
+        {
+            let groups = self.groups.len();
+            let state = self.state(groups)?;
+            self.clear(groups);
+            self.merge(&state, |row| row)?;
+        }
+        Ok(())
+    }
+
+    /// Starts anew with this many groups.
+    fn clear(&mut self, groups: usize) {
+        self.groups = vec![M::Group::default(); groups];
+        self.members = HashMap::default();
+        self.pairs = HashSet::default();
+        self.keys.iter_mut().for_each(Keys::clear);
     }
 
     fn heap_size(&self) -> usize {
@@ -549,14 +568,14 @@ impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let count = self.count(emit_to);
         let results = self.0.metric.finish(&self.0.groups[..count])?;
-        self.0.discard(count);
+        self.0.discard(count)?;
         Ok(results)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let count = self.count(emit_to);
         let state = self.0.state(count)?;
-        self.0.discard(count);
+        self.0.discard(count)?;
         Ok(state)
     }
 

@@ -186,6 +186,16 @@ impl Keys {
         }
     }
 
+    /// How many values are numbered, in use or not.
+    pub(crate) fn numbered(&self) -> usize {
+        match &self.kind {
+            Kind::Bits { .. } => 0,
+            Kind::Text(numbered) | Kind::Binary(numbered) | Kind::Rows { numbered, .. } => {
+                numbered.values.len()
+            }
+        }
+    }
+
     /// Bytes on the heap.
     pub(crate) fn heap_size(&self) -> usize {
         match &self.kind {

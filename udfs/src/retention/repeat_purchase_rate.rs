@@ -128,7 +128,7 @@ impl DistinctMetric for RepeatRows {
         &[0]
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl DistinctMetric for RepeatOrders {
         &[0, 1]
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 

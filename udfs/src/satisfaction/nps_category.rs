@@ -62,7 +62,7 @@ impl ScalarDefinition for NpsCategory {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let scores = doubles(&arguments[0])?;
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let mut kinds = vec![0_i8; scores.len()];
         let bounds = match &arguments[1..] {
             [lows, highs] => Some((doubles(lows)?, doubles(highs)?)),

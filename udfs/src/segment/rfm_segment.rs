@@ -67,7 +67,7 @@ impl ScalarDefinition for RfmSegment {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let rows = arguments[0].len();
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let scores = arguments
             .iter()
             .take(3)

@@ -65,7 +65,7 @@ impl ScalarDefinition for ClvSimple {
     }
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let factors = arguments.iter().map(doubles).collect::<Result<Vec<_>>>()?;
         let mut products = vec![1.0; arguments[0].len()];
         for_each_row(nulls.as_ref(), products.len(), |row| {

@@ -111,7 +111,7 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
         if KEYED { &[0, 1] } else { &[0] }
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 

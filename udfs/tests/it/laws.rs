@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-    Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray, UInt64Array, new_null_array,
+    Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringArray, StringViewArray,
+    TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array, new_null_array,
 };
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNanoType, Schema};
@@ -520,6 +520,50 @@ fn size_follows_what_is_kept() {
         groups.evaluate(EmitTo::First(many.len() - 10)).unwrap();
         let left = groups.size();
         assert!(left <= full, "{form}: {full} to {left}");
+    }
+}
+
+/// Sorted input emits groups batch by batch; the texts of groups that have gone must go too.
+#[test]
+fn text_keys_do_not_pile_up_while_groups_are_emitted() {
+    for form in forms()
+        .iter()
+        .filter(|form| form.arguments.contains(&"customer_id".to_owned()))
+    {
+        let mut groups = grouped(form);
+        let mut largest_early = 0;
+        for round in 0..200_u32 {
+            let seed: Vec<_> = (0..500_u32)
+                .map(|n| Row {
+                    a: Some((n % 250) as u8),
+                    b: Some((n % 250) as u8),
+                    c: Some((n % 70) as u8),
+                    group: (n / 100) as usize,
+                    filter: None,
+                })
+                .collect();
+            let mut columns = form.columns(&seed);
+            let text = |n: u32| format!("customer {} of round {round}", n % 250);
+            for (column, name) in columns.iter_mut().zip(&form.arguments) {
+                if name == "customer_id" && column.data_type() == &DataType::Utf8View {
+                    *column = Arc::new(StringViewArray::from_iter_values((0..500).map(text)));
+                }
+            }
+            groups
+                .update_batch(&columns, &groups_of(&seed), None, GROUPS)
+                .unwrap();
+            let emitted = groups.evaluate(EmitTo::First(GROUPS - 1)).unwrap();
+            assert_eq!(emitted.len(), GROUPS - 1, "{form}");
+            // The last group stays as group 0 and takes part in the next round.
+            if round < 20 {
+                largest_early = largest_early.max(groups.size());
+            }
+        }
+        let (late, early) = (groups.size(), largest_early);
+        assert!(
+            late <= 3 * early,
+            "{form}: {early} bytes early, {late} later"
+        );
     }
 }
 
