@@ -85,7 +85,10 @@ pub(crate) fn signature(parameters: &[&str]) -> Signature {
         return plain;
     }
     // Names can only be refused for being repeated; without them the function still works.
-    plain.clone().with_parameter_names(parameters.to_vec()).unwrap_or(plain)
+    plain
+        .clone()
+        .with_parameter_names(parameters.to_vec())
+        .unwrap_or(plain)
 }
 
 impl<D: Definition> Aggregate<D> {
@@ -185,7 +188,10 @@ fn refuse_distinct<T>(function: &str) -> Result<T> {
 }
 
 fn types_of(fields: &[FieldRef]) -> Vec<DataType> {
-    fields.iter().map(|field| field.data_type().clone()).collect()
+    fields
+        .iter()
+        .map(|field| field.data_type().clone())
+        .collect()
 }
 
 /// A metric whose state per group is a fixed handful of numbers, so that rows can be added,
@@ -278,14 +284,21 @@ impl<M: Metric> Accumulator for MetricAccumulator<M> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let columns = self.metric.columns(values)?;
         let selection = selection(values, self.metric.required(), None);
-        self.metric.add_all(&mut self.state, &columns, selection.as_ref(), rows_of(values))
+        self.metric.add_all(
+            &mut self.state,
+            &columns,
+            selection.as_ref(),
+            rows_of(values),
+        )
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let Self { metric, state } = self;
         let columns = metric.columns(values)?;
         let selection = selection(values, metric.required(), None);
-        for_each_row(selection.as_ref(), rows_of(values), |row| metric.remove(state, &columns, row))
+        for_each_row(selection.as_ref(), rows_of(values), |row| {
+            metric.remove(state, &columns, row)
+        })
     }
 
     fn supports_retract_batch(&self) -> bool {
@@ -294,7 +307,10 @@ impl<M: Metric> Accumulator for MetricAccumulator<M> {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let Self { metric, state } = self;
-        metric.read(states)?.iter().try_for_each(|other| metric.merge(state, other))
+        metric
+            .read(states)?
+            .iter()
+            .try_for_each(|other| metric.merge(state, other))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
@@ -415,7 +431,10 @@ pub(crate) fn for_each_row(
 
 /// The first row of each column.
 pub(crate) fn first_row(columns: &[ArrayRef]) -> Result<Vec<ScalarValue>> {
-    columns.iter().map(|column| ScalarValue::try_from_array(column, 0)).collect()
+    columns
+        .iter()
+        .map(|column| ScalarValue::try_from_array(column, 0))
+        .collect()
 }
 
 /// Writes the public pair of an aggregate: its UDAF, made once, and its expression builder.

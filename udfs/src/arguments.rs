@@ -150,9 +150,10 @@ pub(crate) fn times(function: &str, given: &[(&str, &DataType)]) -> Result<Vec<D
         _ => None,
     });
     let coerce = |(argument, given): &(&str, &DataType)| match plain(given) {
-        DataType::Timestamp(unit, own) => {
-            Ok(DataType::Timestamp(*unit, own.clone().or_else(|| zone.clone())))
-        }
+        DataType::Timestamp(unit, own) => Ok(DataType::Timestamp(
+            *unit,
+            own.clone().or_else(|| zone.clone()),
+        )),
         DataType::Date32 if zone.is_none() => Ok(DataType::Date32),
         DataType::Date32 => Ok(DataType::Timestamp(TimeUnit::Second, zone.clone())),
         DataType::Date64 => Ok(DataType::Timestamp(TimeUnit::Millisecond, zone.clone())),
@@ -185,7 +186,10 @@ pub(crate) fn not_finite(function: &str, argument: &str, value: f64) -> DataFusi
     } else {
         "-Infinity"
     };
-    invalid_value(function, format!("{argument} is {value}; filter it or replace it by NULL"))
+    invalid_value(
+        function,
+        format!("{argument} is {value}; filter it or replace it by NULL"),
+    )
 }
 
 /// A column of DOUBLE.
@@ -223,7 +227,10 @@ impl<'a> Times<'a> {
             DataType::Date32 => (Ticks::Days(as_date32_array(array)?), NANOSECONDS_PER_DAY),
             DataType::Date64 => (counts::<Date64Type>(array)?, 1_000_000),
             DataType::Timestamp(unit, _) => match unit {
-                TimeUnit::Second => (counts::<TimestampSecondType>(array)?, NANOSECONDS_PER_SECOND),
+                TimeUnit::Second => (
+                    counts::<TimestampSecondType>(array)?,
+                    NANOSECONDS_PER_SECOND,
+                ),
                 TimeUnit::Millisecond => (counts::<TimestampMillisecondType>(array)?, 1_000_000),
                 TimeUnit::Microsecond => (counts::<TimestampMicrosecondType>(array)?, 1_000),
                 TimeUnit::Nanosecond => (counts::<TimestampNanosecondType>(array)?, 1),
@@ -267,7 +274,11 @@ fn counts<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef) -> Result<Ticks
 pub(crate) fn primitive<T: ArrowPrimitiveType>(array: &ArrayRef) -> Result<&PrimitiveArray<T>> {
     match array.as_primitive_opt::<T>() {
         Some(array) => Ok(array),
-        None => internal_err!("expected a column of {}, got {}", T::DATA_TYPE, array.data_type()),
+        None => internal_err!(
+            "expected a column of {}, got {}",
+            T::DATA_TYPE,
+            array.data_type()
+        ),
     }
 }
 
@@ -281,7 +292,10 @@ pub(crate) fn plain(given: &DataType) -> &DataType {
 }
 
 fn is_text(given: &DataType) -> bool {
-    matches!(given, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+    matches!(
+        given,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View
+    )
 }
 
 #[cfg(test)]
@@ -305,7 +319,10 @@ mod tests {
     #[test]
     fn year_9999_does_not_overflow() {
         let far: ArrayRef = Arc::new(Date32Array::from(vec![2_932_896]));
-        assert_eq!(Times::new(&far).unwrap().at(0), 2_932_896 * NANOSECONDS_PER_DAY);
+        assert_eq!(
+            Times::new(&far).unwrap().at(0),
+            2_932_896 * NANOSECONDS_PER_DAY
+        );
         assert_eq!(Times::new(&far).unwrap().text(0), "9999-12-31");
     }
 
@@ -313,7 +330,10 @@ mod tests {
     fn a_zone_is_shared_by_the_times_without_one() {
         let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into()));
         let got = times("f", &[("a", &DataType::Date32), ("b", &zoned)]).unwrap();
-        assert_eq!(got[0], DataType::Timestamp(TimeUnit::Second, Some("UTC".into())));
+        assert_eq!(
+            got[0],
+            DataType::Timestamp(TimeUnit::Second, Some("UTC".into()))
+        );
         assert_eq!(got[1], zoned);
     }
 
@@ -326,7 +346,9 @@ mod tests {
 
     #[test]
     fn text_is_refused_with_a_remedy() {
-        let error = number("nps", "score", &DataType::Utf8View).unwrap_err().to_string();
+        let error = number("nps", "score", &DataType::Utf8View)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("nps(): score is text"), "{error}");
         assert!(error.contains("CAST(score AS DOUBLE)"), "{error}");
     }

@@ -159,6 +159,10 @@ impl Hash for Member {
     }
 }
 
+/// Texts that may stay numbered after their groups have gone, beyond twice those in use; fewer are
+/// not worth the work. Sorted input emits groups batch by batch and would otherwise keep them all.
+const NUMBERS_KEPT: usize = 4_096;
+
 /// The groups of a metric and the customers they have met.
 #[derive(Debug)]
 struct Table<M: DistinctMetric> {
@@ -187,7 +191,11 @@ impl<M: DistinctMetric> Table<M> {
 
     fn grow(&mut self, groups: usize) -> Result<()> {
         if u32::try_from(groups).is_err() {
-            return exec_err!("{}(): more than {} groups", self.metric.function(), u32::MAX);
+            return exec_err!(
+                "{}(): more than {} groups",
+                self.metric.function(),
+                u32::MAX
+            );
         }
         if self.groups.len() < groups {
             self.groups.resize(groups, M::Group::default());
@@ -203,8 +211,12 @@ impl<M: DistinctMetric> Table<M> {
     ) -> Result<()> {
         let rows = rows_of(arguments);
         let selection = selection(arguments, self.metric.required(), filter);
-        let key_arrays: Vec<_> =
-            self.metric.keys().iter().map(|key| &arguments[key.position]).collect();
+        let key_arrays: Vec<_> = self
+            .metric
+            .keys()
+            .iter()
+            .map(|key| &arguments[key.position])
+            .collect();
         read_keys(
             &mut self.keys,
             &key_arrays,
@@ -213,7 +225,15 @@ impl<M: DistinctMetric> Table<M> {
             &mut self.seconds,
         )?;
         let columns = self.metric.columns(arguments)?;
-        let Self { metric, groups, members, pairs, customers, seconds, .. } = self;
+        let Self {
+            metric,
+            groups,
+            members,
+            pairs,
+            customers,
+            seconds,
+            ..
+        } = self;
         for_each_row(selection.as_ref(), rows, |row| {
             let index = group_of(row);
             let group = &mut groups[index];
@@ -232,22 +252,51 @@ impl<M: DistinctMetric> Table<M> {
         let rows = rows_of(states);
         let others = self.metric.read_groups(&states[..own], rows)?;
         for (row, other) in others.iter().enumerate() {
-            self.metric.merge_group(&mut self.groups[group_of(row)], other)?;
+            self.metric
+                .merge_group(&mut self.groups[group_of(row)], other)?;
         }
-        let lists = states[own..].iter().map(|list| as_list_array(list)).collect::<Result<Vec<_>>>()?;
+        let lists = states[own..]
+            .iter()
+            .map(|list| as_list_array(list))
+            .collect::<Result<Vec<_>>>()?;
         let Some(customers_of) = lists.first() else {
-            return exec_err!("{}(): the partial state has no list", self.metric.function());
+            return exec_err!(
+                "{}(): the partial state has no list",
+                self.metric.function()
+            );
         };
-        let (first, last) = (customers_of.offsets()[0] as usize, customers_of.offsets()[rows] as usize);
-        let items: Vec<_> = lists.iter().map(|list| list.values().slice(
-            list.offsets()[0] as usize,
-            (list.offsets()[rows] - list.offsets()[0]) as usize,
-        )).collect();
+        let (first, last) = (
+            customers_of.offsets()[0] as usize,
+            customers_of.offsets()[rows] as usize,
+        );
+        let items: Vec<_> = lists
+            .iter()
+            .map(|list| {
+                list.values().slice(
+                    list.offsets()[0] as usize,
+                    (list.offsets()[rows] - list.offsets()[0]) as usize,
+                )
+            })
+            .collect();
         let key_count = self.keys.len();
         let key_items: Vec<_> = items[..key_count].iter().collect();
-        read_keys(&mut self.keys, &key_items, None, &mut self.customers, &mut self.seconds)?;
+        read_keys(
+            &mut self.keys,
+            &key_items,
+            None,
+            &mut self.customers,
+            &mut self.seconds,
+        )?;
         let marks = self.metric.read_marks(&items[key_count..], last - first)?;
-        let Self { metric, groups, members, pairs, customers, seconds, .. } = self;
+        let Self {
+            metric,
+            groups,
+            members,
+            pairs,
+            customers,
+            seconds,
+            ..
+        } = self;
         for row in 0..rows {
             let index = group_of(row);
             let item_range = customers_of.offsets()[row] as usize - first
@@ -299,25 +348,26 @@ impl<M: DistinctMetric> Table<M> {
 
     /// Everything that travels: customers, or pairs where those are remembered.
     fn listed(&self) -> impl Iterator<Item = (Member, M::Mark, u64)> {
-        let pairs = self.pairs.iter().map(|(member, second)| (*member, M::Mark::default(), *second));
+        let pairs = self
+            .pairs
+            .iter()
+            .map(|(member, second)| (*member, M::Mark::default(), *second));
         let members = if M::PAIRS { None } else { Some(&self.members) };
         let members = members.into_iter().flatten();
         pairs.chain(members.map(|(member, mark)| (*member, *mark, self.metric.second(mark))))
     }
 
     /// Removes the first `emitted` groups; the others move down.
-    fn discard(&mut self, emitted: usize) {
+    fn discard(&mut self, emitted: usize) -> Result<()> {
         if emitted >= self.groups.len() {
-            self.groups = Vec::new();
-            self.members = HashMap::default();
-            self.pairs = HashSet::default();
-            self.keys.iter_mut().for_each(Keys::clear);
-            return;
+            self.clear(0);
+            return Ok(());
         }
         self.groups.drain(..emitted);
         let emitted = emitted as u32;
         let moved = |member: Member| {
-            member.group.checked_sub(emitted).map(|group| Member { group, ..member })
+            let group = member.group.checked_sub(emitted);
+            group.map(|group| Member { group, ..member })
         };
         // New tables, because draining in place would keep the size of the largest moment.
         self.members = take(&mut self.members)
@@ -328,6 +378,26 @@ impl<M: DistinctMetric> Table<M> {
             .into_iter()
             .filter_map(|(member, second)| moved(member).map(|member| (member, second)))
             .collect();
+        let in_use = self.members.len() + self.pairs.len();
+        if self
+            .keys
+            .iter()
+            .any(|keys| keys.numbered() > 2 * in_use + NUMBERS_KEPT)
+        {
+            let groups = self.groups.len();
+            let state = self.state(groups)?;
+            self.clear(groups);
+            self.merge(&state, |row| row)?;
+        }
+        Ok(())
+    }
+
+    /// Starts anew with this many groups.
+    fn clear(&mut self, groups: usize) {
+        self.groups = vec![M::Group::default(); groups];
+        self.members = HashMap::default();
+        self.pairs = HashSet::default();
+        self.keys.iter_mut().for_each(Keys::clear);
     }
 
     fn heap_size(&self) -> usize {
@@ -352,7 +422,14 @@ fn look_up<'a, M: DistinctMetric>(
         Entry::Occupied(entry) => (entry.into_mut(), false),
         Entry::Vacant(entry) => (entry.insert(M::Mark::default()), true),
     };
-    (mark, Seen { first, first_pair, second })
+    (
+        mark,
+        Seen {
+            first,
+            first_pair,
+            second,
+        },
+    )
 }
 
 fn read_keys(
@@ -370,14 +447,25 @@ fn read_keys(
 
 /// List columns that share their offsets.
 fn lists(function: &str, offsets: &[usize], items: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
-    let offsets = offsets.iter().map(|offset| i32::try_from(*offset)).collect::<Result<Vec<_>, _>>();
+    let offsets = offsets
+        .iter()
+        .map(|offset| i32::try_from(*offset))
+        .collect::<Result<Vec<_>, _>>();
     let offsets = offsets.map_err(|_| {
-        exec_datafusion_err!("{function}(): more than {} distinct values in one state", i32::MAX)
+        exec_datafusion_err!(
+            "{function}(): more than {} distinct values in one state",
+            i32::MAX
+        )
     })?;
     let offsets = OffsetBuffer::new(offsets.into());
     let list = |items: ArrayRef| -> Result<ArrayRef> {
         let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-        Ok(Arc::new(ListArray::try_new(field, offsets.clone(), items, None)?))
+        Ok(Arc::new(ListArray::try_new(
+            field,
+            offsets.clone(),
+            items,
+            None,
+        )?))
     };
     items.into_iter().map(list).collect()
 }
@@ -392,7 +480,12 @@ impl<M: DistinctMetric> Form for DistinctForm<M> {
         let keys = keys.map(|(key, keys)| list(key.name.to_owned(), keys.data_type()));
         let marks = self.metric.mark_fields().into_iter();
         let marks = marks.map(|mark| list(mark.name().clone(), mark.data_type()));
-        self.metric.group_fields().into_iter().chain(keys).chain(marks).collect()
+        self.metric
+            .group_fields()
+            .into_iter()
+            .chain(keys)
+            .chain(marks)
+            .collect()
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
@@ -475,14 +568,14 @@ impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let count = self.count(emit_to);
         let results = self.0.metric.finish(&self.0.groups[..count])?;
-        self.0.discard(count);
+        self.0.discard(count)?;
         Ok(results)
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let count = self.count(emit_to);
         let state = self.0.state(count)?;
-        self.0.discard(count);
+        self.0.discard(count)?;
         Ok(state)
     }
 
@@ -502,7 +595,11 @@ impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
         for_each_row(selection.as_ref(), rows, |row| {
             if let Some(accepted) = metric.accept(&mut groups[row], &columns, row)? {
                 let mut mark = M::Mark::default();
-                let seen = Seen { first: true, first_pair: true, second: 0 };
+                let seen = Seen {
+                    first: true,
+                    first_pair: true,
+                    second: 0,
+                };
                 metric.observe(&mut groups[row], &mut mark, seen, accepted);
                 marks.push(mark);
                 counted[row] = true;
@@ -539,7 +636,10 @@ pub(crate) fn coerce_customer_and_order(
         return wrong_arity(function, &forms, types.len());
     }
     let names = CUSTOMER_AND_ORDER.iter();
-    names.zip(types).map(|(name, given)| key_type(function, name, given)).collect()
+    names
+        .zip(types)
+        .map(|(name, given)| key_type(function, name, given))
+        .collect()
 }
 
 /// The key arguments that go with [`coerce_customer_and_order`].
@@ -549,7 +649,12 @@ pub(crate) fn customer_and_order(types: &[DataType]) -> Vec<KeyArgument> {
         name,
         data_type: data_type.clone(),
     };
-    CUSTOMER_AND_ORDER.iter().zip(types).enumerate().map(key).collect()
+    CUSTOMER_AND_ORDER
+        .iter()
+        .zip(types)
+        .enumerate()
+        .map(key)
+        .collect()
 }
 
 const CUSTOMER_AND_ORDER: [&str; 2] = ["customer_id", "order_key"];

@@ -48,10 +48,15 @@ pub(crate) struct Keys {
 #[derive(Debug)]
 enum Kind {
     /// The value's bits, this many bytes wide.
-    Bits { width: usize },
+    Bits {
+        width: usize,
+    },
     Text(Numbered),
     Binary(Numbered),
-    Rows { converter: Box<RowConverter>, numbered: Numbered },
+    Rows {
+        converter: Box<RowConverter>,
+        numbered: Numbered,
+    },
 }
 
 impl Keys {
@@ -119,7 +124,10 @@ impl Keys {
                     Ok(())
                 })?;
             }
-            Kind::Rows { converter, numbered } => {
+            Kind::Rows {
+                converter,
+                numbered,
+            } => {
                 keys.resize(rows, 0);
                 let encoded = converter.convert_columns(&[Arc::clone(array)])?;
                 for_each_row(selection, rows, |row| {
@@ -157,7 +165,10 @@ impl Keys {
                 let values = keys.iter().map(|key| numbered.bytes(*key));
                 Ok(Arc::new(BinaryViewArray::from_iter_values(values)))
             }
-            Kind::Rows { converter, numbered } => {
+            Kind::Rows {
+                converter,
+                numbered,
+            } => {
                 let parser = converter.parser();
                 let rows = keys.iter().map(|key| parser.parse(numbered.bytes(*key)));
                 Ok(converter.convert_rows(rows)?.remove(0))
@@ -175,12 +186,25 @@ impl Keys {
         }
     }
 
+    /// How many values are numbered, in use or not.
+    pub(crate) fn numbered(&self) -> usize {
+        match &self.kind {
+            Kind::Bits { .. } => 0,
+            Kind::Text(numbered) | Kind::Binary(numbered) | Kind::Rows { numbered, .. } => {
+                numbered.values.len()
+            }
+        }
+    }
+
     /// Bytes on the heap.
     pub(crate) fn heap_size(&self) -> usize {
         match &self.kind {
             Kind::Bits { .. } => 0,
             Kind::Text(numbered) | Kind::Binary(numbered) => numbered.heap_size(),
-            Kind::Rows { converter, numbered } => converter.size() + numbered.heap_size(),
+            Kind::Rows {
+                converter,
+                numbered,
+            } => converter.size() + numbered.heap_size(),
         }
     }
 
@@ -210,7 +234,11 @@ fn read_bits(array: &ArrayRef, width: usize, keys: &mut Vec<u64>) {
         return;
     };
     if width == 4 {
-        keys.extend(buffer.typed_data::<u32>()[start..end].iter().map(|bits| u64::from(*bits)));
+        keys.extend(
+            buffer.typed_data::<u32>()[start..end]
+                .iter()
+                .map(|bits| u64::from(*bits)),
+        );
     } else {
         keys.extend_from_slice(&buffer.typed_data::<u64>()[start..end]);
     }
@@ -238,7 +266,10 @@ impl Numbered {
     }
 
     fn bytes(&self, number: u64) -> &[u8] {
-        usize::try_from(number).ok().and_then(|number| self.values.get(number)).map_or(&[], |v| v)
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| self.values.get(number))
+            .map_or(&[], |v| v)
     }
 
     fn heap_size(&self) -> usize {
@@ -267,9 +298,21 @@ mod tests {
         round_trip(Arc::new(Int64Array::from(vec![-1, 0, i64::MAX])));
         round_trip(Arc::new(Date32Array::from(vec![-1, 19_000])));
         round_trip(Arc::new(Float64Array::from(vec![1.5, -2.0])));
-        round_trip(Arc::new(StringViewArray::from(vec!["", "an id longer than twelve bytes", "b"])));
-        round_trip(Arc::new(BinaryViewArray::from_iter_values([b"".as_slice(), b"\0", b"\xff"])));
-        round_trip(Arc::new(Decimal128Array::from(vec![1, -1, 10_i128.pow(30)])));
+        round_trip(Arc::new(StringViewArray::from(vec![
+            "",
+            "an id longer than twelve bytes",
+            "b",
+        ])));
+        round_trip(Arc::new(BinaryViewArray::from_iter_values([
+            b"".as_slice(),
+            b"\0",
+            b"\xff",
+        ])));
+        round_trip(Arc::new(Decimal128Array::from(vec![
+            1,
+            -1,
+            10_i128.pow(30),
+        ])));
     }
 
     #[test]

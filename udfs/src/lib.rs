@@ -112,7 +112,10 @@ pub fn all_window_functions() -> Vec<Arc<WindowUDF>> {
 /// DataFusion plans a call of a scalar function before it looks at OVER, FILTER and DISTINCT, and
 /// drops them silently. A server that sees the statement can refuse them for these names.
 pub fn scalar_names() -> Vec<String> {
-    all_scalar_functions().iter().map(|function| function.name().to_owned()).collect()
+    all_scalar_functions()
+        .iter()
+        .map(|function| function.name().to_owned())
+        .collect()
 }
 
 /// Registers every function, replacing others of the same name.
@@ -141,15 +144,16 @@ mod tests {
         let aggregates = all_aggregate_functions();
         let scalars = all_scalar_functions();
         let windows = all_window_functions();
-        let names = aggregates
-            .iter()
-            .flat_map(|function| [vec![function.name()], strings(function.aliases())].concat())
-            .chain(scalars.iter().flat_map(|function| {
-                [vec![function.name()], strings(function.aliases())].concat()
-            }))
-            .chain(windows.iter().flat_map(|function| {
-                [vec![function.name()], strings(function.aliases())].concat()
-            }));
+        let names =
+            aggregates
+                .iter()
+                .flat_map(|function| [vec![function.name()], strings(function.aliases())].concat())
+                .chain(scalars.iter().flat_map(|function| {
+                    [vec![function.name()], strings(function.aliases())].concat()
+                }))
+                .chain(windows.iter().flat_map(|function| {
+                    [vec![function.name()], strings(function.aliases())].concat()
+                }));
         let mut seen = HashSet::new();
         for name in names {
             assert!(seen.insert(name), "{name} is registered twice");

@@ -155,15 +155,27 @@ impl Amount for FloatAmount {
 
     fn write(&self, sums: &[FloatSum]) -> Vec<ArrayRef> {
         vec![
-            Arc::new(Float64Array::from_iter_values(sums.iter().map(|sum| sum.total))),
-            Arc::new(Float64Array::from_iter_values(sums.iter().map(|sum| sum.lost))),
+            Arc::new(Float64Array::from_iter_values(
+                sums.iter().map(|sum| sum.total),
+            )),
+            Arc::new(Float64Array::from_iter_values(
+                sums.iter().map(|sum| sum.lost),
+            )),
         ]
     }
 
     fn read(&self, columns: &[ArrayRef]) -> Result<Vec<FloatSum>> {
-        let (totals, lost) = (as_float64_array(&columns[0])?, as_float64_array(&columns[1])?);
+        let (totals, lost) = (
+            as_float64_array(&columns[0])?,
+            as_float64_array(&columns[1])?,
+        );
         let pairs = totals.values().iter().zip(lost.values());
-        Ok(pairs.map(|(total, lost)| FloatSum { total: *total, lost: *lost }).collect())
+        Ok(pairs
+            .map(|(total, lost)| FloatSum {
+                total: *total,
+                lost: *lost,
+            })
+            .collect())
     }
 
     fn to_f64(&self, sum: FloatSum) -> Result<f64> {
@@ -275,7 +287,9 @@ impl Amount for ExactAmount {
 
     fn column<'a>(&self, array: &'a ArrayRef) -> Result<ExactColumn<'a>> {
         Ok(match array.data_type() {
-            DataType::Decimal128(_, _) => ExactColumn::Decimal(as_decimal128_array(array)?.values()),
+            DataType::Decimal128(_, _) => {
+                ExactColumn::Decimal(as_decimal128_array(array)?.values())
+            }
             DataType::Int64 => ExactColumn::Signed(int64(array)?.values()),
             DataType::UInt64 => ExactColumn::Unsigned(uint64(array)?.values()),
             other => return internal_err!("an exact amount column has type {other}"),
@@ -321,10 +335,18 @@ impl Amount for ExactAmount {
             return float_means(self, sums, counts);
         };
         let mean = |(sum, count): (&i128, &i64)| {
-            (*count > 0).then(|| self.exact_mean(*sum, *count, precision, scale)).transpose()
+            (*count > 0)
+                .then(|| self.exact_mean(*sum, *count, precision, scale))
+                .transpose()
         };
-        let means = sums.iter().zip(counts).map(mean).collect::<Result<Decimal128Array>>()?;
-        Ok(Arc::new(means.with_data_type(DataType::Decimal128(precision, scale))))
+        let means = sums
+            .iter()
+            .zip(counts)
+            .map(mean)
+            .collect::<Result<Decimal128Array>>()?;
+        Ok(Arc::new(
+            means.with_data_type(DataType::Decimal128(precision, scale)),
+        ))
     }
 }
 
@@ -338,9 +360,16 @@ fn uint64(array: &ArrayRef) -> Result<&UInt64Array> {
 
 fn float_means<A: Amount>(amount: &A, sums: &[A::Sum], counts: &[i64]) -> Result<ArrayRef> {
     let mean = |(sum, count): (&A::Sum, &i64)| {
-        (*count > 0).then(|| amount.to_f64(*sum).map(|sum| sum / *count as f64)).transpose()
+        (*count > 0)
+            .then(|| amount.to_f64(*sum).map(|sum| sum / *count as f64))
+            .transpose()
     };
-    Ok(Arc::new(sums.iter().zip(counts).map(mean).collect::<Result<Float64Array>>()?))
+    Ok(Arc::new(
+        sums.iter()
+            .zip(counts)
+            .map(mean)
+            .collect::<Result<Float64Array>>()?,
+    ))
 }
 
 #[cfg(test)]

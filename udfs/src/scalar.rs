@@ -65,13 +65,18 @@ impl<D: ScalarDefinition> ScalarUDFImpl for Scalar<D> {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let constant = arguments.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = arguments
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { arguments.number_rows };
         let columns = arguments.args.iter().map(|argument| match argument {
             ColumnarValue::Array(array) => Ok(Arc::clone(array)),
             ColumnarValue::Scalar(value) => value.to_array_of_size(rows),
         });
-        let result = self.definition.evaluate(&columns.collect::<Result<Vec<_>>>()?)?;
+        let result = self
+            .definition
+            .evaluate(&columns.collect::<Result<Vec<_>>>()?)?;
         if constant {
             return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
         }
@@ -90,9 +95,9 @@ macro_rules! export_scalar {
         pub fn $udf() -> std::sync::Arc<datafusion_expr::ScalarUDF> {
             static INSTANCE: std::sync::LazyLock<std::sync::Arc<datafusion_expr::ScalarUDF>> =
                 std::sync::LazyLock::new(|| {
-                    std::sync::Arc::new(datafusion_expr::ScalarUDF::from(
-                        $crate::scalar::Scalar::<$definition>::default(),
-                    ))
+                    std::sync::Arc::new(datafusion_expr::ScalarUDF::from($crate::scalar::Scalar::<
+                        $definition,
+                    >::default()))
                 });
             std::sync::Arc::clone(&INSTANCE)
         }

@@ -36,17 +36,44 @@ use crate::retention::inactivity::{InactiveShare, coerce_as_of};
 | 0.5   |
 +-------+
 ```"#,
-    argument(name = "churned", description = "Condition, one row per customer at risk."),
-    argument(name = "last_activity", description = "Date or timestamp, one row per customer."),
-    argument(name = "as_of", description = "The day that is described; the same in all rows of a group."),
-    argument(name = "inactivity", description = "Interval after which a customer counts as lost; the same in all rows of a group."),
+    argument(
+        name = "churned",
+        description = "Condition, one row per customer at risk."
+    ),
+    argument(
+        name = "last_activity",
+        description = "Date or timestamp, one row per customer."
+    ),
+    argument(
+        name = "as_of",
+        description = "The day that is described; the same in all rows of a group."
+    ),
+    argument(
+        name = "inactivity",
+        description = "Interval after which a customer counts as lost; the same in all rows of a group."
+    ),
     argument(name = "start", description = "First day of a contract."),
-    argument(name = "end", description = "First day without service, NULL while the contract runs."),
-    argument(name = "period_start", description = "First day of the period; the same in all rows of a group."),
-    argument(name = "period_end", description = "First day after the period; the same in all rows of a group."),
-    argument(name = "customer_id", description = "Who the event belongs to, any type."),
+    argument(
+        name = "end",
+        description = "First day without service, NULL while the contract runs."
+    ),
+    argument(
+        name = "period_start",
+        description = "First day of the period; the same in all rows of a group."
+    ),
+    argument(
+        name = "period_end",
+        description = "First day after the period; the same in all rows of a group."
+    ),
+    argument(
+        name = "customer_id",
+        description = "Who the event belongs to, any type."
+    ),
     argument(name = "event_time", description = "Date or timestamp of the event."),
-    argument(name = "base_start", description = "First day of the base window, which ends at period_start; the same in all rows of a group.")
+    argument(
+        name = "base_start",
+        description = "First day of the base window, which ends at period_start; the same in all rows of a group."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ChurnRate;
@@ -106,6 +133,9 @@ pub(super) fn coerce_contract(function: &str, types: &[DataType]) -> Result<Vec<
 pub(super) fn coerce_events(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {
     let names = ["event_time", "base_start", "period_start", "period_end"];
     let mut coerced = vec![key_type(function, "customer_id", &types[0])?];
-    coerced.extend(times(function, &names.into_iter().zip(&types[1..]).collect::<Vec<_>>())?);
+    coerced.extend(times(
+        function,
+        &names.into_iter().zip(&types[1..]).collect::<Vec<_>>(),
+    )?);
     Ok(coerced)
 }

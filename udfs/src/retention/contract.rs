@@ -11,9 +11,7 @@ use arrow::datatypes::{Decimal128Type, Field, Int64Type};
 use datafusion_common::{DataFusionError, Result};
 
 use crate::aggregate::Metric;
-use crate::arguments::{
-    Held, Times, hold, hold_other, invalid_value, primitive, varying_argument,
-};
+use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
 use crate::retention::Outcome;
 use crate::retention::counters::{count_field, counts, instant_field, instants};
 
@@ -96,7 +94,14 @@ impl ContractRate {
     #[cold]
     fn varying_period(&self, held: Option<Period>, found: Period) -> DataFusionError {
         let start_differs = held.is_some_and(|held| held.start != found.start);
-        varying_argument(self.function, if start_differs { "period_start" } else { "period_end" })
+        varying_argument(
+            self.function,
+            if start_differs {
+                "period_start"
+            } else {
+                "period_end"
+            },
+        )
     }
 }
 
@@ -147,7 +152,12 @@ impl Metric for ContractRate {
         columns: &ContractColumns<'_>,
         row: usize,
     ) -> Result<()> {
-        contracts.count(columns.start.at(row), columns.end.get(row), columns.period(row), -1);
+        contracts.count(
+            columns.start.at(row),
+            columns.end.get(row),
+            columns.period(row),
+            -1,
+        );
         if contracts.rows == 0 {
             contracts.period = None;
         }
@@ -165,7 +175,9 @@ impl Metric for ContractRate {
     }
 
     fn finish(&self, states: &[Contracts]) -> Result<ArrayRef> {
-        let rates = states.iter().map(|state| self.outcome.rate(state.lost, state.at_risk));
+        let rates = states
+            .iter()
+            .map(|state| self.outcome.rate(state.lost, state.at_risk));
         Ok(Arc::new(rates.collect::<Float64Array>()))
     }
 
@@ -214,7 +226,9 @@ mod tests {
 
     fn churn(contracts: &[(i128, Option<i128>)]) -> Option<f64> {
         let mut state = Contracts::default();
-        contracts.iter().for_each(|(start, end)| state.count(*start, *end, JANUARY, 1));
+        contracts
+            .iter()
+            .for_each(|(start, end)| state.count(*start, *end, JANUARY, 1));
         Outcome::Churn.rate(state.lost, state.at_risk)
     }
 
@@ -226,8 +240,16 @@ mod tests {
     #[test]
     fn the_end_is_the_first_day_without_service() {
         assert_eq!(churn(&[(0, Some(31))]), None, "gone when the period starts");
-        assert_eq!(churn(&[(0, Some(62))]), Some(1.0), "no longer there when it ends");
-        assert_eq!(churn(&[(0, Some(63))]), Some(0.0), "still there when it ends");
+        assert_eq!(
+            churn(&[(0, Some(62))]),
+            Some(1.0),
+            "no longer there when it ends"
+        );
+        assert_eq!(
+            churn(&[(0, Some(63))]),
+            Some(0.0),
+            "still there when it ends"
+        );
     }
 
     #[test]

@@ -9,9 +9,7 @@ use arrow::array::{ArrayRef, Float64Array, UInt8Array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, UInt8Type};
 use datafusion_common::{DataFusionError, Result};
 
-use crate::arguments::{
-    Held, Times, hold, hold_other, invalid_value, primitive, varying_argument,
-};
+use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
 use crate::distinct::{DistinctMetric, KeyArgument, Seen};
 use crate::retention::Outcome;
 use crate::retention::counters::{instant_field, instants};
@@ -164,7 +162,10 @@ impl DistinctMetric for EventRate {
         if hold_other(&mut group.bounds, other.bounds) {
             return Ok(());
         }
-        Err(varying_argument(self.function, "base_start, period_start and period_end"))
+        Err(varying_argument(
+            self.function,
+            "base_start, period_start and period_end",
+        ))
     }
 
     fn merge_mark(&self, group: &mut Returning, mark: &mut Windows, _seen: Seen, other: Windows) {
@@ -172,12 +173,18 @@ impl DistinctMetric for EventRate {
     }
 
     fn group_fields(&self) -> Vec<Field> {
-        ["base_start", "period_start", "period_end"].map(instant_field).to_vec()
+        ["base_start", "period_start", "period_end"]
+            .map(instant_field)
+            .to_vec()
     }
 
     fn write_groups(&self, groups: &[Returning]) -> Vec<ArrayRef> {
         let bound = |bound: usize| {
-            instants(groups.iter().map(|group| group.bounds.map(|bounds| bounds[bound])))
+            instants(
+                groups
+                    .iter()
+                    .map(|group| group.bounds.map(|bounds| bounds[bound])),
+            )
         };
         vec![bound(0), bound(1), bound(2)]
     }
@@ -203,12 +210,18 @@ impl DistinctMetric for EventRate {
     }
 
     fn write_marks(&self, marks: &[Windows]) -> Vec<ArrayRef> {
-        vec![Arc::new(UInt8Array::from_iter_values(marks.iter().map(|windows| windows.0)))]
+        vec![Arc::new(UInt8Array::from_iter_values(
+            marks.iter().map(|windows| windows.0),
+        ))]
     }
 
     fn read_marks(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Windows>> {
         let windows = primitive::<UInt8Type>(&columns[0])?;
-        Ok(windows.values().iter().map(|bits| Windows(*bits & Windows::BOTH.0)).collect())
+        Ok(windows
+            .values()
+            .iter()
+            .map(|bits| Windows(*bits & Windows::BOTH.0))
+            .collect())
     }
 
     fn finish(&self, groups: &[Returning]) -> Result<ArrayRef> {
@@ -237,7 +250,12 @@ mod tests {
     fn a_customer_counts_once_whatever_the_order_of_events() {
         let mut state = Returning::default();
         let mut windows = Windows::default();
-        for window in [Windows::PERIOD, Windows::PERIOD, Windows::BASE, Windows::BASE] {
+        for window in [
+            Windows::PERIOD,
+            Windows::PERIOD,
+            Windows::BASE,
+            Windows::BASE,
+        ] {
             state.count(&mut windows, window);
         }
         assert_eq!((state.base, state.kept), (1, 1));

@@ -61,7 +61,9 @@ impl Metric for FlagShare {
     }
 
     fn finish(&self, shares: &[Share]) -> Result<ArrayRef> {
-        Ok(Arc::new(shares.iter().map(Share::finish).collect::<Float64Array>()))
+        Ok(Arc::new(
+            shares.iter().map(Share::finish).collect::<Float64Array>(),
+        ))
     }
 
     fn state_fields(&self) -> Vec<Field> {

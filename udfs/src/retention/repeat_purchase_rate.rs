@@ -32,13 +32,23 @@ use crate::distinct::{
 | 0.5    | 0.25   |
 +--------+--------+
 ```"#,
-    argument(name = "customer_id", description = "Who the order belongs to, any type."),
-    argument(name = "order_key", description = "What makes rows of a customer one order: an order id or a date.")
+    argument(
+        name = "customer_id",
+        description = "Who the order belongs to, any type."
+    ),
+    argument(
+        name = "order_key",
+        description = "What makes rows of a customer one order: an order id or a date."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct RepeatPurchaseRate;
 
-export_aggregate!(RepeatPurchaseRate, repeat_purchase_rate, repeat_purchase_rate_udaf);
+export_aggregate!(
+    RepeatPurchaseRate,
+    repeat_purchase_rate,
+    repeat_purchase_rate_udaf
+);
 
 impl Definition for RepeatPurchaseRate {
     const NAME: &'static str = "repeat_purchase_rate";
@@ -82,7 +92,12 @@ impl Repeaters {
 }
 
 fn finish(groups: &[Repeaters]) -> ArrayRef {
-    Arc::new(groups.iter().map(Repeaters::finish).collect::<Float64Array>())
+    Arc::new(
+        groups
+            .iter()
+            .map(Repeaters::finish)
+            .collect::<Float64Array>(),
+    )
 }
 
 fn repeated_field() -> Field {
@@ -113,7 +128,7 @@ impl DistinctMetric for RepeatRows {
         &[0]
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -199,7 +214,7 @@ impl DistinctMetric for RepeatOrders {
         &[0, 1]
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -250,7 +265,9 @@ impl DistinctMetric for RepeatOrders {
 
     fn read_marks(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Orders>> {
         let repeated = as_boolean_array(&columns[0])?.values().iter();
-        Ok(repeated.map(|repeated| Orders { one: 0, repeated }).collect())
+        Ok(repeated
+            .map(|repeated| Orders { one: 0, repeated })
+            .collect())
     }
 
     fn second(&self, orders: &Orders) -> u64 {
@@ -283,7 +300,13 @@ mod tests {
         assert_eq!(group.finish(), Some(0.0));
         metric.observe(&mut group, &mut orders, seen(false, 8), ());
         metric.observe(&mut group, &mut orders, seen(false, 9), ());
-        assert_eq!(group, Repeaters { customers: 1, repeaters: 1 });
+        assert_eq!(
+            group,
+            Repeaters {
+                customers: 1,
+                repeaters: 1
+            }
+        );
     }
 
     #[test]
@@ -293,7 +316,13 @@ mod tests {
         for row in 0..3 {
             metric.observe(&mut group, &mut repeated, seen(row == 0, 0), ());
         }
-        assert_eq!(group, Repeaters { customers: 1, repeaters: 1 });
+        assert_eq!(
+            group,
+            Repeaters {
+                customers: 1,
+                repeaters: 1
+            }
+        );
     }
 
     #[test]

@@ -34,14 +34,32 @@ use crate::retention::flag::FlagShare;
 | 0.5  |
 +------+
 ```"#,
-    argument(name = "retained", description = "Condition, one row per customer at risk."),
+    argument(
+        name = "retained",
+        description = "Condition, one row per customer at risk."
+    ),
     argument(name = "start", description = "First day of a contract."),
-    argument(name = "end", description = "First day without service, NULL while the contract runs."),
-    argument(name = "period_start", description = "First day of the period; the same in all rows of a group."),
-    argument(name = "period_end", description = "First day after the period; the same in all rows of a group."),
-    argument(name = "customer_id", description = "Who the event belongs to, any type."),
+    argument(
+        name = "end",
+        description = "First day without service, NULL while the contract runs."
+    ),
+    argument(
+        name = "period_start",
+        description = "First day of the period; the same in all rows of a group."
+    ),
+    argument(
+        name = "period_end",
+        description = "First day after the period; the same in all rows of a group."
+    ),
+    argument(
+        name = "customer_id",
+        description = "Who the event belongs to, any type."
+    ),
     argument(name = "event_time", description = "Date or timestamp of the event."),
-    argument(name = "base_start", description = "First day of the base window, which ends at period_start; the same in all rows of a group.")
+    argument(
+        name = "base_start",
+        description = "First day of the base window, which ends at period_start; the same in all rows of a group."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct RetentionRate;

@@ -36,7 +36,10 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.0..=10.0;
 | 25.0 |
 +------+
 ```"#,
-    argument(name = "score", description = "The answer of one customer, any number."),
+    argument(
+        name = "score",
+        description = "The answer of one customer, any number."
+    ),
     argument(
         name = "detractor_max",
         description = "The highest score of a detractor; the same in all rows of a group."
@@ -78,7 +81,10 @@ pub(super) fn coerce_score(function: &str, types: &[DataType]) -> Result<Vec<Dat
         return wrong_arity(function, &forms(function), types.len());
     }
     let names = Nps::PARAMETERS.iter();
-    names.zip(types).map(|(name, given)| number(function, name, given)).collect()
+    names
+        .zip(types)
+        .map(|(name, given)| number(function, name, given))
+        .collect()
 }
 
 fn forms(function: &str) -> String {
@@ -253,7 +259,10 @@ impl Metric for StandardNps {
             outside += i64::from(!SCALE.contains(score));
         }
         if outside > 0 {
-            scores.values().iter().try_for_each(|score| check_scale(Nps::NAME, *score))?;
+            scores
+                .values()
+                .iter()
+                .try_for_each(|score| check_scale(Nps::NAME, *score))?;
         }
         tally.merge(&batch);
         Ok(())
@@ -265,7 +274,9 @@ impl Metric for StandardNps {
     }
 
     fn finish(&self, tallies: &[Tally]) -> Result<ArrayRef> {
-        Ok(Arc::new(tallies.iter().map(Tally::finish).collect::<Float64Array>()))
+        Ok(Arc::new(
+            tallies.iter().map(Tally::finish).collect::<Float64Array>(),
+        ))
     }
 
     fn state_fields(&self) -> Vec<Field> {
@@ -301,7 +312,11 @@ impl Metric for ThresholdNps {
     }
 
     fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<[&'a Float64Array; 3]> {
-        Ok([doubles(&arguments[0])?, doubles(&arguments[1])?, doubles(&arguments[2])?])
+        Ok([
+            doubles(&arguments[0])?,
+            doubles(&arguments[1])?,
+            doubles(&arguments[2])?,
+        ])
     }
 
     #[inline]
@@ -320,7 +335,9 @@ impl Metric for ThresholdNps {
             Held::First => thresholds.check(Nps::NAME)?,
             Held::Differs => return Err(varying(state.thresholds, thresholds)),
         }
-        state.tally.add(finite(Nps::NAME, "score", scores.value(row))?, thresholds);
+        state
+            .tally
+            .add(finite(Nps::NAME, "score", scores.value(row))?, thresholds);
         Ok(())
     }
 
@@ -343,7 +360,10 @@ impl Metric for ThresholdNps {
 
     fn merge(&self, state: &mut ThresholdTally, other: &ThresholdTally) -> Result<()> {
         if !hold_other(&mut state.thresholds, other.thresholds) {
-            return Err(varying_argument(Nps::NAME, "detractor_max and promoter_min"));
+            return Err(varying_argument(
+                Nps::NAME,
+                "detractor_max and promoter_min",
+            ));
         }
         state.tally.merge(&other.tally);
         Ok(())
@@ -374,10 +394,11 @@ impl Metric for ThresholdNps {
     fn read(&self, columns: &[ArrayRef]) -> Result<Vec<ThresholdTally>> {
         let (lows, highs) = (doubles(&columns[3])?, doubles(&columns[4])?);
         let thresholds = lows.iter().zip(highs).map(|(low, high)| {
-            low.zip(high).map(|(detractor_max, promoter_min)| Thresholds {
-                detractor_max,
-                promoter_min,
-            })
+            low.zip(high)
+                .map(|(detractor_max, promoter_min)| Thresholds {
+                    detractor_max,
+                    promoter_min,
+                })
         });
         let tallies = Tally::read(columns)?.into_iter();
         let state = |(tally, thresholds)| ThresholdTally { tally, thresholds };
@@ -388,7 +409,14 @@ impl Metric for ThresholdNps {
 #[cold]
 fn varying(held: Option<Thresholds>, found: Thresholds) -> datafusion_common::DataFusionError {
     let low_differs = held.is_some_and(|held| held.detractor_max != found.detractor_max);
-    varying_argument(Nps::NAME, if low_differs { "detractor_max" } else { "promoter_min" })
+    varying_argument(
+        Nps::NAME,
+        if low_differs {
+            "detractor_max"
+        } else {
+            "promoter_min"
+        },
+    )
 }
 
 #[cfg(test)]
@@ -397,7 +425,9 @@ mod tests {
 
     fn score_of(answers: &[f64]) -> Option<f64> {
         let mut tally = Tally::default();
-        answers.iter().for_each(|answer| tally.add(*answer, Thresholds::STANDARD));
+        answers
+            .iter()
+            .for_each(|answer| tally.add(*answer, Thresholds::STANDARD));
         tally.finish()
     }
 

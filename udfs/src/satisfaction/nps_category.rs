@@ -31,8 +31,14 @@ use crate::scalar::{ScalarDefinition, export_scalar};
 | 6.0   | detractor |
 +-------+-----------+
 ```"#,
-    argument(name = "score", description = "The answer of one customer, any number."),
-    argument(name = "detractor_max", description = "The highest score of a detractor."),
+    argument(
+        name = "score",
+        description = "The answer of one customer, any number."
+    ),
+    argument(
+        name = "detractor_max",
+        description = "The highest score of a detractor."
+    ),
     argument(name = "promoter_min", description = "The lowest score of a promoter.")
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
@@ -56,7 +62,7 @@ impl ScalarDefinition for NpsCategory {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let scores = doubles(&arguments[0])?;
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let mut kinds = vec![0_i8; scores.len()];
         let bounds = match &arguments[1..] {
             [lows, highs] => Some((doubles(lows)?, doubles(highs)?)),
@@ -67,7 +73,11 @@ impl ScalarDefinition for NpsCategory {
             Ok(())
         })?;
         let labels = StringViewArray::from_iter_values(LABELS);
-        Ok(compute::take(&labels, &Int8Array::new(kinds.into(), nulls), None)?)
+        Ok(compute::take(
+            &labels,
+            &Int8Array::new(kinds.into(), nulls),
+            None,
+        )?)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -45,7 +45,10 @@ pub(super) const DEFAULT_BUCKETS: i32 = 5;
 +--------+-------+
 ```"#,
     argument(name = "value", description = "A number, date or timestamp."),
-    argument(name = "buckets", description = "The highest score, default 5; the same in all rows of a partition.")
+    argument(
+        name = "buckets",
+        description = "The highest score, default 5; the same in all rows of a partition."
+    )
 )]
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct QuantileScore {
@@ -89,7 +92,11 @@ impl WindowUDFImpl for QuantileScore {
     }
 
     fn field(&self, arguments: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(arguments.name(), DataType::Int32, true)))
+        Ok(Arc::new(Field::new(
+            arguments.name(),
+            DataType::Int32,
+            true,
+        )))
     }
 
     fn partition_evaluator(
@@ -128,7 +135,9 @@ impl PartitionEvaluator for QuantileEvaluator {
             Some(buckets) => buckets_of(buckets)?,
             None => DEFAULT_BUCKETS,
         };
-        Ok(Arc::new(quantile_scores(NAME, "value", &values[0], buckets)?))
+        Ok(Arc::new(quantile_scores(
+            NAME, "value", &values[0], buckets,
+        )?))
     }
 }
 
@@ -209,7 +218,10 @@ mod tests {
 
     fn scores(values: Vec<Option<f64>>, buckets: i32) -> Vec<Option<i32>> {
         let values: ArrayRef = Arc::new(Float64Array::from(values));
-        quantile_scores(NAME, "value", &values, buckets).unwrap().iter().collect()
+        quantile_scores(NAME, "value", &values, buckets)
+            .unwrap()
+            .iter()
+            .collect()
     }
 
     #[test]
@@ -222,14 +234,23 @@ mod tests {
     #[test]
     fn equal_customers_share_a_score_whatever_their_row() {
         let one = Some(1.0);
-        assert_eq!(scores(vec![one, Some(2.0), one], 5), [Some(1), Some(4), Some(1)]);
-        assert_eq!(scores(vec![Some(2.0), one, one], 5), [Some(4), Some(1), Some(1)]);
+        assert_eq!(
+            scores(vec![one, Some(2.0), one], 5),
+            [Some(1), Some(4), Some(1)]
+        );
+        assert_eq!(
+            scores(vec![Some(2.0), one, one], 5),
+            [Some(4), Some(1), Some(1)]
+        );
         assert_eq!(scores(vec![Some(0.0), Some(-0.0)], 2), [Some(1), Some(1)]);
     }
 
     #[test]
     fn null_has_no_score_and_is_not_counted() {
-        assert_eq!(scores(vec![None, Some(1.0), Some(2.0)], 2), [None, Some(1), Some(2)]);
+        assert_eq!(
+            scores(vec![None, Some(1.0), Some(2.0)], 2),
+            [None, Some(1), Some(2)]
+        );
         assert_eq!(scores(vec![None], 5), [None]);
         assert_eq!(scores(vec![], 5), []);
     }

@@ -32,7 +32,10 @@ use crate::window::export_window;
 | bob  | 133  |
 +------+------+
 ```"#,
-    argument(name = "last_order", description = "Date or timestamp of the last order, one row per customer."),
+    argument(
+        name = "last_order",
+        description = "Date or timestamp of the last order, one row per customer."
+    ),
     argument(name = "orders", description = "Number of orders."),
     argument(name = "amount", description = "Money spent.")
 )]
@@ -68,11 +71,17 @@ impl WindowUDFImpl for RfmScore {
             return wrong_arity(NAME, "rfm_score(last_order, orders, amount)", types.len());
         }
         let named = PARAMETERS.iter().zip(types);
-        named.map(|(name, given)| rankable(NAME, name, given)).collect()
+        named
+            .map(|(name, given)| rankable(NAME, name, given))
+            .collect()
     }
 
     fn field(&self, arguments: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(arguments.name(), DataType::Utf8View, true)))
+        Ok(Arc::new(Field::new(
+            arguments.name(),
+            DataType::Utf8View,
+            true,
+        )))
     }
 
     fn partition_evaluator(
@@ -105,7 +114,11 @@ impl PartitionEvaluator for RfmEvaluator {
             }
             code.clear();
             // Scores are single digits, because there are five buckets.
-            code.extend(scores.iter().map(|scores| char::from(b'0' + scores.value(row) as u8)));
+            code.extend(
+                scores
+                    .iter()
+                    .map(|scores| char::from(b'0' + scores.value(row) as u8)),
+            );
             codes.append_value(&code);
         }
         Ok(Arc::new(codes.finish()))

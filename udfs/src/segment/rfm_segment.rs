@@ -67,10 +67,16 @@ impl ScalarDefinition for RfmSegment {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let rows = arguments[0].len();
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
-        let scores =
-            arguments.iter().take(3).map(primitive::<Int64Type>).collect::<Result<Vec<_>>>()?;
-        let maps = arguments.get(3).map(|map| as_string_view_array(map)).transpose()?;
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
+        let scores = arguments
+            .iter()
+            .take(3)
+            .map(primitive::<Int64Type>)
+            .collect::<Result<Vec<_>>>()?;
+        let maps = arguments
+            .get(3)
+            .map(|map| as_string_view_array(map))
+            .transpose()?;
         let mut segments = vec![0_i8; rows];
         for_each_row(nulls.as_ref(), rows, |row| {
             let map = match maps {
@@ -82,7 +88,11 @@ impl ScalarDefinition for RfmSegment {
             Ok(())
         })?;
         let labels = StringViewArray::from_iter_values(SEGMENTS.map(|(_, label)| label));
-        Ok(compute::take(&labels, &Int8Array::new(segments.into(), nulls), None)?)
+        Ok(compute::take(
+            &labels,
+            &Int8Array::new(segments.into(), nulls),
+            None,
+        )?)
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -106,13 +116,7 @@ const SEGMENTS: [(u8, &str); 11] = [
 ];
 
 /// One row per recency 1 to 5, one letter per frequency 1 to 5.
-const GRID10: [&[u8; 5]; 5] = [
-    b"HHRRX",
-    b"HHRRX",
-    b"SSALL",
-    b"OPPLL",
-    b"NPPCC",
-];
+const GRID10: [&[u8; 5]; 5] = [b"HHRRX", b"HHRRX", b"SSALL", b"OPPLL", b"NPPCC"];
 
 /// One row per recency, one column per frequency, one letter per money score.
 const CODES11: [[&[u8; 5]; 5]; 5] = [
@@ -152,11 +156,18 @@ impl Map {
 
 /// Index into [`SEGMENTS`] of one row.
 fn segment_at(map: Map, scores: &[&Int64Array], row: usize) -> Result<i8> {
-    let score = |argument: usize| place(RfmSegment::PARAMETERS[argument], scores[argument].value(row));
+    let score = |argument: usize| {
+        place(
+            RfmSegment::PARAMETERS[argument],
+            scores[argument].value(row),
+        )
+    };
     let m = (scores.len() > 2).then(|| score(2)).transpose()?;
     let letter = map.letter(score(0)?, score(1)?, m);
     let segment = SEGMENTS.iter().position(|(known, _)| *known == letter);
-    Ok(segment.and_then(|segment| i8::try_from(segment).ok()).unwrap_or_default())
+    Ok(segment
+        .and_then(|segment| i8::try_from(segment).ok())
+        .unwrap_or_default())
 }
 
 /// A score as an index from 0.
@@ -188,14 +199,23 @@ mod tests {
 
     #[test]
     fn only_codes11_knows_the_lost() {
-        assert!(!GRID10.iter().copied().flatten().any(|letter| *letter == b'Z'));
+        assert!(
+            !GRID10
+                .iter()
+                .copied()
+                .flatten()
+                .any(|letter| *letter == b'Z')
+        );
         assert_eq!(Map::Codes11.letter(0, 0, Some(0)), b'Z');
     }
 
     #[test]
     fn a_score_of_six_is_refused() {
         let error = place("r", 6).unwrap_err().to_string();
-        assert!(error.contains("rfm_segment(): r 6 is outside 1..5"), "{error}");
+        assert!(
+            error.contains("rfm_segment(): r 6 is outside 1..5"),
+            "{error}"
+        );
         assert!(place("r", 0).is_err());
     }
 }

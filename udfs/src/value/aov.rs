@@ -36,8 +36,14 @@ use crate::value::per_distinct::PerDistinct;
 | 30.0     | 45.0      |
 +----------+-----------+
 ```"#,
-    argument(name = "amount", description = "Value of an order or of a line, any number."),
-    argument(name = "order_id", description = "Which order the line belongs to, any type.")
+    argument(
+        name = "amount",
+        description = "Value of an order or of a line, any number."
+    ),
+    argument(
+        name = "order_id",
+        description = "Which order the line belongs to, any type."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Aov;
@@ -88,7 +94,11 @@ fn form<A: Amount>(amount: A, types: &[DataType]) -> Result<Box<dyn Form>> {
         name: "order_id",
         data_type: order.clone(),
     };
-    Ok(Box::new(DistinctForm::new(PerDistinct::mean(Aov::NAME, amount, order))?))
+    Ok(Box::new(DistinctForm::new(PerDistinct::mean(
+        Aov::NAME,
+        amount,
+        order,
+    ))?))
 }
 
 /// `aov(amount)`.
@@ -140,7 +150,8 @@ impl<A: Amount> Metric for Mean<A> {
     ) -> Result<()> {
         let left_out = selection.map_or(0, NullBuffer::null_count);
         state.orders += (rows - left_out) as i64;
-        self.amount.add_all(&mut state.sum, amounts, selection, rows)
+        self.amount
+            .add_all(&mut state.sum, amounts, selection, rows)
     }
 
     fn merge(&self, state: &mut Self::State, other: &Self::State) -> Result<()> {

@@ -31,9 +31,15 @@ use crate::value::per_distinct::PerDistinct;
 | 45.0    | 22.5   |
 +---------+--------+
 ```"#,
-    argument(name = "customer_id", description = "Who the order belongs to, any type."),
+    argument(
+        name = "customer_id",
+        description = "Who the order belongs to, any type."
+    ),
     argument(name = "amount", description = "Value of the order, any number."),
-    argument(name = "margin", description = "Share of the amount that is kept, default 1; the same in all rows of a group.")
+    argument(
+        name = "margin",
+        description = "Share of the amount that is kept, default 1; the same in all rows of a group."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Clv;

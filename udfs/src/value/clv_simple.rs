@@ -33,7 +33,10 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     argument(name = "aov", description = "Average order value."),
     argument(name = "frequency", description = "Orders per unit of time."),
     argument(name = "lifespan", description = "Units of time a customer stays."),
-    argument(name = "margin", description = "Share of the amount that is kept, default 1.")
+    argument(
+        name = "margin",
+        description = "Share of the amount that is kept, default 1."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ClvSimple;
@@ -51,7 +54,10 @@ impl ScalarDefinition for ClvSimple {
             return wrong_arity(Self::NAME, forms, types.len());
         }
         let names = Self::PARAMETERS.iter();
-        names.zip(types).map(|(name, given)| number(Self::NAME, name, given)).collect()
+        names
+            .zip(types)
+            .map(|(name, given)| number(Self::NAME, name, given))
+            .collect()
     }
 
     fn return_type(&self) -> DataType {
@@ -59,7 +65,7 @@ impl ScalarDefinition for ClvSimple {
     }
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
-        let nulls = NullBuffer::union_many(arguments.iter().map(|argument| argument.nulls()));
+        let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let factors = arguments.iter().map(doubles).collect::<Result<Vec<_>>>()?;
         let mut products = vec![1.0; arguments[0].len()];
         for_each_row(nulls.as_ref(), products.len(), |row| {

@@ -50,7 +50,11 @@ impl<A: Amount> PerDistinct<A> {
         customer: KeyArgument,
         with_margin: bool,
     ) -> Self {
-        let output = if with_margin { Output::ValueWithMargin } else { Output::Value };
+        let output = if with_margin {
+            Output::ValueWithMargin
+        } else {
+            Output::Value
+        };
         Self {
             function,
             amount,
@@ -153,7 +157,10 @@ impl<A: Amount> DistinctMetric for PerDistinct<A> {
     }
 
     fn write_groups(&self, groups: &[Self::Group]) -> Vec<ArrayRef> {
-        let margins = groups.iter().map(|group| group.margin).collect::<Float64Array>();
+        let margins = groups
+            .iter()
+            .map(|group| group.margin)
+            .collect::<Float64Array>();
         let sums: Vec<_> = groups.iter().map(|group| group.sum).collect();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(margins)];
         columns.extend(self.amount.write(&sums));

@@ -33,13 +33,23 @@ use crate::distinct::{
 | 2.0    | 1.5    |
 +--------+--------+
 ```"#,
-    argument(name = "customer_id", description = "Who the order belongs to, any type."),
-    argument(name = "order_key", description = "What makes rows of a customer one order: an order id or a date.")
+    argument(
+        name = "customer_id",
+        description = "Who the order belongs to, any type."
+    ),
+    argument(
+        name = "order_key",
+        description = "What makes rows of a customer one order: an order id or a date."
+    )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PurchaseFrequency;
 
-export_aggregate!(PurchaseFrequency, purchase_frequency, purchase_frequency_udaf);
+export_aggregate!(
+    PurchaseFrequency,
+    purchase_frequency,
+    purchase_frequency_udaf
+);
 
 impl Definition for PurchaseFrequency {
     const NAME: &'static str = "purchase_frequency";
@@ -101,7 +111,7 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
         if KEYED { &[0, 1] } else { &[0] }
     }
 
-    fn columns<'a>(&self, _arguments: &'a [ArrayRef]) -> Result<()> {
+    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -138,7 +148,9 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
     }
 
     fn write_groups(&self, groups: &[Purchases]) -> Vec<ArrayRef> {
-        vec![Arc::new(Int64Array::from_iter_values(groups.iter().map(|group| group.orders)))]
+        vec![Arc::new(Int64Array::from_iter_values(
+            groups.iter().map(|group| group.orders),
+        ))]
     }
 
     fn read_groups(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Purchases>> {
@@ -151,7 +163,12 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
     }
 
     fn finish(&self, groups: &[Purchases]) -> Result<ArrayRef> {
-        Ok(Arc::new(groups.iter().map(Purchases::finish).collect::<Float64Array>()))
+        Ok(Arc::new(
+            groups
+                .iter()
+                .map(Purchases::finish)
+                .collect::<Float64Array>(),
+        ))
     }
 }
 

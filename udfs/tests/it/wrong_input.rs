@@ -1,0 +1,327 @@
+//! What is refused, and that the message says what to do instead.
+
+use crate::session::{failure, session};
+
+async fn refused(sql: &str, words: &[&str]) {
+    // Several partitions and one, because checks sit in different accumulators.
+    for partitions in [1, 4] {
+        let message = failure(&session(partitions), sql).await;
+        for word in words {
+            assert!(
+                message.contains(word),
+                "{sql}\n said {message}\n without {word}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn scores_off_the_scale() {
+    let remedy = "nps(): score 11 is outside 0..10; filter it, fix the scale, or call nps(score, \
+                  detractor_max, promoter_min)";
+    refused("SELECT nps(s) FROM (VALUES (9), (11)) t(s)", &[remedy]).await;
+    refused(
+        "SELECT nps(s) FROM (VALUES (9, 1), (11, 2)) t(s, g) GROUP BY g",
+        &[remedy],
+    )
+    .await;
+    refused("SELECT nps(s) FROM (VALUES (NULL), (11)) t(s)", &[remedy]).await;
+    refused(
+        "SELECT nps(s) OVER () FROM (VALUES (9), (11)) t(s)",
+        &[remedy],
+    )
+    .await;
+    refused("SELECT nps(-1)", &["score -1 is outside 0..10"]).await;
+    refused(
+        "SELECT nps_category(11)",
+        &["nps_category(): score 11 is outside 0..10"],
+    )
+    .await;
+    refused(
+        "SELECT rfm_segment(6, 3, 1)",
+        &["rfm_segment(): r 6 is outside 1..5"],
+    )
+    .await;
+    refused(
+        "SELECT rfm_segment(1, 1, 1, 'other')",
+        &["no map 'other'", "'grid10' or 'codes11'"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_a_number() {
+    for bad in ["'NaN'", "'Infinity'", "'-Infinity'"] {
+        let value = format!("CAST({bad} AS DOUBLE)");
+        let name = bad.trim_matches('\'');
+        for (call, argument) in [
+            (format!("nps({value})"), "score"),
+            (format!("nps({value}, 3, 5)"), "score"),
+            (format!("nps(3, {value}, 5)"), "detractor_max"),
+            (format!("nps_category({value})"), "score"),
+            (format!("aov({value})"), "amount"),
+            (format!("aov({value}, 1)"), "amount"),
+            (format!("clv(1, {value})"), "amount"),
+            (format!("clv(1, 1, {value})"), "margin"),
+            (format!("purchase_frequency({value})"), "customer_id"),
+            (format!("clv_simple({value}, 1, 1)"), "aov"),
+            (format!("quantile_score({value}) OVER ()"), "value"),
+        ] {
+            refused(
+                &format!("SELECT {call}"),
+                &[&format!("{argument} is {name}")],
+            )
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn text_where_numbers_or_dates_are_needed() {
+    for (call, words) in [
+        (
+            "nps('9')",
+            ["nps(): score is text", "CAST(score AS DOUBLE)"],
+        ),
+        ("nps(9, '3', 5)", ["nps(): detractor_max is text", "CAST"]),
+        (
+            "nps_category('9')",
+            ["nps_category(): score is text", "CAST"],
+        ),
+        ("aov('9')", ["aov(): amount is text", "CAST"]),
+        ("clv(1, '9')", ["clv(): amount is text", "CAST"]),
+        (
+            "rfm_segment('1', 2)",
+            ["rfm_segment(): r is text", "CAST(r AS INT)"],
+        ),
+        (
+            "quantile_score('a') OVER ()",
+            ["quantile_score(): value is text", "cast"],
+        ),
+        (
+            "rfm_score('a', 1, 1) OVER ()",
+            ["rfm_score(): last_order is text", "cast"],
+        ),
+        (
+            "churn_rate(1)",
+            ["churn_rate(): churned must be a condition", "churned = 1"],
+        ),
+        (
+            "retention_rate('x')",
+            ["retained must be a condition", "retained = 1"],
+        ),
+        (
+            "churn_rate(DATE '2024-01-01', NULL, '2024-01-01', DATE '2024-02-01')",
+            ["churn_rate(): period_start is text", "DATE '2024-01-31'"],
+        ),
+        (
+            "churn_rate(DATE '2024-01-01', DATE '2024-01-01', 30)",
+            ["inactivity must be an interval", "INTERVAL '30 days'"],
+        ),
+        (
+            "churn_rate(1, 2, DATE '2024-01-01', DATE '2024-01-01', DATE '2024-01-01')",
+            ["event_time must be a date or timestamp", "Int64"],
+        ),
+    ] {
+        refused(&format!("SELECT {call}"), &words).await;
+    }
+}
+
+#[tokio::test]
+async fn times_in_the_wrong_order() {
+    let (jan, feb, mar) = (
+        "DATE '2024-01-01'",
+        "DATE '2024-02-01'",
+        "DATE '2024-03-01'",
+    );
+    for (call, words) in [
+        (
+            format!("churn_rate({jan}, NULL, {feb}, {jan})"),
+            "period_end 2024-01-01 is before",
+        ),
+        (
+            format!("churn_rate({feb}, {jan}, {jan}, {feb})"),
+            "end 2024-01-01 is before start",
+        ),
+        (
+            format!("retention_rate({feb}, {jan}, {jan}, {feb})"),
+            "retention_rate(): end",
+        ),
+        (
+            format!("churn_rate({mar}, {feb}, INTERVAL '1 day')"),
+            "last_activity 2024-03-01 is after",
+        ),
+        (
+            format!("churn_rate({jan}, {feb}, INTERVAL '-1 day')"),
+            "inactivity is negative",
+        ),
+        (
+            format!("churn_rate(1, {jan}, {feb}, {jan}, {mar})"),
+            "must follow each other",
+        ),
+        (
+            format!("retention_rate(1, {jan}, {jan}, {mar}, {feb})"),
+            "must follow each other",
+        ),
+    ] {
+        refused(&format!("SELECT {call}"), &[words]).await;
+    }
+}
+
+#[tokio::test]
+async fn negative_and_impossible_values() {
+    refused(
+        "SELECT clv_simple(70, -3, 3)",
+        &["clv_simple(): frequency -3 is negative"],
+    )
+    .await;
+    refused(
+        "SELECT nps(3, 5, 5)",
+        &["detractor_max 5 must be below promoter_min 5"],
+    )
+    .await;
+    refused(
+        "SELECT nps_category(3, 5, 4)",
+        &["detractor_max 5 must be below promoter_min 4"],
+    )
+    .await;
+    for buckets in ["0", "-1", "NULL", "3000000000"] {
+        let sql = format!("SELECT quantile_score(1, {buckets}) OVER ()");
+        refused(&sql, &["quantile_score(): buckets", "from 1"]).await;
+    }
+    let huge = "CAST(1e308 AS DOUBLE)";
+    refused(
+        &format!("SELECT aov(v) FROM (VALUES ({huge}), ({huge})) t(v)"),
+        &["aov(): the sum of amount is too large"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn constants_that_vary_within_a_group() {
+    let two = "(VALUES (1, 3, 5), (2, 4, 5)) t(s, lo, hi)";
+    refused(
+        &format!("SELECT nps(s, lo, hi) FROM {two}"),
+        &["detractor_max must be the same"],
+    )
+    .await;
+    refused(
+        &format!("SELECT nps(s, lo, hi) FROM {two} GROUP BY hi"),
+        &["detractor_max must be the same"],
+    )
+    .await;
+    refused(
+        &format!("SELECT clv(s, hi, lo) FROM {two}"),
+        &["margin must be the same"],
+    )
+    .await;
+    refused(
+        &format!("SELECT quantile_score(s, lo) OVER () FROM {two}"),
+        &["buckets must be the same"],
+    )
+    .await;
+    let months = "(VALUES (DATE '2024-01-01'), (DATE '2024-02-01')) months(m)";
+    refused(
+        &format!("SELECT churn_rate(m, NULL, m, DATE '2024-03-01') FROM {months}"),
+        &["period_start must be the same for all rows of a group"],
+    )
+    .await;
+    refused(
+        &format!("SELECT churn_rate(DATE '2023-01-01', m, INTERVAL '1 day') FROM {months}"),
+        &["as_of must be the same"],
+    )
+    .await;
+    refused(
+        &format!(
+            "SELECT churn_rate(1, m, DATE '2023-01-01', DATE '2023-02-01', m + INTERVAL '1 year')
+             FROM {months}"
+        ),
+        &["period_end must be the same"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn distinct_is_refused_everywhere() {
+    for call in [
+        "nps(DISTINCT s)",
+        "aov(DISTINCT s)",
+        "clv(DISTINCT s, s)",
+        "purchase_frequency(DISTINCT s)",
+        "repeat_purchase_rate(DISTINCT s)",
+        "churn_rate(DISTINCT s > 1)",
+        "retention_rate(DISTINCT s > 1)",
+    ] {
+        let sql = format!("SELECT {call} FROM (VALUES (9), (9)) t(s)");
+        refused(&sql, &["DISTINCT is not supported", "remove DISTINCT"]).await;
+        let sql = format!("SELECT s, {call} FROM (VALUES (9), (9)) t(s) GROUP BY s");
+        refused(&sql, &["DISTINCT is not supported"]).await;
+        let sql = format!("SELECT {call} OVER () FROM (VALUES (9), (9)) t(s)");
+        refused(&sql, &["DISTINCT"]).await;
+    }
+}
+
+#[tokio::test]
+async fn sliding_frames_of_distinct_customers() {
+    for call in [
+        "purchase_frequency(s)",
+        "repeat_purchase_rate(s)",
+        "clv(s, s)",
+        "aov(s, s)",
+        "churn_rate(s, d, d, d, d)",
+    ] {
+        let sql = format!(
+            "SELECT {call} OVER (ORDER BY s ROWS 2 PRECEDING)
+             FROM (VALUES (1, DATE '2024-01-01'), (2, DATE '2024-01-01')) t(s, d)"
+        );
+        refused(
+            &sql,
+            &[
+                "a frame whose start moves is not supported",
+                "UNBOUNDED PRECEDING",
+            ],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn wrong_numbers_of_arguments() {
+    for (call, form) in [
+        ("nps(1, 2)", "nps(score, detractor_max, promoter_min)"),
+        (
+            "nps_category(1, 2)",
+            "nps_category(score, detractor_max, promoter_min)",
+        ),
+        ("aov(1, 2, 3)", "aov(amount, order_id)"),
+        ("clv(1)", "clv(customer_id, amount)"),
+        (
+            "churn_rate(true, true)",
+            "churn_rate(last_activity, as_of, inactivity)",
+        ),
+        (
+            "retention_rate(true, true, true)",
+            "retention_rate(retained)",
+        ),
+        (
+            "purchase_frequency(1, 2, 3)",
+            "purchase_frequency(customer_id, order_key)",
+        ),
+        (
+            "repeat_purchase_rate(1, 2, 3)",
+            "repeat_purchase_rate(customer_id, order_key)",
+        ),
+        ("clv_simple(1, 2)", "clv_simple(aov, frequency, lifespan)"),
+        ("rfm_segment(1)", "rfm_segment(r, f)"),
+        (
+            "rfm_score(1, 2) OVER ()",
+            "rfm_score(last_order, orders, amount)",
+        ),
+        (
+            "quantile_score(1, 2, 3) OVER ()",
+            "quantile_score(value, buckets)",
+        ),
+    ] {
+        refused(&format!("SELECT {call}"), &["called with", form]).await;
+    }
+}
