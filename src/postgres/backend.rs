@@ -275,7 +275,7 @@ mod tests {
             .with_position(7);
         assert_eq!(
             error_response(Severity::Error, &error),
-            &b"E\0\0\0\x45SERROR\0VERROR\0C42601\0Msyntax error at or near \"x\"\0DD.\0HH.\0P7\0\0"[..]
+            &b"E\0\0\0\x42SERROR\0VERROR\0C42601\0Msyntax error at or near \"x\"\0DD.\0HH.\0P7\0\0"[..]
         );
         let plain = Error::internal("a\0b");
         assert_eq!(
