@@ -19,7 +19,7 @@ FROM range(1, {CUSTOMERS + 1}) t(i)"""
 ORDER_SQL = f"""
 SELECT i AS id, 1 + (i * 7919) % {CUSTOMERS} AS customer_id,
        TIMESTAMP '2024-01-01 00:00:00' + to_minutes(CAST(i * 53 AS BIGINT)) AS ordered_at,
-       CAST((i * 137) % 20000 AS DECIMAL(12, 2)) / 100 AS amount,
+       CAST((i * 137) % 20000 / 100.0 AS DECIMAL(12, 2)) AS amount,
        ['web', 'shop', 'app', 'phone'][1 + i % 4] AS channel
 FROM range(1, {ORDERS + 1}) t(i)"""
 SURVEY_SQL = f"""

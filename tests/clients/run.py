@@ -131,6 +131,8 @@ def main():
     if arguments.list:
         print("\n".join(name for name, _ in cases))
         return 0
+    if arguments.oracle:
+        cases = [case for case in cases if not getattr(case[1], "skip_oracle", False)]
     if not cases:
         print("no such case", file=sys.stderr)
         return 2

@@ -25,7 +25,7 @@ class Server:
     def __init__(self, binary, locations, log, environment=None, options=()):
         command = [str(binary), "serve", "--listen", "127.0.0.1:0", *options, *map(str, locations)]
         self.log = Path(log)
-        with self.log.open("ab") as errors:
+        with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL,
                 env={**os.environ, **(environment or {})}, text=True)
@@ -110,6 +110,17 @@ class Server:
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
             except OSError:
                 pass
+
+    def sockets(self):
+        """How many sockets the process and its children hold open."""
+        count = 0
+        for pid in process_tree(self.pid):
+            for entry in Path(f"/proc/{pid}/fd").glob("*"):
+                try:
+                    count += os.readlink(entry).startswith("socket:")
+                except OSError:  # closed under the count
+                    continue
+        return count
 
     def cpu(self):
         """CPU seconds (user and system, all threads) used so far by the process and its children."""

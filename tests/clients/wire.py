@@ -1,7 +1,7 @@
 """A tiny raw client of the PostgreSQL protocol (3.0): it reads rows as they come, and it can misbehave on purpose.
 
-As a program it runs one statement and reads the answer slowly, to be killed by a test:
-`wire.py HOST PORT SQL`; it prints "sent" when the statement is on its way.
+As a program it runs one statement and reads the answer, to be killed by a test: `wire.py HOST PORT SQL [slow]`; it
+prints "sent" when the statement is on its way.
 """
 import socket
 import struct
@@ -207,7 +207,7 @@ def main():
     connection.socket.settimeout(None)
     connection.send(query(sql))
     print("sent", flush=True)
-    connection.drain(pause=SLOW_PAUSE)
+    connection.drain(pause=SLOW_PAUSE if sys.argv[4:] == ["slow"] else 0.0)
 
 
 if __name__ == "__main__":
