@@ -43,11 +43,12 @@ class Pinger:
         try:
             with wire.Wire(self.server.address) as connection:
                 connection.socket.settimeout(60)
-                while not self.done.is_set():
+                while True:
                     start = time.monotonic()
                     assert connection.value("SELECT 1") == "1"
                     self.times.append(time.monotonic() - start)
-                    self.done.wait(PING_EVERY)
+                    if self.done.wait(PING_EVERY):
+                        return
         except (OSError, EOFError, AssertionError, wire.WireError) as error:
             self.error = error
 

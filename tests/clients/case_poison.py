@@ -14,7 +14,7 @@ PING_BOUND = 1.0  # seconds for SELECT 1 on another connection
 MEMORY_BOUND = 4096 * MIB  # resident, at most
 CANCEL_AFTER = 0.5  # seconds
 CANCEL_BOUND = 5.0  # seconds from the cancel to the end of the statement
-ALLOWED = {"54001", "54000", "53200", "57014", "42601", "2201B"}
+ALLOWED = {"54001", "54000", "54011", "53200", "57014", "42601", "2201B"}
 ORACLE_EXTRA = {"42883", "22023"}  # PostgreSQL lacks the function, or words the limit differently
 
 
