@@ -11,10 +11,11 @@ import time
 import traceback
 from pathlib import Path
 
-from server import Server
+from server import STOP_LIMIT, Server
 
 GROUPS = ["psql", "drivers", "folder", "stop", "cdnow", "tpch", "s3", "many", "hostile", "rows", "cancel", "poison"]
 CASE_LIMIT = 300  # seconds, for a case that names no limit of its own
+STUCK_LIMIT = 10.0  # seconds for a server to stop after a failed case
 FILES_WANTED = 8192  # descriptors, for a thousand connections on both sides
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +31,7 @@ class Context:
         self.clients = Path(os.environ.get("CLIENTS_DIR", ROOT / "target" / "clients")).resolve()
         self.servers = {}
         self.notes = []
+        self.read_logs = {}
 
     def note(self, line):
         self.notes.append(line)
@@ -51,9 +53,19 @@ class Context:
         names = [name for name, server in self.servers.items() if not server.alive()]
         return [self.servers.pop(name) for name in names]
 
-    def stop_all(self):
+    def panics(self):
+        """Lines about panics that came into any server's log since the last call."""
+        found = []
+        for log in self.work.glob("*.log"):
+            text = log.read_text(errors="replace")
+            seen = self.read_logs.get(log, 0)
+            found += [line for line in text[seen if seen <= len(text) else 0:].splitlines() if "panicked at" in line]
+            self.read_logs[log] = len(text)
+        return found
+
+    def stop_all(self, limit=STOP_LIMIT):
         for server in self.servers.values():
-            server.stop()
+            server.stop(limit)
         self.servers.clear()
 
 
@@ -92,6 +104,8 @@ def run_case(context, name, function):
         signal.alarm(0)
     for server in context.dead():
         problem = f"{problem or 'the case itself was fine'}; THE SERVER DIED with {server.wait(0)}\n{server.log_tail()}"
+    for line in context.panics()[:3]:
+        problem = f"{problem or 'the case itself was fine'}; THE SERVER PANICKED: {line.strip()[:200]}"
     took = time.monotonic() - start
     print(f"{'FAIL' if problem else 'PASS'} {name} ({took:.1f} s){': ' + problem if problem else ''}")
     for line in context.notes:
@@ -156,6 +170,7 @@ def run_all(context, cases):
                 group = name.split(".")[0]
             if not run_case(context, name, function):
                 failed.append(name)
+                context.stop_all(STUCK_LIMIT)  # what this case left behind must not fail the next one
     finally:
         context.stop_all()
     if failed:

@@ -84,10 +84,10 @@ class Server:
             os.kill(self.pid, signal.SIGKILL)
             self.process.wait()
 
-    def stop(self):
+    def stop(self, limit=STOP_LIMIT):
         """SIGTERM, then SIGKILL for one that stays; returns the exit code."""
         self.terminate()
-        code = self.wait(STOP_LIMIT)
+        code = self.wait(limit)
         self.kill()
         return code
 
