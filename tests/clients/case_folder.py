@@ -94,6 +94,12 @@ def broken(name, content):
     return run
 
 
+def damage_pages(good):
+    """Every page damaged, the footer whole."""
+    footer = len(good) - 8 - int.from_bytes(good[-8:-4], "little")
+    return good[:4] + bytes(255 - byte for byte in good[4:footer]) + good[footer:]
+
+
 def drift(context):
     """Files that disagree: a missing column is NULL, int widens to bigint, text against int names both files."""
     root, server = serving(context, "drift")
@@ -164,7 +170,7 @@ def cases():
         ("truncated", broken("truncated", lambda good: good[:len(good) // 2])),
         ("empty_file", broken("empty", lambda good: b"")),
         ("not_parquet", broken("text", lambda good: b"id,points\n1,10\n" * 100)),
-        ("damaged_pages", broken("pages", lambda good: good[:4] + bytes(255 - byte for byte in good[4:200]) + good[200:])),
+        ("damaged_pages", broken("pages", damage_pages)),
         ("damaged_footer", broken("footer", lambda good: good[:-60] + b"\xff" * 52 + good[-8:])),
         ("lying_footer_length", broken("length", lambda good: good[:-8] + b"\xff\xff\xff\x7f" + good[-4:])),
         ("drift", drift), ("hive", hive), ("deleted_under_query", deleted_under_query),
