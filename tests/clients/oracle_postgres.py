@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Stands in for the server binary: the same command line, answered by a real PostgreSQL that holds the same tables.
+It shows that the checks ask for what PostgreSQL does: `run.sh tests/clients/oracle_postgres.py --oracle`.
+
+Needs the PostgreSQL 15 server package, and DuckDB to read the Parquet files. Everything lives in a temporary folder.
+"""
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+if not os.environ.get("ORACLE_VENV"):
+    venv = Path(os.environ.get("CLIENTS_DIR", "target/clients")) / "venv" / "bin" / "python"
+    os.environ["ORACLE_VENV"] = "1"
+    os.execv(venv, [str(venv), *sys.argv])
+
+PROGRAMS = Path(os.environ.get("POSTGRES_PROGRAMS", "/usr/lib/postgresql/15/bin"))
+READY_LIMIT = 60.0  # seconds
+SETTINGS = {
+    "listen_addresses": "127.0.0.1", "max_connections": "1200", "shared_buffers": "32MB", "fsync": "off",
+    "autovacuum": "off", "jit": "off", "max_parallel_workers_per_gather": "0", "unix_socket_directories": "",
+    "client_connection_check_interval": "100ms", "datestyle": "iso", "max_wal_size": "8GB", "wal_level": "minimal", "max_wal_senders": "0",
+}
+TYPES = {"BIGINT": "bigint", "INTEGER": "integer", "DOUBLE": "double precision", "VARCHAR": "text", "DATE": "date",
+         "TIMESTAMP": "timestamp"}
+
+
+def tables(location):
+    """(schema, table, glob) of what lies in a LOCATION, by the rules of the served folder."""
+    for entry in sorted(Path(location).iterdir()):
+        if entry.suffix == ".parquet":
+            yield "public", entry.stem, str(entry)
+        elif entry.is_dir() and list(entry.glob("*.parquet")):
+            yield "public", entry.name, f"{entry}/*.parquet"
+        elif entry.is_dir():
+            for schema, table, glob in tables(entry):
+                yield entry.name if schema == "public" else schema, table, glob
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def load(port, locations):
+    import duckdb
+    import psycopg
+    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres", autocommit=True) as target:
+        target.execute("CREATE DATABASE loyalhouse")
+    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="loyalhouse") as target, \
+            duckdb.connect() as source:
+        for schema, table, glob in (found for location in locations for found in tables(location)):
+            columns = source.execute(f"DESCRIBE SELECT * FROM '{glob}'").fetchall()
+            spelled = ", ".join(f'"{name}" {TYPES.get(kind, kind)}' for name, kind, *_ in columns)
+            target.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+            target.execute(f'CREATE TABLE "{schema}"."{table}" ({spelled})')
+            csv = Path(tempfile.gettempdir()) / f"oracle-{os.getpid()}.csv"
+            source.execute(f"COPY (SELECT * FROM '{glob}') TO '{csv}' (HEADER false)")
+            with csv.open("rb") as data, target.cursor().copy(f'COPY "{schema}"."{table}" FROM STDIN CSV') as copy:
+                while block := data.read(1 << 20):
+                    copy.write(block)
+            csv.unlink()
+        target.commit()
+        target.autocommit = True
+        target.execute("ANALYZE")
+        for name in ("analyst", os.environ.get("USER", "root"), "postgres", "anybody"):
+            target.execute(f"""DO $$ BEGIN CREATE ROLE "{name}" LOGIN SUPERUSER; EXCEPTION
+                               WHEN duplicate_object THEN NULL; END $$""")
+            if name != "postgres":
+                target.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
+
+
+def main():
+    if sys.argv[1:4] != ["serve", "--listen", "127.0.0.1:0"]:
+        sys.exit("usage: oracle_postgres.py serve --listen 127.0.0.1:0 LOCATION…")
+    folder, port = Path(tempfile.mkdtemp(prefix="oracle-")), free_port()
+    account = {}
+    if os.getuid() == 0:
+        owner = pwd.getpwnam("postgres")
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        account = {"user": owner.pw_uid, "group": owner.pw_gid, "cwd": folder}
+    subprocess.run([PROGRAMS / "initdb", "-D", folder / "d", "-A", "trust", "-U", "postgres", "-E", "UTF8",
+                    "--locale=C.UTF-8", "-N"], check=True, stdout=subprocess.DEVNULL, **account)
+    options = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
+    server = subprocess.Popen([PROGRAMS / "postgres", "-D", folder / "d", "-p", str(port), *options],
+                              stdout=sys.stderr, **account)
+
+    def stop(_signal, _frame):
+        server.send_signal(signal.SIGINT)
+    signal.signal(signal.SIGTERM, stop)
+    deadline = time.monotonic() + READY_LIMIT
+    while socket.socket().connect_ex(("127.0.0.1", port)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    try:
+        load(port, sys.argv[4:])
+        print(f"listening on 127.0.0.1:{port}", flush=True)
+        server.wait()
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait()
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
