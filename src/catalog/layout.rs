@@ -63,6 +63,23 @@ pub fn is_pg_catalog_relation(name: &str) -> bool {
     LAYOUTS.contains_key(&("pg_catalog", name))
 }
 
+/// The element type of the array columns of pg_catalog that have this name; none if no column has
+/// the name or one of them holds no array.
+pub fn array_element(column: &str) -> Option<&'static str> {
+    let mut found = None;
+    for layout in layouts("pg_catalog") {
+        if let Some(position) = layout.position(column) {
+            let type_oid = layout.columns.get(position)?.type_oid;
+            found = Some(match pg_type::by_oid(type_oid)?.name {
+                "int2vector" => "int2",
+                "oidvector" => "oid",
+                name => name.strip_prefix('_')?,
+            });
+        }
+    }
+    found
+}
+
 fn parse(text: &'static str) -> BTreeMap<(&'static str, &'static str), Arc<Layout>> {
     let mut relations: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -179,7 +196,7 @@ mod tests {
         let layout = layout("pg_catalog", "pg_class").unwrap();
         assert_eq!(layout.oid, 1259);
         assert_eq!(layout.columns.len(), 33);
-        assert_eq!(layout.position("relkind"), Some(17));
+        assert_eq!(layout.position("relkind"), Some(16));
         assert_eq!(layout.columns[0].type_oid, 26);
         assert!(layout.columns[0].not_null);
         assert!(!layout.columns[32].not_null);

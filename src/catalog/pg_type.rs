@@ -128,7 +128,7 @@ pub fn array_of(element: u32) -> Option<u32> {
 /// How SQL names a type: `format_type(oid, typmod)` without the lookup of users' types.
 pub fn format_type(oid: u32, typmod: i32) -> Option<String> {
     let found = by_oid(oid)?;
-    if found.element != 0 && found.category == 'A' && found.name.starts_with('_') {
+    if found.element != 0 && found.name.starts_with('_') {
         return format_type(found.element, typmod).map(|element| format!("{element}[]"));
     }
     let sql = SQL_NAMES.iter().find(|(known, ..)| *known == oid);

@@ -1,1 +1,324 @@
-//! stub
+//! PostgreSQL's spellings that DataFusion does not plan, rewritten in the syntax tree without a
+//! change of meaning: what clients send to read the catalog, and names of result columns.
+//!
+//! Call [`rewrite`] on every parsed statement before planning it; show a client the names of
+//! result columns through [`output_name`].
+
+mod build;
+mod cast;
+mod output;
+mod subquery;
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DataType, Expr, FunctionArgumentList, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Query, Select, Statement, TableFactor, VisitMut, VisitorMut,
+};
+
+pub use self::output::{output_name, output_names};
+
+use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
+use crate::catalog::functions::is_catalog_function;
+use crate::catalog::layout::{self, is_pg_catalog_relation};
+use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
+use crate::error::{Error, Result};
+
+/// What a rewrite found out about a statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// Whether it names a system relation or calls a function of the catalog: then the catalog's
+    /// snapshot is to be refreshed before planning.
+    pub uses_catalog: bool,
+}
+
+/// Rewrites a statement in place.
+///
+/// Names that are relations of pg_catalog are qualified with it, because PostgreSQL looks there
+/// before it looks in the search path.
+///
+/// # Errors
+/// 42704 for a collation other than default, C and POSIX, 0A000 for an operator that is spelled
+/// `OPERATOR(…)` and not known.
+pub fn rewrite(statement: &mut Statement) -> Result<Rewritten> {
+    if let Statement::Query(query) = statement {
+        output::prepare(query);
+    }
+    let mut rewriter = Rewriter::default();
+    match VisitMut::visit(statement, &mut rewriter) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(rewriter.found),
+    }
+}
+
+#[derive(Default)]
+struct Rewriter {
+    found: Rewritten,
+    /// Names of the WITH queries around the current place.
+    with_names: Vec<Vec<String>>,
+}
+
+impl VisitorMut for Rewriter {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        let mut names = Vec::new();
+        if let Some(with) = &mut query.with {
+            for table in &mut with.cte_tables {
+                names.push(folded(&table.alias.name));
+                if table.alias.columns.is_empty() {
+                    output::name_inner(&mut table.query);
+                }
+            }
+        }
+        self.with_names.push(names);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.with_names.pop();
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        subquery::drop_unreachable(select);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        subquery::fill_tableoid(select);
+        output::separate_equal_items(select);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table {
+                name,
+                args: Some(_),
+                ..
+            } => strip_pg_catalog(name),
+            TableFactor::Derived {
+                subquery, alias, ..
+            } if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) => {
+                output::name_inner(subquery);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, name: &mut ObjectName) -> ControlFlow<Error> {
+        match parts(name).as_deref() {
+            Some([relation]) => {
+                let shadowed = self
+                    .with_names
+                    .iter()
+                    .flatten()
+                    .any(|with| with == relation);
+                if is_pg_catalog_relation(relation) && !shadowed {
+                    name.0
+                        .insert(0, ObjectNamePart::Identifier(Ident::new(PG_CATALOG)));
+                    self.found.uses_catalog = true;
+                }
+            }
+            Some([.., schema, _]) if [PG_CATALOG, INFORMATION_SCHEMA].contains(&&**schema) => {
+                self.found.uses_catalog = true;
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match self.rewrite_expr(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+impl Rewriter {
+    fn rewrite_expr(&mut self, expr: &mut Expr) -> Result<()> {
+        match expr {
+            Expr::Collate {
+                expr: operand,
+                collation,
+            } => {
+                check_collation(collation)?;
+                *expr = take(operand);
+            }
+            Expr::BinaryOp { .. } => rewrite_operator(expr)?,
+            Expr::Identifier(ident) => {
+                if ident.quote_style.is_none()
+                    && matches!(folded(ident).as_str(), "current_schema" | "current_role")
+                {
+                    self.found.uses_catalog = true;
+                    *expr = call(&folded(ident), Vec::new());
+                }
+            }
+            Expr::Function(function) => {
+                strip_pg_catalog(&mut function.name);
+                cast::show_names(function);
+                let name = function_name(function);
+                self.found.uses_catalog |= is_catalog_function(&name);
+                if matches!(function.args, FunctionArguments::None) && is_catalog_function(&name) {
+                    function.args = FunctionArguments::List(FunctionArgumentList {
+                        duplicate_treatment: None,
+                        args: Vec::new(),
+                        clauses: Vec::new(),
+                    });
+                }
+                subquery::rewrite_array(expr);
+            }
+            Expr::Cast { .. } => {
+                cast::rewrite(expr);
+                if let Expr::Function(function) = expr {
+                    self.found.uses_catalog |= is_catalog_function(&function_name(function));
+                }
+            }
+            Expr::Subquery(_) => subquery::rewrite_scalar(expr),
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                if let Expr::Nested(inner) = right.as_mut() {
+                    **right = take(inner);
+                }
+                if let Some(array) = cast::array_constant(right, None) {
+                    **right = array;
+                }
+            }
+            Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => rewrite_like_any(expr),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Strings here compare by bytes, which is what these collations say; any other would be a lie.
+fn check_collation(collation: &ObjectName) -> Result<()> {
+    let mut name = collation.clone();
+    strip_pg_catalog(&mut name);
+    let bare = parts(&name).and_then(|mut parts| if parts.len() == 1 { parts.pop() } else { None });
+    let quoted = collation.0.last().and_then(ObjectNamePart::as_ident);
+    let quoted = quoted.is_some_and(|ident| ident.quote_style.is_some());
+    match bare.as_deref() {
+        Some("default") => Ok(()),
+        Some("C" | "POSIX") if quoted => Ok(()),
+        _ => {
+            let shown = collation.to_string().replace('"', "");
+            let message = format!("collation \"{shown}\" for encoding \"UTF8\" does not exist");
+            Err(Error::undefined_object(message)
+                .with_hint("Text is compared by its bytes, as with COLLATE \"C\"."))
+        }
+    }
+}
+
+/// `a OPERATOR(pg_catalog.~) b`, `'{…}'` beside an array column, and names beside `||`.
+fn rewrite_operator(expr: &mut Expr) -> Result<()> {
+    let Expr::BinaryOp { left, op, right } = expr else {
+        return Ok(());
+    };
+    if let BinaryOperator::PGCustomBinaryOperator(spelled) = op {
+        *op = operator(spelled)?;
+    }
+    match op {
+        BinaryOperator::StringConcat => {
+            cast::name_instead_of_oid(left);
+            cast::name_instead_of_oid(right);
+        }
+        BinaryOperator::Eq | BinaryOperator::NotEq => {
+            if let Some(array) = array_beside(left, right) {
+                **right = array;
+            } else if let Some(array) = array_beside(right, left) {
+                **left = array;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn operator(spelled: &[String]) -> Result<BinaryOperator> {
+    let symbol = match spelled {
+        [symbol] => symbol,
+        [schema, symbol] if schema.eq_ignore_ascii_case(PG_CATALOG) => symbol,
+        _ => return Err(unknown_operator(spelled)),
+    };
+    Ok(match symbol.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "@>" => BinaryOperator::AtArrow,
+        "<@" => BinaryOperator::ArrowAt,
+        "&&" => BinaryOperator::PGOverlap,
+        _ => return Err(unknown_operator(spelled)),
+    })
+}
+
+fn unknown_operator(spelled: &[String]) -> Error {
+    Error::feature_not_supported(format!("operator {} is not supported", spelled.join(".")))
+}
+
+/// The array that a constant means beside a column of pg_catalog that holds arrays.
+fn array_beside(column: &Expr, constant: &Expr) -> Option<Expr> {
+    let name = match column {
+        Expr::Identifier(ident) => folded(ident),
+        Expr::CompoundIdentifier(idents) => folded(idents.last()?),
+        _ => return None,
+    };
+    let element = match layout::array_element(&name)? {
+        "oid" => DataType::IntUnsigned(None),
+        "int2" => DataType::SmallInt(None),
+        _ => DataType::Text,
+    };
+    cast::array_constant(constant, Some(&element))
+}
+
+/// `x LIKE ANY (ARRAY[a, b])` is `x LIKE a OR x LIKE b`; arrays that are not written out stay.
+fn rewrite_like_any(expr: &mut Expr) {
+    let (Expr::Like { pattern, .. } | Expr::ILike { pattern, .. }) = &mut *expr else {
+        return;
+    };
+    if let Some(array) = cast::array_constant(pattern, None) {
+        **pattern = array;
+    }
+    let patterns = match pattern.as_ref() {
+        Expr::Array(array) => array.elem.clone(),
+        Expr::Tuple(items) => items.clone(),
+        Expr::Nested(inner) => match inner.as_ref() {
+            Expr::Array(array) => array.elem.clone(),
+            other => vec![other.clone()],
+        },
+        _ => return,
+    };
+    let single = |item: Expr| {
+        let mut like = expr.clone();
+        if let Expr::Like { any, pattern, .. } | Expr::ILike { any, pattern, .. } = &mut like {
+            *any = false;
+            **pattern = item;
+        }
+        Expr::Nested(Box::new(like))
+    };
+    if let Some(all) = join(
+        &BinaryOperator::Or,
+        patterns.into_iter().map(single).collect(),
+    ) {
+        *expr = Expr::Nested(Box::new(all));
+    }
+}

@@ -1,0 +1,181 @@
+//! Small pieces of syntax tree, and what a node is.
+
+use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value,
+};
+
+/// A function call.
+pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments
+        .into_iter()
+        .map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// `CAST(expr AS type)`.
+pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(expr),
+        data_type,
+        array: false,
+        format: None,
+    }
+}
+
+/// A string constant.
+pub(super) fn string(text: impl Into<String>) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text.into()).with_empty_span())
+}
+
+/// A whole number.
+pub(super) fn number(value: u64) -> Expr {
+    Expr::Value(Value::Number(value.to_string(), false).with_empty_span())
+}
+
+/// NULL.
+pub(super) fn null() -> Expr {
+    Expr::Value(Value::Null.with_empty_span())
+}
+
+/// `CASE WHEN condition THEN result ELSE NULL END`.
+pub(super) fn case_when(condition: Expr, result: Expr) -> Expr {
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![CaseWhen { condition, result }],
+        else_result: Some(Box::new(null())),
+    }
+}
+
+/// The conditions joined by `op`, each in parentheses; none for no conditions.
+pub(super) fn join(op: &BinaryOperator, conditions: Vec<Expr>) -> Option<Expr> {
+    conditions.into_iter().reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: op.clone(),
+        right: Box::new(right),
+    })
+}
+
+/// The conditions that `expr` joins by AND.
+pub(super) fn conjuncts(expr: Expr) -> Vec<Expr> {
+    match expr {
+        Expr::BinaryOp {
+            left,
+            op: BinaryOperator::And,
+            right,
+        } => {
+            let mut all = conjuncts(*left);
+            all.extend(conjuncts(*right));
+            all
+        }
+        Expr::Nested(inner) if is_and(&inner) => conjuncts(*inner),
+        other => vec![other],
+    }
+}
+
+fn is_and(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryOp {
+            op: BinaryOperator::And,
+            ..
+        } => true,
+        Expr::Nested(inner) => is_and(inner),
+        _ => false,
+    }
+}
+
+/// A string constant's text.
+pub(super) fn literal_text(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        Expr::Nested(inner) => literal_text(inner),
+        _ => None,
+    }
+}
+
+/// An identifier as it is looked up: quoted ones as written, others in lower case.
+pub(super) fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() {
+        ident.value.clone()
+    } else {
+        ident.value.to_lowercase()
+    }
+}
+
+/// The folded parts of a name; none for names with computed parts.
+pub(super) fn parts(name: &ObjectName) -> Option<Vec<String>> {
+    name.0
+        .iter()
+        .map(|part| part.as_ident().map(folded))
+        .collect()
+}
+
+/// The name without a leading `pg_catalog.`.
+pub(super) fn strip_pg_catalog(name: &mut ObjectName) {
+    let first = name
+        .0
+        .first()
+        .and_then(ObjectNamePart::as_ident)
+        .map(folded);
+    if name.0.len() == 2 && first.as_deref() == Some("pg_catalog") {
+        name.0.remove(0);
+    }
+}
+
+/// The last part of a function's name.
+pub(super) fn function_name(function: &Function) -> String {
+    let last = function.name.0.last().and_then(ObjectNamePart::as_ident);
+    last.map(folded).unwrap_or_default()
+}
+
+/// The subquery of `ARRAY(SELECT …)`.
+pub(super) fn array_subquery(expr: &Expr) -> Option<&Query> {
+    match expr {
+        Expr::Function(function) => match &function.args {
+            FunctionArguments::Subquery(query) if function_name(function) == "array" => Some(query),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Plain arguments of a call.
+pub(super) fn arguments_mut(function: &mut Function) -> Vec<&mut Expr> {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return Vec::new();
+    };
+    let plain = list.args.iter_mut().filter_map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named {
+            arg: FunctionArgExpr::Expr(expr),
+            ..
+        } => Some(expr),
+        _ => None,
+    });
+    plain.collect()
+}
+
+/// Takes an expression out of the tree, leaving NULL.
+pub(super) fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, null())
+}
