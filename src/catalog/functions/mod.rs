@@ -57,6 +57,13 @@ pub fn is_catalog_function(name: &str) -> bool {
     specs.into_iter().flatten().any(|spec| spec.name == name)
 }
 
+/// Whether the answers of the function `name` depend on which objects exist.
+pub fn needs_snapshot(name: &str) -> bool {
+    let specs = [describe::SPECS, names::SPECS, size::SPECS];
+    let looks_up = specs.into_iter().flatten().any(|spec| spec.name == name);
+    (looks_up && name != "pg_size_pretty") || matches!(name, "current_schema" | "current_schemas")
+}
+
 /// What a function returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Returns {

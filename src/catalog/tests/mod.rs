@@ -172,7 +172,7 @@ impl Psql {
         Self { session, catalog }
     }
 
-    async fn try_rows(&self, sql: &str) -> datafusion::error::Result<Vec<Vec<String>>> {
+    async fn try_rows(&self, sql: &str) -> Result<Vec<Vec<String>>> {
         let state = self.session.state();
         let dialect = state.config().options().sql_parser.dialect;
         let mut statement = state.sql_to_statement(sql, &dialect)?;
@@ -437,6 +437,23 @@ async fn names_and_oids_convert() {
             "SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname < 'n' ORDER BY 1 DESC)",
             "[marketing, information_schema]",
         ),
+        (
+            "SELECT amhandler FROM pg_am WHERE amname = 'heap' ORDER BY amhandler",
+            "heap_tableam_handler",
+        ),
+        (
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'orders') THEN 'y' END FROM pg_namespace n WHERE nspname = 'public'",
+            "y",
+        ),
+        (
+            "SELECT NOT EXISTS (SELECT * FROM pg_policy p WHERE p.polrelid = c.oid) FROM pg_class c WHERE relname = 'customers'",
+            "true",
+        ),
+        ("SELECT EXISTS (SELECT 1 FROM customers)", "false"),
+        (
+            "SELECT l.tableoid FROM pg_language l WHERE lanname = 'sql'",
+            "2612",
+        ),
         ("SELECT a || b FROM (SELECT 'x' AS a, 'y' AS b) t", "xy"),
     ] {
         assert_eq!(psql.rows(sql).await, [[value]], "{sql}");
@@ -502,6 +519,44 @@ async fn result_columns_have_postgresqls_names() {
 }
 
 #[tokio::test]
+async fn a_column_may_stand_beside_its_wildcard() {
+    let psql = Psql::start().await;
+    let rows = psql
+        .rows("SELECT n.nspname, n.* FROM pg_namespace n WHERE nspname = 'public'")
+        .await;
+    assert_eq!(rows[0][..3], ["public", "2200", "public"]);
+}
+
+#[tokio::test]
+async fn statements_say_whether_they_use_the_catalog() {
+    let psql = Psql::start().await;
+    let state = psql.session.state();
+    let dialect = state.config().options().sql_parser.dialect;
+    for (sql, uses_catalog) in [
+        ("SELECT 1", false),
+        ("SELECT version(), current_user", false),
+        ("SELECT current_schema", true),
+        ("SELECT 'customers'::regclass", true),
+        ("SELECT * FROM pg_class", true),
+        ("SELECT * FROM information_schema.tables", true),
+        (
+            "SELECT * FROM customers WHERE id IN (SELECT oid FROM pg_type)",
+            true,
+        ),
+    ] {
+        let statement = state.sql_to_statement(sql, &dialect).unwrap();
+        let Statement::Statement(mut statement) = statement else {
+            panic!("{sql}")
+        };
+        assert_eq!(
+            dialect::rewrite(&mut statement).unwrap().uses_catalog,
+            uses_catalog,
+            "{sql}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_collation_that_we_do_not_have_is_refused() {
     let psql = Psql::start().await;
     assert_eq!(
@@ -531,24 +586,4 @@ async fn oids_survive_a_restart() {
     let first = Psql::start().await.oid("public", "customers");
     assert_eq!(first, Psql::start().await.oid("public", "customers"));
     assert!(first >= oid::FIRST_USER);
-}
-
-#[tokio::test]
-async fn zz_dump() {
-    let psql = Psql::start().await;
-    let mut out = String::new();
-    for (command, sql) in psql_queries() {
-        let rows = psql.try_rows(&psql.with_oids(&sql)).await.unwrap();
-        out.push_str(&format!("## {command} | {}\n", sql.lines().next().unwrap()));
-        for row in rows.iter().take(30) { out.push_str(&row.join("|")); out.push('\n'); }
-    }
-    for sql in std::fs::read_to_string("/tmp/pgcat/extra.sql").unwrap().split(";\n") {
-        if sql.trim().is_empty() { continue; }
-        out.push_str(&format!("## {sql}\n"));
-        match psql.try_rows(sql).await {
-            Ok(rows) => for row in rows.iter().take(30) { out.push_str(&row.join("|")); out.push('\n'); },
-            Err(e) => out.push_str(&format!("ERROR {}\n", e.to_string().chars().take(300).collect::<String>())),
-        }
-    }
-    std::fs::write("/tmp/pgcat/ours.txt", out).unwrap();
 }

@@ -19,7 +19,7 @@ use datafusion::sql::sqlparser::ast::{
 pub use self::output::{output_name, output_names};
 
 use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
-use crate::catalog::functions::is_catalog_function;
+use crate::catalog::functions::{is_catalog_function, needs_snapshot};
 use crate::catalog::layout::{self, is_pg_catalog_relation};
 use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::error::{Error, Result};
@@ -41,8 +41,17 @@ pub struct Rewritten {
 /// 42704 for a collation other than default, C and POSIX, 0A000 for an operator that is spelled
 /// `OPERATOR(…)` and not known.
 pub fn rewrite(statement: &mut Statement) -> Result<Rewritten> {
-    if let Statement::Query(query) = statement {
-        output::prepare(query);
+    match statement {
+        Statement::Query(query) => output::prepare(query),
+        Statement::CreateView(view) if view.columns.is_empty() => {
+            output::name_inner(&mut view.query);
+        }
+        Statement::CreateTable(table) => {
+            if let Some(query) = &mut table.query {
+                output::name_inner(query);
+            }
+        }
+        _ => {}
     }
     let mut rewriter = Rewriter::default();
     match VisitMut::visit(statement, &mut rewriter) {
@@ -87,6 +96,7 @@ impl VisitorMut for Rewriter {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         subquery::fill_tableoid(select);
+        subquery::count_instead_of_exists(select);
         output::separate_equal_items(select);
         ControlFlow::Continue(())
     }
@@ -161,7 +171,7 @@ impl Rewriter {
                 strip_pg_catalog(&mut function.name);
                 cast::show_names(function);
                 let name = function_name(function);
-                self.found.uses_catalog |= is_catalog_function(&name);
+                self.found.uses_catalog |= needs_snapshot(&name);
                 if matches!(function.args, FunctionArguments::None) && is_catalog_function(&name) {
                     function.args = FunctionArguments::List(FunctionArgumentList {
                         duplicate_treatment: None,
@@ -174,7 +184,7 @@ impl Rewriter {
             Expr::Cast { .. } => {
                 cast::rewrite(expr);
                 if let Expr::Function(function) = expr {
-                    self.found.uses_catalog |= is_catalog_function(&function_name(function));
+                    self.found.uses_catalog |= needs_snapshot(&function_name(function));
                 }
             }
             Expr::Subquery(_) => subquery::rewrite_scalar(expr),

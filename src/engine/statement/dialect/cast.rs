@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{
     Array, ArrayElemTypeDef, DataType, ExactNumberInfo, Expr, Function, Ident, ObjectName,
-    ObjectNamePart,
+    ObjectNamePart, Value,
 };
 
 use super::build::{call, cast, folded, function_name, literal_text, number, string, take};
@@ -31,7 +31,15 @@ pub(super) fn rewrite(expr: &mut Expr) {
         return;
     };
     if let Some(name) = reg_type(data_type) {
-        *expr = call(name, vec![take(operand)]);
+        let operand = take(operand);
+        // A parameter gets its type from the cast around it.
+        let parameter = matches!(&operand, Expr::Value(value) if is_placeholder(&value.value));
+        let operand = if parameter {
+            cast(operand, DataType::Text)
+        } else {
+            operand
+        };
+        *expr = call(name, vec![operand]);
         return;
     }
     if is_single_char(data_type) {
@@ -58,6 +66,10 @@ pub(super) fn rewrite(expr: &mut Expr) {
         let items = items.into_iter().map(|item| cast(item, element.clone()));
         *expr = array(items.collect());
     }
+}
+
+fn is_placeholder(value: &Value) -> bool {
+    matches!(value, Value::Placeholder(_))
 }
 
 /// In a place that shows text, the name behind `x::regclass` and not its OID.

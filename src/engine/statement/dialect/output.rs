@@ -5,12 +5,12 @@
 //! separator that no SQL text contains, and the item's number: [`output_name`] cuts it off again.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TrimWhereField, Value,
+    DataType, Distinct, Expr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Statement, TrimWhereField, Value,
 };
 
 use super::build::{array_subquery, folded, function_name, number};
-use super::cast;
+use super::{cast, subquery};
 
 /// Unit separator: between the name that a client sees and the number that makes it unique.
 const SEPARATOR: char = '\u{1f}';
@@ -37,6 +37,7 @@ pub fn output_names(statement: &Statement) -> Vec<Option<String>> {
 /// lets ORDER BY refer to columns by the names that PostgreSQL gives them.
 pub(super) fn prepare(query: &mut Query) {
     order_by_position(query);
+    show_functions(&mut query.body);
     let mut sort_by_name = Vec::new();
     if let SetExpr::Select(select) = query.body.as_mut()
         && select.distinct.is_none()
@@ -55,9 +56,9 @@ pub(super) fn name_inner(query: &mut Query) {
     };
     let names: Vec<Option<String>> = select.projection.iter().map(item_name).collect();
     let mut mentioned = Vec::new();
-    super::subquery::identifiers(&select.group_by, &mut mentioned);
-    super::subquery::identifiers(&select.having, &mut mentioned);
-    super::subquery::identifiers(&order, &mut mentioned);
+    subquery::identifiers(&select.group_by, &mut mentioned);
+    subquery::identifiers(&select.having, &mut mentioned);
+    subquery::identifiers(&order, &mut mentioned);
     for (index, item) in select.projection.iter_mut().enumerate() {
         let SelectItem::UnnamedExpr(expr) = item else {
             continue;
@@ -122,6 +123,16 @@ fn item_name(item: &SelectItem) -> Option<String> {
     }
 }
 
+fn has_wildcard(select: &Select) -> bool {
+    let wildcard = |item: &SelectItem| {
+        matches!(
+            item,
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+        )
+    };
+    select.projection.iter().any(wildcard)
+}
+
 fn is_column(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
 }
@@ -150,6 +161,8 @@ fn name_items(body: &mut SetExpr) {
 }
 
 fn name_select(select: &mut Select) {
+    // A column beside a wildcard that yields it too would be there twice under one name.
+    let wildcard = has_wildcard(select);
     let mut seen = Vec::new();
     for (index, item) in select.projection.iter_mut().enumerate() {
         let Some(name) = item_name(item) else {
@@ -159,7 +172,7 @@ fn name_select(select: &mut Select) {
         match item {
             SelectItem::UnnamedExpr(expr) => {
                 cast::name_instead_of_oid(expr);
-                if !is_column(expr) || repeated {
+                if !is_column(expr) || repeated || wildcard {
                     alias(item, &name, index);
                 }
             }
@@ -172,6 +185,30 @@ fn name_select(select: &mut Select) {
             _ => {}
         }
         seen.push(name);
+    }
+}
+
+/// Makes columns of pg_catalog that hold a function's OID visibly of type regproc.
+fn show_functions(body: &mut SetExpr) {
+    let SetExpr::Select(select) = body else {
+        return;
+    };
+    let regproc = DataType::Custom(ObjectName::from(vec![Ident::new("regproc")]), Vec::new());
+    for index in 0..select.projection.len() {
+        let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+            select.projection.get(index)
+        else {
+            continue;
+        };
+        if subquery::catalog_column_type(select, expr) != Some("regproc") {
+            continue;
+        }
+        if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
+            select.projection.get_mut(index)
+        {
+            let column = super::build::take(expr);
+            *expr = super::build::cast(column, regproc.clone());
+        }
     }
 }
 
@@ -300,9 +337,6 @@ fn named(expr: &Expr) -> Option<(String, bool)> {
         },
         Expr::TypedString(typed) => Some((type_name(&typed.data_type), false)),
         Expr::Interval(_) => Some(("interval".to_owned(), false)),
-        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => {
-            Some(("bool".to_owned(), false))
-        }
         Expr::Case { else_result, .. } => match else_result.as_ref().and_then(|e| named(e)) {
             Some((name, true)) => Some((name, true)),
             _ => Some(("case".to_owned(), false)),
@@ -375,7 +409,7 @@ mod tests {
         ("CAST(lower(x) AS varchar(5))", "lower"),
         ("date '2020-01-01'", "date"),
         ("interval '1 day'", "interval"),
-        ("true", "bool"),
+        ("true", "?column?"),
         ("NULL", "?column?"),
         ("CASE WHEN a THEN 1 END", "case"),
         ("CASE WHEN a THEN 1 ELSE b END", "b"),

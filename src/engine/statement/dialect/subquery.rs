@@ -21,7 +21,7 @@ use super::build::{
 use crate::catalog::functions::is_catalog_function;
 use crate::catalog::functions::lists::{PREFIX_ELEMENTS, SUBQUERY_ARRAY, SUBQUERY_VALUE};
 use crate::catalog::layout::{self, Layout};
-use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG, is_always_empty};
+use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG, is_always_empty, pg_type};
 
 /// `ARRAY(SELECT …)` as an aggregation; other shapes stay as they are.
 pub(super) fn rewrite_array(expr: &mut Expr) {
@@ -64,19 +64,46 @@ pub(super) fn drop_unreachable(select: &mut Select) {
 /// Replaces the system column tableoid of catalog relations by their OID.
 pub(super) fn fill_tableoid(select: &mut Select) {
     let mut relations = HashMap::new();
-    for table in &select.from {
-        let joined = table.joins.iter().map(|join| &join.relation);
-        for factor in std::iter::once(&table.relation).chain(joined) {
-            if let Some((alias, layout)) = catalog_relation(factor)
-                && layout.position("oid").is_some()
-            {
-                relations.insert(alias, layout.oid);
-            }
+    for factor in factors(&select.from) {
+        if let Some((alias, layout)) = catalog_relation(factor)
+            && layout.position("oid").is_some()
+        {
+            relations.insert(alias, layout.oid);
         }
     }
     if !relations.is_empty() {
         let _: ControlFlow<()> = VisitMut::visit(select, &mut TableOid { relations });
     }
+}
+
+/// `EXISTS (…)` in an item, which DataFusion plans in conditions only, as a count of the rows.
+pub(super) fn count_instead_of_exists(select: &mut Select) {
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+            let _: ControlFlow<()> = VisitMut::visit(expr, &mut CountRows(0));
+        }
+    }
+}
+
+/// The internal name of the type of a column, if `expr` is a column of a catalog relation that
+/// the select reads.
+pub(super) fn catalog_column_type(select: &Select, expr: &Expr) -> Option<&'static str> {
+    let (relation, column) = match expr {
+        Expr::Identifier(ident) => (None, folded(ident)),
+        Expr::CompoundIdentifier(idents) => match idents.as_slice() {
+            [relation, column] => (Some(folded(relation)), folded(column)),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    factors(&select.from).find_map(|factor| {
+        let (alias, layout) = catalog_relation(factor)?;
+        if relation.as_ref().is_some_and(|relation| *relation != alias) {
+            return None;
+        }
+        let column = layout.columns.get(layout.position(&column)?)?;
+        pg_type::by_oid(column.type_oid).map(|pg_type| pg_type.name)
+    })
 }
 
 /// The folded parts of every column name in a piece of syntax tree, subqueries included.
@@ -119,6 +146,66 @@ impl VisitorMut for Unreachable {
     }
 }
 
+/// Rewrites EXISTS outside of nested queries; the count is their depth.
+struct CountRows(usize);
+
+impl VisitorMut for CountRows {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.0 += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.0 -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.0 == 0
+            && let Expr::Exists { subquery, negated } = expr
+            && let Some(counted) = counted(subquery)
+        {
+            *expr = Expr::Nested(Box::new(Expr::BinaryOp {
+                left: Box::new(Expr::Subquery(Box::new(counted))),
+                op: if *negated {
+                    BinaryOperator::Eq
+                } else {
+                    BinaryOperator::Gt
+                },
+                right: Box::new(number(0)),
+            }));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The number of a plain select's rows.
+fn counted(query: &Query) -> Option<Query> {
+    let SetExpr::Select(select) = query.body.as_ref() else {
+        return None;
+    };
+    if !select.projection.iter().all(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => is_scalar(expr),
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => true,
+        SelectItem::ExprWithAliases { .. } => false,
+    }) {
+        return None;
+    }
+    let mut query = query.clone();
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return None;
+    };
+    select.projection = vec![SelectItem::UnnamedExpr(number(1))];
+    let mut plain = plain_select(query)?;
+    let SetExpr::Select(select) = plain.query.body.as_mut() else {
+        return None;
+    };
+    select.projection = vec![SelectItem::UnnamedExpr(call("count", vec![number(1)]))];
+    Some(plain.query)
+}
+
 struct TableOid {
     relations: HashMap<String, u32>,
 }
@@ -141,6 +228,14 @@ impl VisitorMut for TableOid {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Everything that FROM reads, joined or not.
+fn factors(from: &[TableWithJoins]) -> impl Iterator<Item = &TableFactor> {
+    from.iter().flat_map(|table| {
+        let joined = table.joins.iter().map(|join| &join.relation);
+        std::iter::once(&table.relation).chain(joined)
+    })
 }
 
 /// The alias and layout of a catalog relation in FROM.
@@ -403,11 +498,8 @@ fn scalar_value(query: Query) -> Option<Expr> {
         return None;
     };
     let mut aliases = Vec::new();
-    for table in &select.from {
-        let joined = table.joins.iter().map(|join| &join.relation);
-        for factor in std::iter::once(&table.relation).chain(joined) {
-            aliases.push(catalog_relation(factor)?.0);
-        }
+    for factor in factors(&select.from) {
+        aliases.push(catalog_relation(factor)?.0);
     }
     let reach = |expr: &Expr| reach(expr, &aliases);
     let conditions = conjuncts(select.selection.take()?);
