@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Decimal128Array, Float64Array, Int64Array, UInt64Array};
+use arrow::array::{Array, ArrayRef, Decimal128Array, Float64Array};
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute;
 use arrow::datatypes::{
@@ -290,8 +290,8 @@ impl Amount for ExactAmount {
             DataType::Decimal128(_, _) => {
                 ExactColumn::Decimal(as_decimal128_array(array)?.values())
             }
-            DataType::Int64 => ExactColumn::Signed(int64(array)?.values()),
-            DataType::UInt64 => ExactColumn::Unsigned(uint64(array)?.values()),
+            DataType::Int64 => ExactColumn::Signed(as_int64_array(array)?.values()),
+            DataType::UInt64 => ExactColumn::Unsigned(as_uint64_array(array)?.values()),
             other => return internal_err!("an exact amount column has type {other}"),
         })
     }
@@ -348,14 +348,6 @@ impl Amount for ExactAmount {
             means.with_data_type(DataType::Decimal128(precision, scale)),
         ))
     }
-}
-
-fn int64(array: &ArrayRef) -> Result<&Int64Array> {
-    as_int64_array(array)
-}
-
-fn uint64(array: &ArrayRef) -> Result<&UInt64Array> {
-    as_uint64_array(array)
 }
 
 fn float_means<A: Amount>(amount: &A, sums: &[A::Sum], counts: &[i64]) -> Result<ArrayRef> {

@@ -4,18 +4,16 @@
 //! rows are lines of orders. DECIMAL amounts give a DECIMAL with four more digits, as `avg` does;
 //! other amounts give DOUBLE. Rows with NULL are skipped, no orders give NULL.
 
-use arrow::array::ArrayRef;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
-use std::sync::Arc;
-
-use arrow::array::Int64Array;
-
-use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate, rows_of};
+use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate};
 use crate::arguments::{amount, primitive, wrong_arity};
 use crate::distinct::{DistinctForm, KeyArgument};
 use crate::keys::key_type;
@@ -180,9 +178,6 @@ impl<A: Amount> Metric for Mean<A> {
     }
 
     fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Self::State>> {
-        if rows_of(columns) == 0 {
-            return Ok(Vec::new());
-        }
         let orders = primitive::<Int64Type>(&columns[0])?.values().iter();
         let sums = self.amount.read(&columns[1..])?;
         let state = |(orders, sum): (&i64, A::Sum)| Orders {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
+use datafusion::arrow::util::display::array_value_to_string;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::Documentation;
 use datafusion_functions_loyalty as loyalty;
@@ -101,6 +102,30 @@ fn every_function_says_what_is_needed() {
                 "{name} does not say {word}"
             );
         }
+    }
+}
+
+/// The same text can be read from any SQL prompt.
+#[tokio::test]
+async fn every_function_is_in_information_schema() {
+    let context = session(1);
+    let show = "SET datafusion.catalog.information_schema = true";
+    context.sql(show).await.unwrap();
+    for Entry {
+        name,
+        documentation,
+        ..
+    } in entries()
+    {
+        let sql = format!(
+            "SELECT DISTINCT description, syntax_example FROM information_schema.routines
+             WHERE routine_name = '{name}'"
+        );
+        let batch = rows(&context, &sql).await.unwrap();
+        assert_eq!(batch.num_rows(), 1, "{name}");
+        let cell = |column: usize| array_value_to_string(batch.column(column), 0).unwrap();
+        assert_eq!(cell(0), documentation.description, "{name}");
+        assert_eq!(cell(1), documentation.syntax_example, "{name}");
     }
 }
 

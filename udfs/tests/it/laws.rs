@@ -337,7 +337,7 @@ fn assert_state_types(form: &Form, state: &[ArrayRef]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn splitting_and_merging_in_any_order_equals_one_pass(rows in random_rows(), at in 0.0..1.0) {
