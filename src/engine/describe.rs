@@ -16,20 +16,24 @@ pub fn functions(state: &SessionState) -> Vec<FunctionDescription> {
     for function in state.scalar_functions().values() {
         let returns = |types: &[DataType]| function.return_type(types).ok();
         let own = loyalty.contains(function.name());
-        described.push(describe(function.name(), FunctionKind::Scalar, function.documentation(), &returns, own));
+        described.extend(describe(function.name(), FunctionKind::Scalar, function.documentation(), &returns, own));
     }
     for function in state.aggregate_functions().values() {
         let returns = |types: &[DataType]| function.return_type(types).ok();
         let own = loyalty.contains(function.name());
-        described.push(describe(function.name(), FunctionKind::Aggregate, function.documentation(), &returns, own));
+        described.extend(describe(function.name(), FunctionKind::Aggregate, function.documentation(), &returns, own));
     }
     for function in state.window_functions().values() {
         let own = loyalty.contains(function.name());
-        described.push(describe(function.name(), FunctionKind::Window, function.documentation(), &|_| None, own));
+        described.extend(describe(function.name(), FunctionKind::Window, function.documentation(), &|_| None, own));
     }
     // Aliases stand in the registry beside the name; each function is described once per kind.
-    described.sort_by(|left, right| (left.builtin, &left.name).cmp(&(right.builtin, &right.name)));
-    described.dedup_by(|next, kept| next.name == kept.name && next.kind == kept.kind);
+    described.sort_by(|left, right| {
+        (left.builtin, &left.name, &left.arguments).cmp(&(right.builtin, &right.name, &right.arguments))
+    });
+    described.dedup_by(|next, kept| {
+        next.name == kept.name && next.kind == kept.kind && next.arguments == kept.arguments
+    });
     described
 }
 
@@ -44,37 +48,58 @@ fn loyalty_names() -> HashSet<String> {
     aggregates.chain(scalars).chain(windows).collect()
 }
 
+/// One description for each form that the documentation writes out, one at least.
 fn describe(
     name: &str,
     kind: FunctionKind,
     documentation: Option<&Documentation>,
     returns: &dyn Fn(&[DataType]) -> Option<DataType>,
     own: bool,
-) -> FunctionDescription {
-    let arguments: Vec<String> = documentation
-        .and_then(|documentation| documentation.arguments.as_ref())
-        .map(|arguments| arguments.iter().map(|(name, _)| name.clone()).collect())
-        .unwrap_or_default();
-    let types: Vec<Option<DataType>> = arguments
-        .iter()
-        .map(|argument| if own { argument_type(argument) } else { None })
+) -> Vec<FunctionDescription> {
+    let forms = match documentation {
+        Some(documentation) if own => forms(name, &documentation.syntax_example),
+        Some(documentation) => {
+            let arguments = documentation.arguments.iter().flatten();
+            vec![arguments.map(|(argument, _)| argument.clone()).collect()]
+        }
+        None => vec![Vec::new()],
+    };
+    forms
+        .into_iter()
+        .map(|arguments: Vec<String>| {
+            let types: Vec<Option<DataType>> =
+                arguments.iter().map(|argument| if own { argument_type(argument) } else { None }).collect();
+            let known: Option<Vec<DataType>> = types.iter().cloned().collect();
+            let result = known.as_deref().and_then(returns).or_else(|| own.then(|| usual_result(name)));
+            let types = types.iter().map(|kind| type_name(kind.as_ref()));
+            FunctionDescription {
+                name: name.to_owned(),
+                kind,
+                arguments: arguments.iter().cloned().zip(types).collect(),
+                returns: type_name(result.as_ref()),
+                description: documentation.map(|documentation| one_line(&documentation.description)),
+                syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
+                builtin: !own,
+            }
+        })
+        .collect()
+}
+
+/// The arguments of each line `name(a, b)` of a syntax.
+fn forms(name: &str, syntax: &str) -> Vec<Vec<String>> {
+    let forms: Vec<Vec<String>> = syntax
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('(')?.split(')').next())
+        .map(|arguments| {
+            let names = arguments.split(',').map(|argument| argument.trim_matches([' ', '[', ']']).to_owned());
+            names.filter(|argument| !argument.is_empty()).collect()
+        })
         .collect();
-    let known: Option<Vec<DataType>> = types.iter().cloned().collect();
-    let result = known.as_deref().and_then(returns).or_else(|| own.then(|| usual_result(name)));
-    FunctionDescription {
-        name: name.to_owned(),
-        kind,
-        arguments: arguments.into_iter().zip(types.iter().map(|kind| type_name(kind.as_ref()))).collect(),
-        returns: type_name(result.as_ref()),
-        description: documentation.map(|documentation| one_line(&documentation.description)),
-        syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
-        builtin: !own,
-    }
+    if forms.is_empty() { vec![Vec::new()] } else { forms }
 }
 
 /// The type that an argument of the loyalty functions is described with: the widest it takes.
 fn argument_type(name: &str) -> Option<DataType> {
-    let name = name.trim_matches(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     Some(match name {
         "churned" | "retained" => DataType::Boolean,
         "r" | "f" | "m" | "buckets" => DataType::Int32,

@@ -349,7 +349,7 @@ fn intervals() {
 #[test]
 fn arrays_from_text() {
     let ints = |text: &str| match read(INT4_ARRAY, text).unwrap() {
-        ScalarValue::List(list) => list.value(0).as_primitive::<Int32Type>().iter().collect(),
+        ScalarValue::List(list) => list.value(0).as_primitive::<Int32Type>().iter().collect::<Vec<Option<i32>>>(),
         other => panic!("{other}"),
     };
     let none: Vec<Option<i32>> = vec![];
