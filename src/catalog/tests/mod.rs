@@ -350,113 +350,121 @@ async fn tab_completes() {
     assert_eq!(qualified[0], [["campaigns", "marketing"]]);
 }
 
+/// A query of one value, and the value; {customers} is the OID of the table.
+const ANSWERS: &[(&str, &str)] = &[
+    ("SELECT 'customers'::regclass", "customers"),
+    ("SELECT 'public.customers'::regclass::text", "customers"),
+    (
+        "SELECT 'marketing.campaigns'::regclass",
+        "marketing.campaigns",
+    ),
+    ("SELECT 'customers'::regclass::oid", "{customers}"),
+    (
+        "SELECT oid FROM pg_class WHERE oid = 'customers'::regclass",
+        "{customers}",
+    ),
+    (
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'customers'::regclass",
+        "7",
+    ),
+    ("SELECT to_regclass('nosuch')", "∅"),
+    ("SELECT to_regclass('customers')", "customers"),
+    (
+        "SELECT typarray FROM pg_type WHERE oid = to_regtype('bigint')",
+        "1016",
+    ),
+    ("SELECT to_regtype('int8')::oid", "20"),
+    ("SELECT 'bigint'::regtype", "bigint"),
+    ("SELECT 1184::regtype::text", "timestamp with time zone"),
+    (
+        "SELECT typname FROM pg_type WHERE typinput = 'array_in'::regproc AND oid = 1009",
+        "_text",
+    ),
+    (
+        "SELECT proname FROM pg_proc p JOIN pg_type t ON p.oid = t.typreceive WHERE t.oid = 20",
+        "int8recv",
+    ),
+    ("SELECT 'public'::regnamespace", "public"),
+    ("SELECT obj_description('customers'::regclass)", "∅"),
+    ("SELECT current_schema", "public"),
+    ("SELECT current_schema()", "public"),
+    ("SELECT current_user", "analyst"),
+    ("SELECT user", "analyst"),
+    ("SELECT current_catalog", "shop"),
+    ("SELECT current_database()", "shop"),
+    ("SELECT current_schemas(true)", "[pg_catalog, public]"),
+    ("SELECT pg_backend_pid()", "7"),
+    ("SELECT version() LIKE 'PostgreSQL 15%'", "true"),
+    (
+        "SELECT relname FROM pg_class WHERE relkind = ANY ('{r}') AND relname LIKE 'cust%'",
+        "customers",
+    ),
+    (
+        "SELECT relname FROM pg_class WHERE relkind = ANY (ARRAY['r','v']::\"char\"[]) AND relname = 'orders'",
+        "orders",
+    ),
+    (
+        "SELECT count(*) FROM pg_class WHERE relname LIKE ANY (ARRAY['cust%', 'ord%'])",
+        "2",
+    ),
+    (
+        "SELECT nspname FROM pg_namespace WHERE oid = 2200::oid",
+        "public",
+    ),
+    ("SELECT 'abc'::\"char\"", "a"),
+    (
+        "SELECT table_type FROM information_schema.tables WHERE table_name = 'orders'",
+        "BASE TABLE",
+    ),
+    (
+        "SELECT data_type FROM information_schema.columns WHERE table_name = 'orders' AND column_name = 'tags'",
+        "ARRAY",
+    ),
+    (
+        "SELECT numeric_scale FROM information_schema.columns WHERE column_name = 'balance'",
+        "2",
+    ),
+    (
+        "SELECT format('%I.%s=%L', 'a b', 1, 'x''y')",
+        "\"a b\".1='x''y'",
+    ),
+    (
+        "WITH pg_class AS (SELECT 5 AS x) SELECT x FROM pg_class",
+        "5",
+    ),
+    (
+        "SELECT count FROM (SELECT count(*) FROM pg_namespace WHERE nspname = 'public') s",
+        "1",
+    ),
+    (
+        "SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname < 'n' ORDER BY 1 DESC)",
+        "[marketing, information_schema]",
+    ),
+    (
+        "SELECT amhandler FROM pg_am WHERE amname = 'heap' ORDER BY amhandler",
+        "heap_tableam_handler",
+    ),
+    (
+        "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'orders') THEN 'y' END FROM pg_namespace n WHERE nspname = 'public'",
+        "y",
+    ),
+    (
+        "SELECT NOT EXISTS (SELECT * FROM pg_policy p WHERE p.polrelid = c.oid) FROM pg_class c WHERE relname = 'customers'",
+        "true",
+    ),
+    ("SELECT EXISTS (SELECT 1 FROM customers)", "false"),
+    (
+        "SELECT l.tableoid FROM pg_language l WHERE lanname = 'sql'",
+        "2612",
+    ),
+    ("SELECT a || b FROM (SELECT 'x' AS a, 'y' AS b) t", "xy"),
+];
+
 #[tokio::test]
 async fn names_and_oids_convert() {
     let psql = Psql::start().await;
-    let customers = psql.oid("public", "customers").to_string();
-    for (sql, value) in [
-        ("SELECT 'customers'::regclass", "customers"),
-        ("SELECT 'public.customers'::regclass::text", "customers"),
-        (
-            "SELECT 'marketing.campaigns'::regclass",
-            "marketing.campaigns",
-        ),
-        ("SELECT 'customers'::regclass::oid", &customers),
-        (
-            "SELECT oid FROM pg_class WHERE oid = 'customers'::regclass",
-            &customers,
-        ),
-        (
-            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'customers'::regclass",
-            "7",
-        ),
-        ("SELECT to_regclass('nosuch')", "∅"),
-        ("SELECT 'bigint'::regtype", "bigint"),
-        ("SELECT 1184::regtype::text", "timestamp with time zone"),
-        (
-            "SELECT typname FROM pg_type WHERE typinput = 'array_in'::regproc AND oid = 1009",
-            "_text",
-        ),
-        (
-            "SELECT proname FROM pg_proc p JOIN pg_type t ON p.oid = t.typreceive WHERE t.oid = 20",
-            "int8recv",
-        ),
-        ("SELECT 'public'::regnamespace", "public"),
-        ("SELECT obj_description('customers'::regclass)", "∅"),
-        ("SELECT current_schema", "public"),
-        ("SELECT current_schema()", "public"),
-        ("SELECT current_user", "analyst"),
-        ("SELECT user", "analyst"),
-        ("SELECT current_catalog", "shop"),
-        ("SELECT current_database()", "shop"),
-        ("SELECT current_schemas(true)", "[pg_catalog, public]"),
-        ("SELECT pg_backend_pid()", "7"),
-        ("SELECT version() LIKE 'PostgreSQL 15%'", "true"),
-        (
-            "SELECT relname FROM pg_class WHERE relkind = ANY ('{r}') AND relname LIKE 'cust%'",
-            "customers",
-        ),
-        (
-            "SELECT relname FROM pg_class WHERE relkind = ANY (ARRAY['r','v']::\"char\"[]) AND relname = 'orders'",
-            "orders",
-        ),
-        (
-            "SELECT count(*) FROM pg_class WHERE relname LIKE ANY (ARRAY['cust%', 'ord%'])",
-            "2",
-        ),
-        (
-            "SELECT nspname FROM pg_namespace WHERE oid = 2200::oid",
-            "public",
-        ),
-        ("SELECT 'abc'::\"char\"", "a"),
-        (
-            "SELECT table_type FROM information_schema.tables WHERE table_name = 'orders'",
-            "BASE TABLE",
-        ),
-        (
-            "SELECT data_type FROM information_schema.columns WHERE table_name = 'orders' AND column_name = 'tags'",
-            "ARRAY",
-        ),
-        (
-            "SELECT numeric_scale FROM information_schema.columns WHERE column_name = 'balance'",
-            "2",
-        ),
-        (
-            "SELECT format('%I.%s=%L', 'a b', 1, 'x''y')",
-            "\"a b\".1='x''y'",
-        ),
-        (
-            "WITH pg_class AS (SELECT 5 AS x) SELECT x FROM pg_class",
-            "5",
-        ),
-        (
-            "SELECT count FROM (SELECT count(*) FROM pg_namespace WHERE nspname = 'public') s",
-            "1",
-        ),
-        (
-            "SELECT ARRAY(SELECT nspname FROM pg_namespace WHERE nspname < 'n' ORDER BY 1 DESC)",
-            "[marketing, information_schema]",
-        ),
-        (
-            "SELECT amhandler FROM pg_am WHERE amname = 'heap' ORDER BY amhandler",
-            "heap_tableam_handler",
-        ),
-        (
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM pg_class c WHERE c.relnamespace = n.oid AND c.relname = 'orders') THEN 'y' END FROM pg_namespace n WHERE nspname = 'public'",
-            "y",
-        ),
-        (
-            "SELECT NOT EXISTS (SELECT * FROM pg_policy p WHERE p.polrelid = c.oid) FROM pg_class c WHERE relname = 'customers'",
-            "true",
-        ),
-        ("SELECT EXISTS (SELECT 1 FROM customers)", "false"),
-        (
-            "SELECT l.tableoid FROM pg_language l WHERE lanname = 'sql'",
-            "2612",
-        ),
-        ("SELECT a || b FROM (SELECT 'x' AS a, 'y' AS b) t", "xy"),
-    ] {
-        assert_eq!(psql.rows(sql).await, [[value]], "{sql}");
+    for (sql, value) in ANSWERS {
+        assert_eq!(psql.rows(sql).await, [[psql.with_oids(value)]], "{sql}");
     }
 }
 
