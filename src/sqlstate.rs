@@ -16,10 +16,7 @@ use crate::error::Error;
 /// The variants carry the condition names of PostgreSQL's Appendix A ("PostgreSQL Error Codes");
 /// [`SqlState::code`] gives the five characters that clients match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(
-    missing_docs,
-    reason = "each variant is named and defined by PostgreSQL's Appendix A"
-)]
+#[expect(missing_docs, reason = "each variant is named and defined by PostgreSQL's Appendix A")]
 pub enum SqlState {
     ActiveSqlTransaction,
     AdminShutdown,

@@ -136,13 +136,11 @@ pub fn format_type(oid: u32, typmod: i32) -> Option<String> {
         return Some(super::functions::quote_identifier(found.name));
     };
     let modifier = modifier_text(oid, typmod).unwrap_or_default();
-    Some(match (*suffix).is_empty() {
-        true => format!("{name}{modifier}"),
-        false => {
-            let head = name.strip_suffix(suffix).unwrap_or(name).trim_end();
-            format!("{head}{modifier} {suffix}")
-        }
-    })
+    if suffix.is_empty() {
+        return Some(format!("{name}{modifier}"));
+    }
+    let head = name.strip_suffix(suffix).unwrap_or(name).trim_end();
+    Some(format!("{head}{modifier} {suffix}"))
 }
 
 /// The PostgreSQL type of an Arrow type: OID and type modifier (-1 if none).

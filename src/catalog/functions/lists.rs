@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, ListArray, StringArray, UInt64Array, UInt64Builder,
+    Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, UInt64Array, UInt64Builder,
     new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
@@ -74,7 +74,7 @@ impl ScalarUDFImpl for ListFunction {
         let list = arguments.get(usize::from(self.operation == Operation::Prefix));
         let list = list.unwrap_or(&DataType::Null);
         match (self.operation, list) {
-            (Operation::Lower | Operation::Upper, _) => Ok(DataType::Int32),
+            (Operation::Lower | Operation::Upper, _) => Ok(DataType::Int64),
             (Operation::Prefix, _) => Ok(DataType::List(text_item())),
             (Operation::Value, DataType::List(item)) => Ok(item.data_type().clone()),
             (Operation::Array, DataType::List(_)) => Ok(list.clone()),
@@ -177,12 +177,12 @@ fn prefix_elements(prefix: &ArrayRef, list: &ArrayRef) -> Result<ListArray> {
     )?)
 }
 
-/// Bounds of the first dimension; NULL of an empty or NULL list and of other dimensions.
-fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<Int32Array> {
+/// Bounds of the first dimension, as bigint because generate_series takes nothing else; NULL of an empty or NULL list and of other dimensions.
+fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<Int64Array> {
     let dimension = compute::cast(dimension, &DataType::Int64)?;
     let dimension = as_int64_array(&dimension)?;
     let Some(list) = list.as_list_opt::<i32>() else {
-        return Ok(Int32Array::new_null(list.len()));
+        return Ok(Int64Array::new_null(list.len()));
     };
     let bounds = (0..list.len()).map(|row| {
         let known = list.is_valid(row) && dimension.is_valid(row) && dimension.value(row) == 1;
@@ -190,7 +190,7 @@ fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<
         (length > 0).then_some(if operation == Operation::Lower {
             1
         } else {
-            length
+            i64::from(length)
         })
     });
     Ok(bounds.collect())
@@ -198,6 +198,7 @@ fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::Int32Array;
     use datafusion::arrow::array::types::Int32Type;
 
     use super::*;
@@ -246,6 +247,6 @@ mod tests {
         ]));
         let dimension: ArrayRef = Arc::new(Int32Array::from(vec![1, 1, 1]));
         let upper = bound(&list, &dimension, Operation::Upper).unwrap();
-        assert_eq!(upper, Int32Array::from(vec![Some(2), None, None]));
+        assert_eq!(upper, Int64Array::from(vec![Some(2), None, None]));
     }
 }

@@ -4,11 +4,31 @@
 //! They work row by row: what they are asked about is as small as the catalog. Functions that look
 //! objects up use the last snapshot of [`SystemCatalog`].
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod describe;
 pub mod lists;
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod names;
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod session;
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod size;
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod text;
 
 use std::fmt::{self, Debug};

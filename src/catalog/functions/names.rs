@@ -12,6 +12,7 @@ use crate::error::Error;
 const VISIBLE: fn(&Call<'_>, &[Cell]) -> Result<Cell> = |_, _| Ok(Cell::Bool(true));
 
 /// `regclass(x)` stands for `x::regclass`, whose value is an OID; `regclassout(x)` for its text.
+/// `to_regclass(x)` and `to_regclassout(x)` are the same with NULL for what does not exist.
 pub(super) const SPECS: &[Spec] = &[
     strict(
         "pg_table_is_visible",
@@ -42,8 +43,11 @@ pub(super) const SPECS: &[Spec] = &[
     strict("regclassout", (1, 1), Returns::Text, |call, args| {
         text(call, args, CLASS)
     }),
-    strict("to_regclass", (1, 1), Returns::Text, |call, args| {
+    strict("to_regclass", (1, 1), Returns::Oid, |call, args| {
         may(call, args, CLASS)
+    }),
+    strict("to_regclassout", (1, 1), Returns::Text, |call, args| {
+        may_text(call, args, CLASS)
     }),
     strict("regtype", (1, 1), Returns::Oid, |call, args| {
         must(call, args, TYPE)
@@ -51,8 +55,11 @@ pub(super) const SPECS: &[Spec] = &[
     strict("regtypeout", (1, 1), Returns::Text, |call, args| {
         text(call, args, TYPE)
     }),
-    strict("to_regtype", (1, 1), Returns::Text, |call, args| {
+    strict("to_regtype", (1, 1), Returns::Oid, |call, args| {
         may(call, args, TYPE)
+    }),
+    strict("to_regtypeout", (1, 1), Returns::Text, |call, args| {
+        may_text(call, args, TYPE)
     }),
     strict("regproc", (1, 1), Returns::Oid, |call, args| {
         must(call, args, PROC)
@@ -60,8 +67,11 @@ pub(super) const SPECS: &[Spec] = &[
     strict("regprocout", (1, 1), Returns::Text, |call, args| {
         text(call, args, PROC)
     }),
-    strict("to_regproc", (1, 1), Returns::Text, |call, args| {
+    strict("to_regproc", (1, 1), Returns::Oid, |call, args| {
         may(call, args, PROC)
+    }),
+    strict("to_regprocout", (1, 1), Returns::Text, |call, args| {
+        may_text(call, args, PROC)
     }),
     strict("regprocedure", (1, 1), Returns::Oid, |call, args| {
         must(call, args, PROCEDURE)
@@ -75,8 +85,11 @@ pub(super) const SPECS: &[Spec] = &[
     strict("regnamespaceout", (1, 1), Returns::Text, |call, args| {
         text(call, args, NAMESPACE)
     }),
-    strict("to_regnamespace", (1, 1), Returns::Text, |call, args| {
+    strict("to_regnamespace", (1, 1), Returns::Oid, |call, args| {
         may(call, args, NAMESPACE)
+    }),
+    strict("to_regnamespaceout", (1, 1), Returns::Text, |call, args| {
+        may_text(call, args, NAMESPACE)
     }),
     strict("regrole", (1, 1), Returns::Oid, |call, args| {
         must(call, args, ROLE)
@@ -84,8 +97,11 @@ pub(super) const SPECS: &[Spec] = &[
     strict("regroleout", (1, 1), Returns::Text, |call, args| {
         text(call, args, ROLE)
     }),
-    strict("to_regrole", (1, 1), Returns::Text, |call, args| {
+    strict("to_regrole", (1, 1), Returns::Oid, |call, args| {
         may(call, args, ROLE)
+    }),
+    strict("to_regroleout", (1, 1), Returns::Text, |call, args| {
+        may_text(call, args, ROLE)
     }),
     strict("regoper", (1, 1), Returns::Oid, |call, args| {
         must(call, args, OPERATOR)
@@ -219,6 +235,10 @@ fn text(call: &Call<'_>, args: &[Cell], registry: Registry) -> Result<Cell> {
 }
 
 fn may(call: &Call<'_>, args: &[Cell], registry: Registry) -> Result<Cell> {
+    Ok(lookup(call, argument(args, 0), registry).into())
+}
+
+fn may_text(call: &Call<'_>, args: &[Cell], registry: Registry) -> Result<Cell> {
     let found = lookup(call, argument(args, 0), registry);
     Ok(found.map(|oid| write(call, oid, registry)).into())
 }
@@ -272,9 +292,12 @@ fn find_function(call: &Call<'_>, name: &str, with_arguments: bool) -> Option<u3
         .trim()
         .strip_prefix("pg_catalog.")
         .unwrap_or(name.trim());
-    let matches = |function: &&Function| match with_arguments {
-        true => function.signature() == bare.replace(", ", ","),
-        false => function.name == bare,
+    let matches = |function: &&Function| {
+        if with_arguments {
+            function.signature() == bare.replace(", ", ",")
+        } else {
+            function.name == bare
+        }
     };
     let own = call
         .catalog

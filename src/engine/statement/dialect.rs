@@ -167,6 +167,12 @@ impl Rewriter {
                     *expr = call(&folded(ident), Vec::new());
                 }
             }
+            Expr::CompoundIdentifier(idents) => {
+                // `pg_catalog.pg_class.oid` is `pg_class.oid`; one form is enough below.
+                if idents.len() == 3 && idents.first().map(folded).as_deref() == Some(PG_CATALOG) {
+                    idents.remove(0);
+                }
+            }
             Expr::Function(function) => {
                 strip_pg_catalog(&mut function.name);
                 cast::show_names(function);

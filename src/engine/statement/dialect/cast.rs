@@ -20,6 +20,9 @@ const REG_TYPES: &[&str] = &[
     "regtype",
 ];
 
+/// Those of them that have a `to_reg…` function here.
+const TO_REG_TYPES: &[&str] = &["regclass", "regnamespace", "regproc", "regrole", "regtype"];
+
 /// Rewrites one cast in place; operands have been rewritten before.
 pub(super) fn rewrite(expr: &mut Expr) {
     let Expr::Cast {
@@ -78,7 +81,7 @@ pub(super) fn name_instead_of_oid(expr: &mut Expr) {
         Expr::Nested(inner) => name_instead_of_oid(inner),
         Expr::Function(function) => {
             let name = function_name(function);
-            if REG_TYPES.contains(&name.as_str()) {
+            if is_reg_function(&name) {
                 function.name = ObjectName::from(vec![Ident::new(format!("{name}out"))]);
             }
         }
@@ -100,8 +103,15 @@ pub(super) fn is_reg(expr: &Expr) -> bool {
     match expr {
         Expr::Nested(inner) => is_reg(inner),
         Expr::Cast { data_type, .. } => reg_type(data_type).is_some(),
+        Expr::Function(function) => is_reg_function(&function_name(function)),
         _ => false,
     }
+}
+
+/// `regclass(x)`, `to_regclass(x)` and their like, whose values are OIDs.
+fn is_reg_function(name: &str) -> bool {
+    let reg = name.strip_prefix("to_").unwrap_or(name);
+    REG_TYPES.contains(&reg) && (reg == name || TO_REG_TYPES.contains(&reg))
 }
 
 /// Shows names in the arguments of functions that make text of everything.
