@@ -56,7 +56,9 @@ pub(super) fn file_replaced(name: &str, planned_bytes: u64, found_bytes: u64) ->
         format!("it had {planned_bytes} bytes and now has {found_bytes}")
     };
     Error::data_corrupted(format!("data file \"{name}\" changed under the statement"))
-        .with_detail(format!("The file was replaced after the statement was planned: {sizes}."))
+        .with_detail(format!(
+            "The file was replaced after the statement was planned: {sizes}."
+        ))
         .with_hint(HINT_AGAIN)
 }
 
@@ -74,7 +76,10 @@ pub(super) fn decoder_panicked(name: &str, panic: &(dyn Any + Send)) -> Error {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_default();
-    file_corrupt(name, &format!("the Parquet decoder stopped on it: {}", first_line(&words)))
+    file_corrupt(
+        name,
+        &format!("the Parquet decoder stopped on it: {}", first_line(&words)),
+    )
 }
 
 /// Names the file in an error that came up while it was being read.
@@ -132,7 +137,10 @@ fn parquet_words(error: &DataFusionError) -> Option<String> {
 /// What the store said, cut before anything that may carry a signature or a body.
 fn store_words(error: &StoreError) -> String {
     let text = error.to_string();
-    let safe = text.split(['?', '<', '\n', '\r']).next().unwrap_or_default();
+    let safe = text
+        .split(['?', '<', '\n', '\r'])
+        .next()
+        .unwrap_or_default();
     sentence(&format!("the store said: {safe}"))
 }
 
@@ -141,9 +149,15 @@ fn first_line(text: &str) -> &str {
 }
 
 fn sentence(text: &str) -> String {
-    let line: String = first_line(text).chars().take(STORE_WORDS_CHARS_MAX).collect();
+    let line: String = first_line(text)
+        .chars()
+        .take(STORE_WORDS_CHARS_MAX)
+        .collect();
     let mut chars = line.trim_end_matches([' ', '.', ':']).chars();
-    let mut text: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let mut text: String = chars
+        .next()
+        .map(|c| c.to_uppercase().collect())
+        .unwrap_or_default();
     text.extend(chars);
     text.push('.');
     text

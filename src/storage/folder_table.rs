@@ -66,10 +66,22 @@ impl FolderTable {
         files: Vec<TableFile>,
     ) -> Result<Self> {
         let rows = files.iter().map(|file| file.footer.rows).sum();
-        let schema = TableSchema::builder(Arc::clone(&file_schema)).with_table_partition_cols(keys).build();
-        let files: Vec<_> = files.into_iter().map(|file| planned(file, &file_schema)).collect();
+        let schema = TableSchema::builder(Arc::clone(&file_schema))
+            .with_table_partition_cols(keys)
+            .build();
+        let files: Vec<_> = files
+            .into_iter()
+            .map(|file| planned(file, &file_schema))
+            .collect();
         let statistics = merged_statistics(&files, schema.table_schema())?;
-        Ok(Self { schema, files, statistics, rows, origin, store_url })
+        Ok(Self {
+            schema,
+            files,
+            statistics,
+            rows,
+            origin,
+            store_url,
+        })
     }
 
     /// Rows of all files, by their footers.
@@ -79,8 +91,9 @@ impl FolderTable {
 
     /// The files that may hold rows for the filters; sure by partition keys, guessed by bounds.
     fn surviving(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<PartitionedFile>> {
-        let (by_key, by_bounds): (Vec<&Expr>, Vec<&Expr>) =
-            filters.iter().partition(|filter| self.is_decided_by_keys(filter));
+        let (by_key, by_bounds): (Vec<&Expr>, Vec<&Expr>) = filters
+            .iter()
+            .partition(|filter| self.is_decided_by_keys(filter));
         let mut keep = vec![true; self.files.len()];
         for filter in by_key {
             self.keep_by_keys(state, filter, &mut keep)?;
@@ -97,7 +110,9 @@ impl FolderTable {
         let keys = self.schema.table_partition_cols();
         let columns = filter.column_refs();
         let only_keys = !columns.is_empty()
-            && columns.iter().all(|column| keys.iter().any(|key| key.name() == &column.name));
+            && columns
+                .iter()
+                .all(|column| keys.iter().any(|key| key.name() == &column.name));
         only_keys && !filter.is_volatile() && !has_subquery(filter)
     }
 
@@ -106,7 +121,10 @@ impl FolderTable {
         let schema = Arc::new(Schema::new(keys.clone()));
         let columns = (0..keys.len())
             .map(|key| {
-                let values = self.files.iter().map(|file| file.partition_values[key].clone());
+                let values = self
+                    .files
+                    .iter()
+                    .map(|file| file.partition_values[key].clone());
                 ScalarValue::iter_to_array(values)
             })
             .collect::<Result<Vec<_>>>()?;
@@ -225,7 +243,13 @@ impl TableProvider for FolderTable {
 
 impl fmt::Debug for FolderTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FolderTable({:?}, {} files, {} rows)", self.origin, self.files.len(), self.rows)
+        write!(
+            f,
+            "FolderTable({:?}, {} files, {} rows)",
+            self.origin,
+            self.files.len(),
+            self.rows
+        )
     }
 }
 
@@ -240,7 +264,11 @@ fn has_subquery(filter: &Expr) -> bool {
                 | Expr::SetComparison(_)
                 | Expr::OuterReferenceColumn(..)
         );
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     found || walked.is_err()
 }
@@ -291,9 +319,13 @@ fn table_statistics(file: &TableFile, table_schema: &SchemaRef) -> Arc<Statistic
 
 fn same_columns(file: &Schema, table: &Schema) -> bool {
     file.fields().len() == table.fields().len()
-        && file.fields().iter().zip(table.fields()).all(|(file, table)| {
-            file.name() == table.name() && file.data_type() == table.data_type()
-        })
+        && file
+            .fields()
+            .iter()
+            .zip(table.fields())
+            .all(|(file, table)| {
+                file.name() == table.name() && file.data_type() == table.data_type()
+            })
 }
 
 /// Bounds cast to the table's type; every widening keeps the order, so they stay bounds.
@@ -325,7 +357,10 @@ fn of_key(key: &ScalarValue, rows: usize) -> ColumnStatistics {
 }
 
 fn merged_statistics(files: &[PartitionedFile], schema: &SchemaRef) -> Result<Statistics> {
-    Statistics::try_merge_iter(files.iter().filter_map(|file| file.statistics.as_deref()), schema)
+    Statistics::try_merge_iter(
+        files.iter().filter_map(|file| file.statistics.as_deref()),
+        schema,
+    )
 }
 
 /// Groups of nearly the same number of bytes, each in the order of the listing.
@@ -334,8 +369,9 @@ fn balanced(files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
     let mut by_size: Vec<usize> = (0..files.len()).collect();
     by_size.sort_by_key(|&at| std::cmp::Reverse(files[at].object_meta.size));
     // One pass with a heap of (bytes so far, group): the next largest to the emptiest.
-    let mut heap: std::collections::BinaryHeap<_> =
-        (0..groups).map(|group| std::cmp::Reverse((0_u64, group))).collect();
+    let mut heap: std::collections::BinaryHeap<_> = (0..groups)
+        .map(|group| std::cmp::Reverse((0_u64, group)))
+        .collect();
     let mut place = vec![0; files.len()];
     for at in by_size {
         if let Some(std::cmp::Reverse((bytes, group))) = heap.pop() {
@@ -375,6 +411,9 @@ mod tests {
 
     #[test]
     fn there_are_never_more_groups_than_files() {
-        assert_eq!(balanced(vec![PartitionedFile::new("a.parquet", 0)], 8).len(), 1);
+        assert_eq!(
+            balanced(vec![PartitionedFile::new("a.parquet", 0)], 8).len(),
+            1
+        );
     }
 }

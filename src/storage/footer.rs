@@ -1,13 +1,15 @@
 //! The footer of a Parquet file: read whole, checked, and freed of statistics that would mislead.
 //!
-//! DataFusion 55 prunes and counts by the statistics of a footer. Three kinds of them lead to
+//! DataFusion 55 prunes and counts by the statistics of a footer. Four kinds of them lead to
 //! wrong rows and are dropped here, before anything sees them:
 //!
 //! * a nullable column without `null_count`: the base takes the missing count as 0;
 //! * the maximum of a float column: it leaves NaN out, which is greater than every number;
-//! * bounds whose order is not defined (INT96, old signed comparison of text).
+//! * bounds whose order is not defined (INT96, old signed comparison of text);
+//! * bounds of which the lower is above the upper.
 
 use std::any::Any;
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,7 +23,7 @@ use datafusion::datasource::physical_plan::parquet::Int96Coercer;
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::scalar::ScalarValue;
 use parquet::arrow::parquet_to_arrow_schema;
-use parquet::basic::Type as PhysicalType;
+use parquet::basic::{SortOrder, Type as PhysicalType};
 use parquet::file::metadata::{
     ColumnChunkMetaData, FooterTail, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
@@ -59,7 +61,11 @@ pub(super) async fn read(file: &mut PinnedFile) -> Result<ParquetMetaData> {
         let why = format!("it has {size} bytes, too few for any Parquet file");
         return Err(fault::file_corrupt(file.name(), &why));
     }
-    let first = if file.is_local() { TAIL_BYTES } else { REMOTE_TAIL_BYTES.min(size) };
+    let first = if file.is_local() {
+        TAIL_BYTES
+    } else {
+        REMOTE_TAIL_BYTES.min(size)
+    };
     let end = read_one(file, size - first..size).await?;
     let tail: &[u8; 8] = end
         .last_chunk()
@@ -91,7 +97,9 @@ pub(super) async fn read(file: &mut PinnedFile) -> Result<ParquetMetaData> {
 
 async fn read_one(file: &mut PinnedFile, range: Range<u64>) -> Result<Bytes> {
     let mut bytes = file.read(vec![range]).await?;
-    bytes.pop().ok_or_else(|| Error::internal("a read gave nothing"))
+    bytes
+        .pop()
+        .ok_or_else(|| Error::internal("a read gave nothing"))
 }
 
 /// Decodes, checks and cleans metadata; the decoder panics on some hostile input.
@@ -122,11 +130,17 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
         if group.num_rows() < 0 || group.columns().len() != leaves {
             return Err("a row group in its footer does not fit its schema".to_owned());
         }
-        rows = rows.checked_add(group.num_rows()).ok_or("its row count overflows")?;
+        rows = rows
+            .checked_add(group.num_rows())
+            .ok_or("its row count overflows")?;
         for chunk in group.columns() {
-            let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+            let start = chunk
+                .dictionary_page_offset()
+                .unwrap_or(chunk.data_page_offset());
             let end = start.checked_add(chunk.compressed_size());
-            let inside = end.and_then(|end| u64::try_from(end).ok()).is_some_and(|end| end <= size);
+            let inside = end
+                .and_then(|end| u64::try_from(end).ok())
+                .is_some_and(|end| end <= size);
             if start < 0 || chunk.compressed_size() < 0 || chunk.data_page_offset() < 0 || !inside {
                 return Err(format!(
                     "column \"{}\" lies outside of the file: it is cut off or damaged",
@@ -137,7 +151,10 @@ fn check(metadata: &ParquetMetaData, size: u64) -> Result<(), String> {
         }
     }
     if rows != file.num_rows() {
-        return Err(format!("its footer counts {} rows, its row groups {rows}", file.num_rows()));
+        return Err(format!(
+            "its footer counts {} rows, its row groups {rows}",
+            file.num_rows()
+        ));
     }
     Ok(())
 }
@@ -146,7 +163,10 @@ fn check_nulls(chunk: &ColumnChunkMetaData) -> Result<(), String> {
     let nulls = chunk.statistics().and_then(ChunkStatistics::null_count_opt);
     let values = u64::try_from(chunk.num_values()).map_err(|_| "a count of values is negative")?;
     if nulls.is_some_and(|nulls| nulls > values) {
-        return Err(format!("column \"{}\" counts more NULLs than values", chunk.column_path()));
+        return Err(format!(
+            "column \"{}\" counts more NULLs than values",
+            chunk.column_path()
+        ));
     }
     Ok(())
 }
@@ -154,7 +174,11 @@ fn check_nulls(chunk: &ColumnChunkMetaData) -> Result<(), String> {
 /// The metadata without misleading statistics; see the top of this file.
 fn cleaned(metadata: ParquetMetaData) -> ParquetMetaData {
     let misleads = |chunk: &ColumnChunkMetaData| clean_chunk(chunk).is_some();
-    if !metadata.row_groups().iter().any(|group| group.columns().iter().any(misleads)) {
+    if !metadata
+        .row_groups()
+        .iter()
+        .any(|group| group.columns().iter().any(misleads))
+    {
         return metadata;
     }
     let groups = metadata.row_groups().iter().map(clean_group).collect();
@@ -167,7 +191,11 @@ fn clean_group(group: &RowGroupMetaData) -> RowGroupMetaData {
         .iter()
         .map(|chunk| clean_chunk(chunk).unwrap_or_else(|| chunk.clone()))
         .collect();
-    let rebuilt = group.clone().into_builder().set_column_metadata(chunks).build();
+    let rebuilt = group
+        .clone()
+        .into_builder()
+        .set_column_metadata(chunks)
+        .build();
     // The number of columns is unchanged, which is all that build() looks at.
     rebuilt.unwrap_or_else(|_| group.clone())
 }
@@ -176,7 +204,7 @@ fn clean_group(group: &RowGroupMetaData) -> RowGroupMetaData {
 fn clean_chunk(chunk: &ColumnChunkMetaData) -> Option<ColumnChunkMetaData> {
     let statistics = chunk.statistics()?;
     let kept = match statistics {
-        _ if lacks_null_count(chunk) => None,
+        _ if lacks_null_count(chunk) || is_inverted(chunk, statistics) => None,
         ChunkStatistics::Int96(_) => None,
         ChunkStatistics::ByteArray(_) | ChunkStatistics::FixedLenByteArray(_)
             if statistics.is_min_max_deprecated() =>
@@ -219,7 +247,37 @@ fn clean_chunk(chunk: &ColumnChunkMetaData) -> Option<ColumnChunkMetaData> {
 /// A column that can hold NULLs and does not say how many.
 fn lacks_null_count(chunk: &ColumnChunkMetaData) -> bool {
     chunk.column_descr().max_def_level() > 0
-        && chunk.statistics().is_some_and(|statistics| statistics.null_count_opt().is_none())
+        && chunk
+            .statistics()
+            .is_some_and(|statistics| statistics.null_count_opt().is_none())
+}
+
+/// Whether the lower bound is above the upper, in the order of the column.
+fn is_inverted(chunk: &ColumnChunkMetaData, statistics: &ChunkStatistics) -> bool {
+    fn above<T: PartialOrd>(min: Option<&T>, max: Option<&T>) -> bool {
+        min.zip(max).is_some_and(|(min, max)| min > max)
+    }
+    let unsigned = chunk.column_descr().sort_order() == SortOrder::UNSIGNED;
+    match statistics {
+        ChunkStatistics::Boolean(s) => above(s.min_opt(), s.max_opt()),
+        ChunkStatistics::Int32(s) if unsigned => above(
+            s.min_opt().map(|n| *n as u32).as_ref(),
+            s.max_opt().map(|n| *n as u32).as_ref(),
+        ),
+        ChunkStatistics::Int32(s) => above(s.min_opt(), s.max_opt()),
+        ChunkStatistics::Int64(s) if unsigned => above(
+            s.min_opt().map(|n| *n as u64).as_ref(),
+            s.max_opt().map(|n| *n as u64).as_ref(),
+        ),
+        ChunkStatistics::Int64(s) => above(s.min_opt(), s.max_opt()),
+        ChunkStatistics::Float(s) => above(s.min_opt(), s.max_opt()),
+        ChunkStatistics::Double(s) => above(s.min_opt(), s.max_opt()),
+        ChunkStatistics::ByteArray(_) | ChunkStatistics::FixedLenByteArray(_) if unsigned => above(
+            statistics.min_bytes_opt().as_ref(),
+            statistics.max_bytes_opt().as_ref(),
+        ),
+        _ => false,
+    }
 }
 
 /// What a table needs of a file, from its (cleaned) metadata.
@@ -239,13 +297,21 @@ fn summary(metadata: &ParquetMetaData) -> Result<Footer, String> {
     let coercer = Int96Coercer::new(file.schema_descr(), &found, &TimeUnit::Microsecond);
     let schema = merge::normalized(&coercer.coerce().unwrap_or(found));
     let mut seen = BTreeSet::new();
-    if let Some(field) = schema.fields().iter().find(|field| !seen.insert(field.name())) {
+    if let Some(field) = schema
+        .fields()
+        .iter()
+        .find(|field| !seen.insert(field.name()))
+    {
         return Err(format!("it has two columns named \"{}\"", field.name()));
     }
     let mut statistics = DFParquetMetadata::statistics_from_parquet_metadata(metadata, &schema)
         .map_err(|error| error.to_string())?;
     let mut uncounted = Vec::new();
-    for (field, column) in schema.fields().iter().zip(&mut statistics.column_statistics) {
+    for (field, column) in schema
+        .fields()
+        .iter()
+        .zip(&mut statistics.column_statistics)
+    {
         let known = known_of_column(metadata, field.name());
         keep_known(column, known, field.data_type());
         if known.uncounted {
@@ -253,7 +319,12 @@ fn summary(metadata: &ParquetMetaData) -> Result<Footer, String> {
         }
     }
     let rows = u64::try_from(file.num_rows()).map_err(|_| "its row count is negative")?;
-    Ok(Footer { schema, rows, statistics: Arc::new(statistics), uncounted })
+    Ok(Footer {
+        schema,
+        rows,
+        statistics: Arc::new(statistics),
+        uncounted,
+    })
 }
 
 /// Which statistics every row group has of a column.
@@ -267,18 +338,32 @@ struct Known {
 }
 
 fn known_of_column(metadata: &ParquetMetaData, name: &str) -> Known {
-    let mut known = Known { nulls: true, min: true, max: true, uncounted: false };
+    let mut known = Known {
+        nulls: true,
+        min: true,
+        max: true,
+        uncounted: false,
+    };
     let descriptor = metadata.file_metadata().schema_descr();
     let leaf = descriptor
         .columns()
         .iter()
         .position(|leaf| leaf.path().parts().len() == 1 && leaf.name() == name);
     let Some(leaf) = leaf else {
-        return Known { nulls: false, min: false, max: false, uncounted: false };
+        return Known {
+            nulls: false,
+            min: false,
+            max: false,
+            uncounted: false,
+        };
     };
     let nullable = descriptor.column(leaf).max_def_level() > 0;
     let is_int96 = descriptor.column(leaf).physical_type() == PhysicalType::INT96;
-    for group in metadata.row_groups().iter().filter(|group| group.num_rows() > 0) {
+    for group in metadata
+        .row_groups()
+        .iter()
+        .filter(|group| group.num_rows() > 0)
+    {
         let statistics = group.column(leaf).statistics();
         let nulls = match statistics.and_then(ChunkStatistics::null_count_opt) {
             None if !nullable => Some(0),
@@ -300,6 +385,15 @@ fn keep_known(column: &mut ColumnStatistics, known: Known, data_type: &DataType)
     }
     column.min_value = bound(&column.min_value, known.nulls && known.min, data_type);
     column.max_value = bound(&column.max_value, known.nulls && known.max, data_type);
+    // Decimals in bytes are compared only now that they are values.
+    let ends = column
+        .min_value
+        .get_value()
+        .zip(column.max_value.get_value());
+    if ends.is_some_and(|(min, max)| min.partial_cmp(max).is_none_or(Ordering::is_gt)) {
+        column.min_value = Precision::Absent;
+        column.max_value = Precision::Absent;
+    }
     column.distinct_count = column.distinct_count.to_inexact();
     column.sum_value = Precision::Absent;
 }

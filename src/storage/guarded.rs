@@ -8,7 +8,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -41,11 +40,17 @@ pub(super) struct GuardedSource {
 
 impl GuardedSource {
     pub(super) fn new(source: ParquetSource, shown_root: &str) -> Self {
-        Self { inner: Arc::new(source), shown_root: shown_root.into() }
+        Self {
+            inner: Arc::new(source),
+            shown_root: shown_root.into(),
+        }
     }
 
     fn guard(&self, inner: Arc<dyn FileSource>) -> Arc<dyn FileSource> {
-        Arc::new(Self { inner, shown_root: Arc::clone(&self.shown_root) })
+        Arc::new(Self {
+            inner,
+            shown_root: Arc::clone(&self.shown_root),
+        })
     }
 }
 
@@ -177,7 +182,6 @@ struct GuardedOpener {
     shown_root: Arc<str>,
 }
 
-#[async_trait]
 impl FileOpener for GuardedOpener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let name: Arc<str> = format!("{}{}", self.shown_root, file.object_meta.location).into();
@@ -208,8 +212,7 @@ fn guarded(batches: Batches, name: Arc<str>) -> Batches {
                 if dropped.is_err() {
                     tracing::warn!(file = %name, "reading a damaged file panicked twice");
                 }
-                let error: DataFusionError =
-                    fault::decoder_panicked(&name, panic.as_ref()).into();
+                let error: DataFusionError = fault::decoder_panicked(&name, panic.as_ref()).into();
                 return Some((Err(error), (None, name)));
             }
         };
@@ -239,7 +242,9 @@ mod tests {
             0 => Ok(empty()),
             _ => panic!("boom"),
         });
-        let all: Vec<_> = guarded(batches.boxed(), "/a.parquet".into()).collect().await;
+        let all: Vec<_> = guarded(batches.boxed(), "/a.parquet".into())
+            .collect()
+            .await;
         assert_eq!(all.len(), 2);
         assert_eq!(code(all[1].as_ref().unwrap_err()), "XX001");
     }
@@ -250,7 +255,9 @@ mod tests {
             Err(parquet::errors::ParquetError::EOF("page".into()).into()),
             Ok(empty()),
         ]);
-        let all: Vec<_> = guarded(batches.boxed(), "/a.parquet".into()).collect().await;
+        let all: Vec<_> = guarded(batches.boxed(), "/a.parquet".into())
+            .collect()
+            .await;
         assert_eq!(all.len(), 1);
         assert_eq!(code(all[0].as_ref().unwrap_err()), "XX001");
     }

@@ -60,7 +60,10 @@ mod tests {
 
     #[test]
     fn all_integers_are_bigint() {
-        assert_eq!(type_of(&[Some("1"), Some("-2"), Some("007"), None]), DataType::Int64);
+        assert_eq!(
+            type_of(&[Some("1"), Some("-2"), Some("007"), None]),
+            DataType::Int64
+        );
         assert_eq!(type_of(&[Some("1"), Some("+2")]), DataType::Utf8View);
         assert_eq!(type_of(&[Some("1"), Some("")]), DataType::Utf8View);
         assert_eq!(type_of(&[Some("99999999999999999999")]), DataType::Utf8View);
@@ -71,7 +74,10 @@ mod tests {
         assert_eq!(type_of(&[Some("2024-02-29"), None]), DataType::Date32);
         assert_eq!(type_of(&[Some("2023-02-29")]), DataType::Utf8View);
         assert_eq!(type_of(&[Some("2024-2-1")]), DataType::Utf8View);
-        assert_eq!(type_of(&[Some("2024-02-01"), Some("5")]), DataType::Utf8View);
+        assert_eq!(
+            type_of(&[Some("2024-02-01"), Some("5")]),
+            DataType::Utf8View
+        );
     }
 
     #[test]
@@ -81,8 +87,14 @@ mod tests {
 
     #[test]
     fn values_become_scalars() {
-        assert_eq!(key_value(Some("1970-01-02"), &DataType::Date32), ScalarValue::Date32(Some(1)));
-        assert_eq!(key_value(Some("-5"), &DataType::Int64), ScalarValue::Int64(Some(-5)));
+        assert_eq!(
+            key_value(Some("1970-01-02"), &DataType::Date32),
+            ScalarValue::Date32(Some(1))
+        );
+        assert_eq!(
+            key_value(Some("-5"), &DataType::Int64),
+            ScalarValue::Int64(Some(-5))
+        );
         assert_eq!(key_value(None, &DataType::Int64), ScalarValue::Int64(None));
         let text = ScalarValue::Utf8View(Some(String::new()));
         assert_eq!(key_value(Some(""), &DataType::Utf8View), text);

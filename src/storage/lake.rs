@@ -12,7 +12,7 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::OnceCell;
 
 use super::folder_table::{FolderTable, TableFile};
@@ -34,7 +34,7 @@ const RESERVED_SCHEMAS: [&str; 2] = ["information_schema", "pg_catalog"];
 /// them, footers are read once per version of a file.
 pub struct Lake {
     sources: Vec<Source>,
-    runtime: Arc<RuntimeEnv>,
+    pub(super) runtime: Arc<RuntimeEnv>,
     settings: StorageSettings,
     clock: Clock,
     listing: RwLock<Arc<Listing>>,
@@ -79,9 +79,18 @@ struct Relation {
 }
 
 enum Body {
-    Files { keys: Vec<String>, files: Vec<FoundFile>, provider: OnceCell<Arc<FolderTable>> },
+    Files {
+        keys: Vec<String>,
+        files: Vec<FoundFile>,
+        provider: OnceCell<Arc<FolderTable>>,
+    },
     /// A table that is there and cannot be read; the error of every query on it.
-    Fault { state: SqlState, message: String, detail: String, hint: String },
+    Fault {
+        state: SqlState,
+        message: String,
+        detail: String,
+        hint: String,
+    },
 }
 
 #[derive(Default)]
@@ -91,7 +100,8 @@ struct Attempt {
 }
 
 impl Lake {
-    /// Opens the stores, makes them known to `runtime` and lists everything once.
+    /// Opens the stores, makes them known to `runtime` and lists everything once. Sessions that
+    /// query the tables must run in the same `runtime`.
     ///
     /// Fails if a LOCATION cannot be listed; a table that cannot be read does not matter here.
     pub async fn open(
@@ -100,12 +110,32 @@ impl Lake {
         settings: StorageSettings,
         clock: Clock,
     ) -> Result<Arc<Self>> {
-        let sources = locations
+        let stores = locations
             .into_iter()
-            .map(|location| Source::open(location, &runtime, &settings))
+            .map(|location| {
+                let store = location.open_store(settings.io_runtime.as_ref())?;
+                Ok((location, store))
+            })
             .collect::<Result<Vec<_>>>()?;
-        let listing =
-            Listing { listed_at: clock(), schemas: BTreeMap::new(), findings: Vec::new() };
+        Self::over(stores, runtime, settings, clock).await
+    }
+
+    /// [`Lake::open`] over stores that are open already.
+    pub(super) async fn over(
+        stores: Vec<(Location, Arc<dyn ObjectStore>)>,
+        runtime: Arc<RuntimeEnv>,
+        settings: StorageSettings,
+        clock: Clock,
+    ) -> Result<Arc<Self>> {
+        let sources = stores
+            .into_iter()
+            .map(|(location, store)| Source::new(location, store, &runtime))
+            .collect::<Result<Vec<_>>>()?;
+        let listing = Listing {
+            listed_at: clock(),
+            schemas: BTreeMap::new(),
+            findings: Vec::new(),
+        };
         let lake = Self {
             sources,
             runtime,
@@ -219,8 +249,11 @@ impl Lake {
     }
 
     fn places(&self) -> String {
-        let places: Vec<String> =
-            self.sources.iter().map(|source| source.location.to_string()).collect();
+        let places: Vec<String> = self
+            .sources
+            .iter()
+            .map(|source| source.location.to_string())
+            .collect();
         places.join(", ")
     }
 
@@ -229,13 +262,20 @@ impl Lake {
     }
 
     fn relation(&self, schema: &str, table: &str) -> Option<Arc<Relation>> {
-        self.listing().schemas.get(schema)?.get(table).map(Arc::clone)
+        self.listing()
+            .schemas
+            .get(schema)?
+            .get(table)
+            .map(Arc::clone)
     }
 
     fn is_fresh(&self) -> bool {
         let age = (self.clock)().saturating_duration_since(self.listing().listed_at);
         age < self.settings.staleness_max
-            && !self.sources.iter().any(|source| source.origin.outdated.load(Ordering::Acquire))
+            && !self
+                .sources
+                .iter()
+                .any(|source| source.origin.outdated.load(Ordering::Acquire))
     }
 
     async fn list_again(&self) -> Result<()> {
@@ -271,7 +311,10 @@ impl Lake {
     /// Drops footers of files that are no longer listed.
     fn forget_footers(&self, old: &Listing, new: &Listing) {
         let gone = old.relations().any(|relation| {
-            let now = new.schemas.get(&relation.schema).and_then(|s| s.get(&relation.name));
+            let now = new
+                .schemas
+                .get(&relation.schema)
+                .and_then(|s| s.get(&relation.name));
             !now.is_some_and(|now| Arc::ptr_eq(now, relation))
         });
         if !gone {
@@ -281,7 +324,10 @@ impl Lake {
             .relations()
             .flat_map(|relation| {
                 let origin = &self.sources[relation.source].origin;
-                relation.files().iter().map(|file| origin.shown(&file.meta.location))
+                relation
+                    .files()
+                    .iter()
+                    .map(|file| origin.shown(&file.meta.location))
             })
             .collect();
         lock(&self.footers).retain(|name, _| live.contains(name));
@@ -289,10 +335,19 @@ impl Lake {
 
     async fn provider(&self, relation: &Arc<Relation>) -> Result<Arc<FolderTable>> {
         match &relation.body {
-            Body::Fault { state, message, detail, hint } => {
-                Err(Error::new(*state, message).with_detail(detail).with_hint(hint))
-            }
-            Body::Files { keys, files, provider } => provider
+            Body::Fault {
+                state,
+                message,
+                detail,
+                hint,
+            } => Err(Error::new(*state, message)
+                .with_detail(detail)
+                .with_hint(hint)),
+            Body::Files {
+                keys,
+                files,
+                provider,
+            } => provider
                 .get_or_try_init(|| self.make_table(relation, keys, files))
                 .await
                 .map(Arc::clone),
@@ -384,13 +439,17 @@ impl fmt::Debug for Lake {
 }
 
 impl Source {
-    fn open(location: Location, runtime: &RuntimeEnv, settings: &StorageSettings) -> Result<Self> {
-        let store = location.open_store(settings.io_runtime.as_ref())?;
+    fn new(location: Location, store: Arc<dyn ObjectStore>, runtime: &RuntimeEnv) -> Result<Self> {
         let store_url = location.store_url()?;
         runtime.register_object_store(store_url.as_ref(), Arc::clone(&store));
         let origin = Origin::new(store, location.is_local(), location.shown_root());
         let prefix = location.prefix()?;
-        Ok(Self { location, origin: Arc::new(origin), store_url, prefix })
+        Ok(Self {
+            location,
+            origin: Arc::new(origin),
+            store_url,
+            prefix,
+        })
     }
 
     async fn list(&self) -> Result<Layout> {
@@ -423,7 +482,11 @@ impl Source {
                 "location \"{place}\" has more than {OBJECTS_MAX} objects"
             )));
         }
-        Ok(layout::classify(&self.prefix, &self.location.folder_name(), objects))
+        Ok(layout::classify(
+            &self.prefix,
+            &self.location.folder_name(),
+            objects,
+        ))
     }
 }
 
@@ -449,7 +512,11 @@ impl Relation {
         match (&self.body, &other.body) {
             (
                 Body::Files { keys, files, .. },
-                Body::Files { keys: other_keys, files: other_files, .. },
+                Body::Files {
+                    keys: other_keys,
+                    files: other_files,
+                    ..
+                },
             ) => self.source == other.source && keys == other_keys && files == other_files,
             _ => false,
         }
@@ -457,8 +524,10 @@ impl Relation {
 
     /// The one schema of all files, or 42804 naming two files that do not fit together.
     fn merge(&self, origin: &Origin, footers: &[Arc<Footer>]) -> Result<SchemaRef> {
-        let schemas: Vec<SchemaRef> =
-            footers.iter().map(|footer| Arc::clone(&footer.schema)).collect();
+        let schemas: Vec<SchemaRef> = footers
+            .iter()
+            .map(|footer| Arc::clone(&footer.schema))
+            .collect();
         merge::merge_schemas(&schemas).map_err(|conflict| {
             let shown = |file: usize| origin.shown(&self.files()[file].meta.location);
             Error::datatype_mismatch(format!(
@@ -480,7 +549,9 @@ impl Relation {
     fn fault_finding(&self) -> Option<Finding> {
         match &self.body {
             Body::Files { .. } => None,
-            Body::Fault { message, detail, .. } => Some(Finding {
+            Body::Fault {
+                message, detail, ..
+            } => Some(Finding {
                 is_error: true,
                 place: self.place.clone(),
                 message: format!("{message}: {detail}"),
@@ -499,7 +570,12 @@ struct Assembly<'a> {
 
 impl<'a> Assembly<'a> {
     fn new(sources: &'a [Source], old: &'a Listing) -> Self {
-        Self { sources, old, schemas: BTreeMap::new(), findings: Vec::new() }
+        Self {
+            sources,
+            old,
+            schemas: BTreeMap::new(),
+            findings: Vec::new(),
+        }
     }
 
     fn assemble(mut self, layouts: Vec<Layout>, listed_at: Instant) -> Listing {
@@ -508,23 +584,41 @@ impl<'a> Assembly<'a> {
             for (path, why) in layout.strays {
                 let place = origin.shown(&path);
                 let message = format!("is passed over: {why}");
-                self.findings.push(Finding { is_error: false, place, message });
+                self.findings.push(Finding {
+                    is_error: false,
+                    place,
+                    message,
+                });
             }
             for found in layout.tables {
                 self.add(relation(source, &origin, found));
             }
         }
-        Listing { listed_at, schemas: self.schemas, findings: self.findings }
+        Listing {
+            listed_at,
+            schemas: self.schemas,
+            findings: self.findings,
+        }
     }
 
     fn add(&mut self, new: Relation) {
         if RESERVED_SCHEMAS.contains(&new.schema.as_str()) {
-            let message =
-                format!("is passed over: schema \"{}\" belongs to the server", new.schema);
-            self.findings.push(Finding { is_error: false, place: new.place, message });
+            let message = format!(
+                "is passed over: schema \"{}\" belongs to the server",
+                new.schema
+            );
+            self.findings.push(Finding {
+                is_error: false,
+                place: new.place,
+                message,
+            });
             return;
         }
-        let kept = self.old.schemas.get(&new.schema).and_then(|tables| tables.get(&new.name));
+        let kept = self
+            .old
+            .schemas
+            .get(&new.schema)
+            .and_then(|tables| tables.get(&new.name));
         let new = match kept {
             Some(old) if old.is_same(&new) => Arc::clone(old),
             _ => Arc::new(new),
@@ -542,7 +636,11 @@ fn relation(source: usize, origin: &Origin, found: FoundTable) -> Relation {
     let place = origin.shown(&found.place);
     let qualified = format!("\"{}\".\"{}\"", found.schema, found.name);
     let body = match found.content {
-        Content::Parquet { keys, files } => Body::Files { keys, files, provider: OnceCell::new() },
+        Content::Parquet { keys, files } => Body::Files {
+            keys,
+            files,
+            provider: OnceCell::new(),
+        },
         Content::Uneven { first, second } => Body::Fault {
             state: SqlState::DatatypeMismatch,
             message: format!("files of table {qualified} have different partition keys"),
@@ -562,7 +660,13 @@ fn relation(source: usize, origin: &Origin, found: FoundTable) -> Relation {
             hint: "Export the table to plain Parquet files in another folder.".to_owned(),
         },
     };
-    Relation { schema: found.schema, name: found.name, source, place, body }
+    Relation {
+        schema: found.schema,
+        name: found.name,
+        source,
+        place,
+        body,
+    }
 }
 
 fn duplicate(first: &Relation, second: &Relation) -> Relation {
@@ -585,19 +689,34 @@ fn error_finding(place: &str, error: &Error) -> Finding {
     if let Some(detail) = error.detail() {
         message = format!("{message}: {detail}");
     }
-    Finding { is_error: true, place: place.to_owned(), message }
+    Finding {
+        is_error: true,
+        place: place.to_owned(),
+        message,
+    }
 }
 
 fn footer_findings(name: &str, footer: &Footer, keys: &[String], findings: &mut Vec<Finding>) {
     let mut note = |message: String| {
-        findings.push(Finding { is_error: false, place: name.to_owned(), message });
+        findings.push(Finding {
+            is_error: false,
+            place: name.to_owned(),
+            message,
+        });
     };
-    for key in keys.iter().filter(|key| footer.schema.index_of(key).is_ok()) {
-        note(format!("has a column \"{key}\" that is also a partition key: the path's value wins"));
+    for key in keys
+        .iter()
+        .filter(|key| footer.schema.index_of(key).is_ok())
+    {
+        note(format!(
+            "has a column \"{key}\" that is also a partition key: the path's value wins"
+        ));
     }
     if !footer.uncounted.is_empty() {
         let columns = footer.uncounted.join("\", \"");
-        note(format!("has no null counts for \"{columns}\": these columns are read without pruning"));
+        note(format!(
+            "has no null counts for \"{columns}\": these columns are read without pruning"
+        ));
     }
 }
 
@@ -654,7 +773,11 @@ fn type_name(data_type: &DataType) -> String {
                 TimeUnit::Microsecond => 6,
                 TimeUnit::Nanosecond => 9,
             };
-            let zone = if zone.is_some() { " with time zone" } else { "" };
+            let zone = if zone.is_some() {
+                " with time zone"
+            } else {
+                ""
+            };
             format!("timestamp({digits}){zone}")
         }
         DataType::List(item) | DataType::LargeList(item) => {

@@ -40,7 +40,10 @@ pub(super) struct FoundTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// Parquet files, ordered by path, each with one value per key.
-    Parquet { keys: Vec<String>, files: Vec<FoundFile> },
+    Parquet {
+        keys: Vec<String>,
+        files: Vec<FoundFile>,
+    },
     /// Files that lie under different `key=value` levels: one example of each.
     Uneven { first: Path, second: Path },
     /// A Delta Lake table, whose files must not be read without its log.
@@ -64,8 +67,14 @@ pub(super) fn is_parquet(path: &str) -> bool {
 
 /// The one table of a LOCATION that is a single file.
 pub(super) fn single_file(meta: ObjectMeta) -> Layout {
-    let table = file_table(meta.location.filename().unwrap_or_default().to_owned(), meta);
-    Layout { tables: vec![table], strays: Vec::new() }
+    let table = file_table(
+        meta.location.filename().unwrap_or_default().to_owned(),
+        meta,
+    );
+    Layout {
+        tables: vec![table],
+        strays: Vec::new(),
+    }
 }
 
 /// Sorts the objects under `root` into tables; `root_name` names a table that is the root itself.
@@ -108,10 +117,14 @@ impl Sorting {
             self.others.push((parts, meta, "it is not a .parquet file"));
             return;
         }
-        let level = parts.iter().rposition(|part| !is_key_value(part)).map_or(0, |at| at + 1);
+        let level = parts
+            .iter()
+            .rposition(|part| !is_key_value(part))
+            .map_or(0, |at| at + 1);
         let values = parts.split_off(level);
         if parts.iter().any(|part| is_key_value(part)) {
-            self.others.push((parts, meta, "it lies in a folder below a key=value level"));
+            self.others
+                .push((parts, meta, "it lies in a folder below a key=value level"));
         } else if parts.is_empty() && values.is_empty() {
             self.loose.push((file, meta));
         } else {
@@ -120,7 +133,12 @@ impl Sorting {
     }
 
     fn finish(self, root: &Path, root_name: &str) -> Layout {
-        let Self { delta, loose, folders, others } = self;
+        let Self {
+            delta,
+            loose,
+            folders,
+            others,
+        } = self;
         let in_delta = |parts: &[String]| (0..=parts.len()).any(|n| delta.contains(&parts[..n]));
         let mut layout = Layout::default();
         if !in_delta(&[]) {
@@ -141,8 +159,16 @@ impl Sorting {
                     place: place(root, parts),
                     content: folder_content(files.clone()),
                 }),
-                Some(_) => stray(&mut layout, files, "it lies in a folder inside a table's folder"),
-                None => stray(&mut layout, files, "it lies too deep to be in a schema's table"),
+                Some(_) => stray(
+                    &mut layout,
+                    files,
+                    "it lies in a folder inside a table's folder",
+                ),
+                None => stray(
+                    &mut layout,
+                    files,
+                    "it lies too deep to be in a schema's table",
+                ),
             }
         }
         for parts in &delta {
@@ -153,7 +179,9 @@ impl Sorting {
                     place: place(root, parts),
                     content: Content::Delta,
                 }),
-                None => layout.strays.push((place(root, parts), "it lies too deep to be a table")),
+                None => layout
+                    .strays
+                    .push((place(root, parts), "it lies too deep to be a table")),
             }
         }
         for (parts, meta, why) in others {
@@ -161,17 +189,24 @@ impl Sorting {
                 layout.strays.push((meta.location, why));
             }
         }
-        layout.tables.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        layout
+            .tables
+            .sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
         layout
     }
 }
 
 fn stray(layout: &mut Layout, files: &[(Vec<String>, ObjectMeta)], why: &'static str) {
-    layout.strays.extend(files.iter().map(|(_, meta)| (meta.location.clone(), why)));
+    layout
+        .strays
+        .extend(files.iter().map(|(_, meta)| (meta.location.clone(), why)));
 }
 
 fn place(root: &Path, parts: &[String]) -> Path {
-    Path::from_iter(root.parts().chain(parts.iter().map(|part| part.as_str().into())))
+    Path::from_iter(
+        root.parts()
+            .chain(parts.iter().map(|part| part.as_str().into())),
+    )
 }
 
 /// Schema and name of the table that a folder is, by its depth.
@@ -192,27 +227,44 @@ fn file_table(file: String, meta: ObjectMeta) -> FoundTable {
         place: meta.location.clone(),
         content: Content::Parquet {
             keys: Vec::new(),
-            files: vec![FoundFile { meta, values: Vec::new() }],
+            files: vec![FoundFile {
+                meta,
+                values: Vec::new(),
+            }],
         },
     }
 }
 
 /// The name without `.parquet`, which folders written by Spark carry too.
 fn stem(name: &str) -> &str {
-    if is_parquet(name) { &name[..name.len() - PARQUET_END.len()] } else { name }
+    if is_parquet(name) {
+        &name[..name.len() - PARQUET_END.len()]
+    } else {
+        name
+    }
 }
 
 fn folder_content(files: Vec<(Vec<String>, ObjectMeta)>) -> Content {
-    let mut files: Vec<_> =
-        files.into_iter().map(|(levels, meta)| (split_levels(&levels), meta)).collect();
+    let mut files: Vec<_> = files
+        .into_iter()
+        .map(|(levels, meta)| (split_levels(&levels), meta))
+        .collect();
     files.sort_by(|a, b| a.1.location.cmp(&b.1.location));
     let Some(((keys, _), first)) = files.first() else {
-        return Content::Parquet { keys: Vec::new(), files: Vec::new() };
+        return Content::Parquet {
+            keys: Vec::new(),
+            files: Vec::new(),
+        };
     };
     let unique: BTreeSet<&String> = keys.iter().collect();
-    let uneven = files.iter().find(|((other, _), _)| other != keys || unique.len() < keys.len());
+    let uneven = files
+        .iter()
+        .find(|((other, _), _)| other != keys || unique.len() < keys.len());
     if let Some((_, other)) = uneven {
-        return Content::Uneven { first: first.location.clone(), second: other.location.clone() };
+        return Content::Uneven {
+            first: first.location.clone(),
+            second: other.location.clone(),
+        };
     }
     Content::Parquet {
         keys: keys.clone(),
@@ -266,7 +318,8 @@ mod tests {
 
     fn object(path: &str) -> ObjectMeta {
         ObjectMeta {
-            location: Path::from(path),
+            // As stores list them: what looks like an escape is part of the name.
+            location: Path::parse(path).unwrap(),
             last_modified: chrono::DateTime::UNIX_EPOCH,
             size: 1,
             e_tag: None,
@@ -275,7 +328,10 @@ mod tests {
     }
 
     fn layout(paths: &[&str]) -> Layout {
-        let objects = paths.iter().map(|path| object(&format!("data/shop/{path}"))).collect();
+        let objects = paths
+            .iter()
+            .map(|path| object(&format!("data/shop/{path}")))
+            .collect();
         classify(&Path::from("data/shop"), "shop", objects)
     }
 
@@ -287,7 +343,9 @@ mod tests {
     fn described(table: &FoundTable) -> String {
         let name = format!("{}.{}", table.schema, table.name);
         match &table.content {
-            Content::Parquet { keys, files } if keys.is_empty() => format!("{name}:{}", files.len()),
+            Content::Parquet { keys, files } if keys.is_empty() => {
+                format!("{name}:{}", files.len())
+            }
             Content::Parquet { keys, files } => {
                 format!("{name}({}):{}", keys.join(","), files.len())
             }
@@ -297,7 +355,11 @@ mod tests {
     }
 
     fn strays(paths: &[&str]) -> Vec<String> {
-        layout(paths).strays.iter().map(|(path, _)| path.to_string()).collect()
+        layout(paths)
+            .strays
+            .iter()
+            .map(|(path, _)| path.to_string())
+            .collect()
     }
 
     #[test]
@@ -308,30 +370,49 @@ mod tests {
 
     #[test]
     fn a_folder_with_files_is_one_table() {
-        assert_eq!(tables(&["orders/a.parquet", "orders/b.parquet"]), ["public.orders:2"]);
-        assert_eq!(tables(&["orders.parquet/part-0.parquet"]), ["public.orders:1"]);
+        assert_eq!(
+            tables(&["orders/a.parquet", "orders/b.parquet"]),
+            ["public.orders:2"]
+        );
+        assert_eq!(
+            tables(&["orders.parquet/part-0.parquet"]),
+            ["public.orders:1"]
+        );
     }
 
     #[test]
     fn keys_are_levels_below_the_table() {
         assert_eq!(
-            tables(&["orders/year=2024/month=1/a.parquet", "orders/year=2025/month=2/b.parquet"]),
+            tables(&[
+                "orders/year=2024/month=1/a.parquet",
+                "orders/year=2025/month=2/b.parquet"
+            ]),
             ["public.orders(year,month):2"]
         );
-        assert_eq!(tables(&["sales/orders/day=1/a.parquet"]), ["sales.orders(day):1"]);
+        assert_eq!(
+            tables(&["sales/orders/day=1/a.parquet"]),
+            ["sales.orders(day):1"]
+        );
     }
 
     #[test]
     fn a_folder_of_tables_is_a_schema() {
         assert_eq!(
-            tables(&["sales/orders/a.parquet", "sales/refunds/a.parquet", "customers.parquet"]),
+            tables(&[
+                "sales/orders/a.parquet",
+                "sales/refunds/a.parquet",
+                "customers.parquet"
+            ]),
             ["public.customers:1", "sales.orders:1", "sales.refunds:1"]
         );
     }
 
     #[test]
     fn keys_at_the_top_make_the_location_a_table() {
-        assert_eq!(tables(&["day=1/a.parquet", "day=2/a.parquet"]), ["public.shop(day):2"]);
+        assert_eq!(
+            tables(&["day=1/a.parquet", "day=2/a.parquet"]),
+            ["public.shop(day):2"]
+        );
         assert_eq!(
             tables(&["day=1/a.parquet", "customers.parquet"]),
             ["public.customers:1", "public.shop(day):1"]
@@ -340,42 +421,72 @@ mod tests {
 
     #[test]
     fn files_at_different_levels_are_uneven() {
-        assert_eq!(tables(&["orders/a.parquet", "orders/day=1/b.parquet"]), ["public.orders:uneven"]);
+        assert_eq!(
+            tables(&["orders/a.parquet", "orders/day=1/b.parquet"]),
+            ["public.orders:uneven"]
+        );
         assert_eq!(
             tables(&["orders/day=1/a.parquet", "orders/month=1/b.parquet"]),
             ["public.orders:uneven"]
         );
-        assert_eq!(tables(&["orders/day=1/day=2/a.parquet"]), ["public.orders:uneven"]);
+        assert_eq!(
+            tables(&["orders/day=1/day=2/a.parquet"]),
+            ["public.orders:uneven"]
+        );
     }
 
     #[test]
     fn hidden_names_do_not_count() {
-        let paths = ["_tmp/a.parquet", ".x.parquet", "orders/_SUCCESS", "orders/.a.parquet.crc"];
+        let paths = [
+            "_tmp/a.parquet",
+            ".x.parquet",
+            "orders/_SUCCESS",
+            "orders/.a.parquet.crc",
+        ];
         assert!(tables(&paths).is_empty());
         assert!(strays(&paths).is_empty());
-        assert_eq!(tables(&["orders/_day=1/a.parquet"]), ["public.orders(_day):1"]);
+        assert_eq!(
+            tables(&["orders/_day=1/a.parquet"]),
+            ["public.orders(_day):1"]
+        );
     }
 
     #[test]
     fn a_delta_folder_is_never_read_as_plain_files() {
-        let paths =
-            ["orders/_delta_log/0.json", "orders/a.parquet", "orders/day=1/b.parquet", "orders/x.csv"];
+        let paths = [
+            "orders/_delta_log/0.json",
+            "orders/a.parquet",
+            "orders/day=1/b.parquet",
+            "orders/x.csv",
+        ];
         assert_eq!(tables(&paths), ["public.orders:delta"]);
         assert!(strays(&paths).is_empty());
-        assert_eq!(tables(&["_delta_log/0.json", "a.parquet"]), ["public.shop:delta"]);
-        assert_eq!(tables(&["sales/orders/_delta_log/0.json"]), ["sales.orders:delta"]);
+        assert_eq!(
+            tables(&["_delta_log/0.json", "a.parquet"]),
+            ["public.shop:delta"]
+        );
+        assert_eq!(
+            tables(&["sales/orders/_delta_log/0.json"]),
+            ["sales.orders:delta"]
+        );
         assert!(tables(&["_old/orders/_delta_log/0.json"]).is_empty());
     }
 
     #[test]
     fn leftovers_are_named() {
         assert_eq!(strays(&["readme.md"]), ["data/shop/readme.md"]);
-        assert_eq!(strays(&["orders/a.parquet", "orders/b.csv"]), ["data/shop/orders/b.csv"]);
+        assert_eq!(
+            strays(&["orders/a.parquet", "orders/b.csv"]),
+            ["data/shop/orders/b.csv"]
+        );
         let inside = ["orders/a.parquet", "orders/old/b.parquet"];
         assert_eq!(tables(&inside), ["public.orders:1"]);
         assert_eq!(strays(&inside), ["data/shop/orders/old/b.parquet"]);
         assert_eq!(strays(&["a/b/c/d.parquet"]), ["data/shop/a/b/c/d.parquet"]);
-        assert_eq!(strays(&["a/day=1/c/d.parquet"]), ["data/shop/a/day=1/c/d.parquet"]);
+        assert_eq!(
+            strays(&["a/day=1/c/d.parquet"]),
+            ["data/shop/a/day=1/c/d.parquet"]
+        );
     }
 
     #[test]
@@ -391,13 +502,20 @@ mod tests {
         };
         let mut values: Vec<_> = files.iter().map(|file| file.values[0].as_deref()).collect();
         values.sort_unstable();
-        assert_eq!(values, [None, Some(""), Some("100%"), Some("2024-01-01 10:00")]);
+        assert_eq!(
+            values,
+            [None, Some(""), Some("100%"), Some("2024-01-01 10:00")]
+        );
     }
 
     #[test]
     fn neighbours_with_the_same_beginning_do_not_count() {
         let objects = vec![object("data/shop2/a.parquet")];
-        assert!(classify(&Path::from("data/shop"), "shop", objects).tables.is_empty());
+        assert!(
+            classify(&Path::from("data/shop"), "shop", objects)
+                .tables
+                .is_empty()
+        );
     }
 
     #[test]

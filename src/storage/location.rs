@@ -43,8 +43,15 @@ pub struct Location(Kind);
 
 #[derive(Clone, PartialEq, Eq)]
 enum Kind {
-    Local { path: PathBuf, single_file: bool },
-    Remote { service: Service, bucket: Url, prefix: Path },
+    Local {
+        path: PathBuf,
+        single_file: bool,
+    },
+    Remote {
+        service: Service,
+        bucket: Url,
+        prefix: Path,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +86,19 @@ impl Location {
             "gs" => Service::Google,
             "az" | "azure" | "abfs" | "abfss" => Service::Azure,
             _ => {
-                return Err(Error::invalid_parameter_value("location has an unknown scheme")
-                    .with_hint("Use a folder, file://, s3://, gs:// or az://."));
+                return Err(
+                    Error::invalid_parameter_value("location has an unknown scheme")
+                        .with_hint("Use a folder, file://, s3://, gs:// or az://."),
+                );
             }
         };
         let container = matches!(scheme, "abfs" | "abfss") && url.password().is_none();
         let bare = url.username().is_empty() && url.password().is_none();
         if !(bare || container) || url.query().is_some() || url.fragment().is_some() {
-            return Err(Error::invalid_parameter_value("location must not carry credentials")
-                .with_hint("Give them in the environment, e.g. AWS_ACCESS_KEY_ID."));
+            return Err(
+                Error::invalid_parameter_value("location must not carry credentials")
+                    .with_hint("Give them in the environment, e.g. AWS_ACCESS_KEY_ID."),
+            );
         }
         if url.host_str().is_none_or(str::is_empty) {
             return Err(Error::invalid_parameter_value("location names no bucket"));
@@ -97,23 +108,37 @@ impl Location {
         })?;
         let mut bucket = url;
         bucket.set_path("/");
-        Ok(Self(Kind::Remote { service, bucket, prefix }))
+        Ok(Self(Kind::Remote {
+            service,
+            bucket,
+            prefix,
+        }))
     }
 
     fn local(path: &FsPath) -> Result<Self> {
         let shown = path.display().to_string();
-        let path = path.canonicalize().map_err(|error| fault::local_failed(&shown, &error))?;
+        let path = path
+            .canonicalize()
+            .map_err(|error| fault::local_failed(&shown, &error))?;
         if path.is_dir() {
             std::fs::read_dir(&path).map_err(|error| fault::local_failed(&shown, &error))?;
-            return Ok(Self(Kind::Local { path, single_file: false }));
+            return Ok(Self(Kind::Local {
+                path,
+                single_file: false,
+            }));
         }
-        let is_parquet = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("parquet"));
+        let is_parquet = path
+            .extension()
+            .is_some_and(|end| end.eq_ignore_ascii_case("parquet"));
         if !is_parquet {
             return Err(Error::invalid_parameter_value(format!(
                 "location \"{shown}\" is neither a folder nor a .parquet file"
             )));
         }
-        Ok(Self(Kind::Local { path, single_file: true }))
+        Ok(Self(Kind::Local {
+            path,
+            single_file: true,
+        }))
     }
 
     /// Whether files are read from this machine's file system.
@@ -159,9 +184,9 @@ impl Location {
     /// The name of the folder, from which a table without another name takes its own.
     pub(super) fn folder_name(&self) -> String {
         let name = match &self.0 {
-            Kind::Local { path, .. } => {
-                path.file_name().map(|name| name.to_string_lossy().into_owned())
-            }
+            Kind::Local { path, .. } => path
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned()),
             Kind::Remote { bucket, prefix, .. } => prefix
                 .filename()
                 .map(str::to_owned)
@@ -181,13 +206,16 @@ impl Location {
 
     /// Opens the store; HTTP runs on `io` when one is given.
     pub(super) fn open_store(&self, io: Option<&Handle>) -> Result<Arc<dyn ObjectStore>> {
-        let Kind::Remote { service, bucket, .. } = &self.0 else {
+        let Kind::Remote {
+            service, bucket, ..
+        } = &self.0
+        else {
             return Ok(Arc::new(LocalFileSystem::new()));
         };
         let store = match service {
             Service::S3 => s3(bucket, io)?,
-            Service::Google => google(bucket, io)?,
-            Service::Azure => azure(bucket, io)?,
+            Service::Google => google(bucket, io),
+            Service::Azure => azure(bucket, io),
         };
         store.map_err(|error| fault::store_failed(&self.to_string(), &error))
     }
@@ -198,8 +226,14 @@ type Opened = object_store::Result<Arc<dyn ObjectStore>>;
 fn s3(bucket: &Url, io: Option<&Handle>) -> Result<Opened> {
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket.host_str().unwrap_or_default())
-        .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), REQUEST_TIMEOUT)
-        .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
+        .with_config(
+            AmazonS3ConfigKey::Client(ClientConfigKey::Timeout),
+            REQUEST_TIMEOUT,
+        )
+        .with_config(
+            AmazonS3ConfigKey::Client(ClientConfigKey::ConnectTimeout),
+            CONNECT_TIMEOUT,
+        )
         .with_retry(retry());
     let endpoint = builder
         .get_config_value(&AmazonS3ConfigKey::S3Endpoint)
@@ -211,8 +245,10 @@ fn s3(bucket: &Url, io: Option<&Handle>) -> Result<Opened> {
         match plain_http(&endpoint) {
             PlainHttp::Loopback => builder = builder.with_allow_http(true),
             PlainHttp::Elsewhere if !allowed => {
-                return Err(Error::invalid_parameter_value("the S3 endpoint is plain HTTP")
-                    .with_hint("Use an https endpoint, or set AWS_ALLOW_HTTP=true."));
+                return Err(
+                    Error::invalid_parameter_value("the S3 endpoint is plain HTTP")
+                        .with_hint("Use an https endpoint, or set AWS_ALLOW_HTTP=true."),
+                );
             }
             PlainHttp::Elsewhere | PlainHttp::No => {}
         }
@@ -223,28 +259,40 @@ fn s3(bucket: &Url, io: Option<&Handle>) -> Result<Opened> {
     Ok(builder.build().map(|store| Arc::new(store) as _))
 }
 
-fn google(bucket: &Url, io: Option<&Handle>) -> Result<Opened> {
+fn google(bucket: &Url, io: Option<&Handle>) -> Opened {
     let mut builder = GoogleCloudStorageBuilder::from_env()
         .with_bucket_name(bucket.host_str().unwrap_or_default())
-        .with_config(GoogleConfigKey::Client(ClientConfigKey::Timeout), REQUEST_TIMEOUT)
-        .with_config(GoogleConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
+        .with_config(
+            GoogleConfigKey::Client(ClientConfigKey::Timeout),
+            REQUEST_TIMEOUT,
+        )
+        .with_config(
+            GoogleConfigKey::Client(ClientConfigKey::ConnectTimeout),
+            CONNECT_TIMEOUT,
+        )
         .with_retry(retry());
     if let Some(io) = io {
         builder = builder.with_http_connector(SpawnedReqwestConnector::new(io.clone()));
     }
-    Ok(builder.build().map(|store| Arc::new(store) as _))
+    builder.build().map(|store| Arc::new(store) as _)
 }
 
-fn azure(bucket: &Url, io: Option<&Handle>) -> Result<Opened> {
+fn azure(bucket: &Url, io: Option<&Handle>) -> Opened {
     let mut builder = MicrosoftAzureBuilder::from_env()
         .with_url(bucket.as_str())
-        .with_config(AzureConfigKey::Client(ClientConfigKey::Timeout), REQUEST_TIMEOUT)
-        .with_config(AzureConfigKey::Client(ClientConfigKey::ConnectTimeout), CONNECT_TIMEOUT)
+        .with_config(
+            AzureConfigKey::Client(ClientConfigKey::Timeout),
+            REQUEST_TIMEOUT,
+        )
+        .with_config(
+            AzureConfigKey::Client(ClientConfigKey::ConnectTimeout),
+            CONNECT_TIMEOUT,
+        )
         .with_retry(retry());
     if let Some(io) = io {
         builder = builder.with_http_connector(SpawnedReqwestConnector::new(io.clone()));
     }
-    Ok(builder.build().map(|store| Arc::new(store) as _))
+    builder.build().map(|store| Arc::new(store) as _)
 }
 
 fn retry() -> RetryConfig {
@@ -274,7 +322,10 @@ fn plain_http(endpoint: &str) -> PlainHttp {
         return PlainHttp::No;
     }
     let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let address = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>();
     if host == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
         PlainHttp::Loopback
     } else {
@@ -312,9 +363,23 @@ mod tests {
         std::fs::write(&file, b"x").unwrap();
         let folder_text = folder.path().to_str().unwrap();
         assert!(!Location::parse(folder_text).unwrap().may_be_file());
-        assert!(Location::parse(&format!("file://{folder_text}")).unwrap().is_local());
-        assert!(Location::parse(file.to_str().unwrap()).unwrap().may_be_file());
-        assert!(Location::parse("src").unwrap().local_path().unwrap().is_absolute());
+        assert!(
+            Location::parse(&format!("file://{folder_text}"))
+                .unwrap()
+                .is_local()
+        );
+        assert!(
+            Location::parse(file.to_str().unwrap())
+                .unwrap()
+                .may_be_file()
+        );
+        assert!(
+            Location::parse("src")
+                .unwrap()
+                .local_path()
+                .unwrap()
+                .is_absolute()
+        );
     }
 
     #[test]
@@ -341,7 +406,11 @@ mod tests {
 
     #[test]
     fn credentials_in_a_location_are_refused_and_not_repeated() {
-        for text in ["s3://key:TOPSECRET@shop/x", "s3://TOPSECRET@shop", "az://box/x?sig=TOPSECRET"] {
+        for text in [
+            "s3://key:TOPSECRET@shop/x",
+            "s3://TOPSECRET@shop",
+            "az://box/x?sig=TOPSECRET",
+        ] {
             let error = refused(text);
             assert_eq!(error.state().code(), "22023", "{text}");
             assert!(!format!("{error:?}").contains("TOPSECRET"), "{error:?}");
@@ -354,7 +423,10 @@ mod tests {
         assert_eq!(plain_http("http://localhost:5000"), PlainHttp::Loopback);
         assert_eq!(plain_http("http://[::1]:5000"), PlainHttp::Loopback);
         assert_eq!(plain_http("http://10.0.0.1:5000"), PlainHttp::Elsewhere);
-        assert_eq!(plain_http("http://localhost.example.com"), PlainHttp::Elsewhere);
+        assert_eq!(
+            plain_http("http://localhost.example.com"),
+            PlainHttp::Elsewhere
+        );
         assert_eq!(plain_http("https://10.0.0.1"), PlainHttp::No);
     }
 }

@@ -63,7 +63,10 @@ fn plain_type(data_type: &DataType) -> DataType {
             DataType::Decimal128(*precision, *scale)
         }
         DataType::Struct(fields) => DataType::Struct(
-            fields.iter().map(|field| retyped(field, plain_type(field.data_type()))).collect(),
+            fields
+                .iter()
+                .map(|field| retyped(field, plain_type(field.data_type())))
+                .collect(),
         ),
         DataType::List(item) => DataType::List(retyped(item, plain_type(item.data_type()))),
         DataType::LargeList(item) => {
@@ -92,8 +95,13 @@ pub(super) fn merge_schemas(schemas: &[SchemaRef]) -> Result<SchemaRef, Conflict
             match columns.entry(field.name().clone()) {
                 Entry::Vacant(slot) => {
                     order.push(field.name().clone());
-                    let field = Field::new(field.name(), field.data_type().clone(), field.is_nullable());
-                    slot.insert(Column { field: Arc::new(field), file, files: 1 });
+                    let field =
+                        Field::new(field.name(), field.data_type().clone(), field.is_nullable());
+                    slot.insert(Column {
+                        field: Arc::new(field),
+                        file,
+                        files: 1,
+                    });
                 }
                 Entry::Occupied(mut slot) => {
                     slot.get_mut().files += 1;
@@ -213,7 +221,10 @@ fn integer_bits(data_type: &DataType) -> Option<(u32, bool)> {
     })
 }
 
-fn merge_integers((bits_a, sign_a): (u32, bool), (bits_b, sign_b): (u32, bool)) -> Option<DataType> {
+fn merge_integers(
+    (bits_a, sign_a): (u32, bool),
+    (bits_b, sign_b): (u32, bool),
+) -> Option<DataType> {
     let bits = bits_a.max(bits_b);
     Some(match (sign_a || sign_b, bits) {
         (true, 0..=7) => DataType::Int8,
@@ -325,7 +336,11 @@ mod tests {
             (Int32, Decimal128(10, 2), Some(Decimal128(12, 2))),
             (Int64, Decimal128(38, 20), Some(Decimal256(39, 20))),
             (Decimal128(10, 2), Decimal128(9, 4), Some(Decimal128(12, 4))),
-            (Decimal128(38, 0), Decimal128(38, 38), Some(Decimal256(76, 38))),
+            (
+                Decimal128(38, 0),
+                Decimal128(38, 38),
+                Some(Decimal256(76, 38)),
+            ),
             (Decimal256(76, 0), Decimal128(5, 4), None),
             (Decimal128(10, 2), Float64, None),
             (micro.clone(), nano.clone(), Some(nano)),
@@ -361,7 +376,13 @@ mod tests {
     #[test]
     fn names_that_differ_by_case_are_different_columns() {
         let both = schema(&[field("id", Int32, true), field("ID", Utf8View, true)]);
-        assert_eq!(merge_schemas(&[Arc::clone(&both), both]).unwrap().fields().len(), 2);
+        assert_eq!(
+            merge_schemas(&[Arc::clone(&both), both])
+                .unwrap()
+                .fields()
+                .len(),
+            2
+        );
     }
 
     #[test]
@@ -371,7 +392,10 @@ mod tests {
         let text = schema(&[field("id", Utf8View, true)]);
         let conflict = merge_schemas(&[small, large, text]).unwrap_err();
         assert_eq!((conflict.first, conflict.second), (1, 2));
-        assert_eq!((conflict.first_type, conflict.second_type), (Int64, Utf8View));
+        assert_eq!(
+            (conflict.first_type, conflict.second_type),
+            (Int64, Utf8View)
+        );
     }
 
     #[test]
@@ -388,7 +412,10 @@ mod tests {
     fn text_is_read_as_views_and_dictionaries_as_their_values() {
         let dictionary = DataType::Dictionary(Box::new(Int32), Box::new(DataType::LargeUtf8));
         let list = DataType::List(field("item", DataType::LargeUtf8, true));
-        let read = normalized(&schema(&[field("d", dictionary, true), field("l", list, false)]));
+        let read = normalized(&schema(&[
+            field("d", dictionary, true),
+            field("l", list, false),
+        ]));
         assert_eq!(read.field(0).data_type(), &Utf8View);
         let plain = DataType::List(field("item", DataType::Utf8, true));
         assert_eq!(read.field(1).data_type(), &plain);

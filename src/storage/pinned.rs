@@ -54,7 +54,12 @@ pub(super) struct Origin {
 
 impl Origin {
     pub(super) fn new(store: Arc<dyn ObjectStore>, local: bool, shown_root: String) -> Self {
-        Self { store, local, shown_root, outdated: AtomicBool::new(false) }
+        Self {
+            store,
+            local,
+            shown_root,
+            outdated: AtomicBool::new(false),
+        }
     }
 
     /// The full name of an object, as a person would write it.
@@ -81,7 +86,12 @@ pub(super) struct PinnedFile {
 impl PinnedFile {
     pub(super) fn new(origin: Arc<Origin>, meta: ObjectMeta) -> Self {
         let name = origin.shown(&meta.location).into();
-        Self { origin, meta, name, open: None }
+        Self {
+            origin,
+            meta,
+            name,
+            open: None,
+        }
     }
 
     pub(super) fn name(&self) -> &str {
@@ -165,9 +175,16 @@ impl PinnedFile {
 
     async fn fetch_piece(&self, range: Range<u64>) -> Result<Bytes> {
         let wanted = range.end - range.start;
-        let options =
-            GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-        let got = match self.origin.store.get_opts(&self.meta.location, options).await {
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range)),
+            ..GetOptions::default()
+        };
+        let got = match self
+            .origin
+            .store
+            .get_opts(&self.meta.location, options)
+            .await
+        {
             Ok(got) => got,
             Err(error) => return Err(self.explained(error).await),
         };
@@ -228,7 +245,9 @@ pub(super) fn same_object(planned: &ObjectMeta, now: &ObjectMeta) -> bool {
     }
     // Some services quote the tag in one answer and not in the other.
     let tag = |meta: &ObjectMeta| {
-        meta.e_tag.as_deref().map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned())
+        meta.e_tag
+            .as_deref()
+            .map(|tag| tag.trim_start_matches("W/").trim_matches('"').to_owned())
     };
     match (tag(planned), tag(now)) {
         (Some(planned), Some(now)) => planned == now,
@@ -244,7 +263,12 @@ fn pieces(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
         .map(move |start| start..end.min(start + REQUEST_BYTES_MAX))
 }
 
-fn read_local(file: &File, planned: &ObjectMeta, name: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+fn read_local(
+    file: &File,
+    planned: &ObjectMeta,
+    name: &str,
+    ranges: &[Range<u64>],
+) -> Result<Vec<Bytes>> {
     let read = |range: &Range<u64>| {
         let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
         let mut from = file;
@@ -254,8 +278,12 @@ fn read_local(file: &File, planned: &ObjectMeta, name: &str, ranges: &[Range<u64
     };
     let bytes: std::io::Result<Vec<Bytes>> = ranges.iter().map(read).collect();
     // Looked at after reading: what was written in place before this moment shows.
-    let now = file.metadata().map_err(|error| fault::local_failed(name, &error))?;
-    let modified = now.modified().map_err(|error| fault::local_failed(name, &error))?;
+    let now = file
+        .metadata()
+        .map_err(|error| fault::local_failed(name, &error))?;
+    let modified = now
+        .modified()
+        .map_err(|error| fault::local_failed(name, &error))?;
     let planned_at: std::time::SystemTime = planned.last_modified.into();
     if now.len() != planned.size || modified != planned_at {
         return Err(fault::file_replaced(name, planned.size, now.len()));
@@ -320,11 +348,16 @@ impl PinnedReader {
         let mut reader = ParquetMetaDataReader::new_with_metadata(metadata.as_ref().clone())
             .with_page_index_policy(PageIndexPolicy::Optional);
         let loading = AssertUnwindSafe(reader.load_page_index(&mut *self)).catch_unwind();
-        let loaded = loading.await.map_err(|panic| self.panicked(panic.as_ref()))?;
-        loaded.and_then(|()| reader.finish()).map(Arc::new).map_err(|error| {
-            fault::find_ours(&error)
-                .unwrap_or_else(|| fault::file_corrupt(self.file.name(), &error.to_string()))
-        })
+        let loaded = loading
+            .await
+            .map_err(|panic| self.panicked(panic.as_ref()))?;
+        loaded
+            .and_then(|()| reader.finish())
+            .map(Arc::new)
+            .map_err(|error| {
+                fault::find_ours(&error)
+                    .unwrap_or_else(|| fault::file_corrupt(self.file.name(), &error.to_string()))
+            })
     }
 
     fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
@@ -340,13 +373,19 @@ pub(super) async fn cached_footer(
     if let Some(entry) = cache.get(&file.meta.location)
         && entry.is_valid_for(&file.meta)
         && entry.meta.e_tag == file.meta.e_tag
-        && let Some(known) = entry.file_metadata.as_any().downcast_ref::<CachedParquetMetaData>()
+        && let Some(known) = entry
+            .file_metadata
+            .as_any()
+            .downcast_ref::<CachedParquetMetaData>()
     {
         return Ok(Arc::clone(known.parquet_metadata()));
     }
     let metadata = Arc::new(footer::read(file).await?);
     let value = Arc::new(CachedParquetMetaData::new(Arc::clone(&metadata)));
-    cache.put(&file.meta.location, CachedFileMetadataEntry::new(file.meta.clone(), value));
+    cache.put(
+        &file.meta.location,
+        CachedFileMetadataEntry::new(file.meta.clone(), value),
+    );
     Ok(metadata)
 }
 
@@ -358,7 +397,9 @@ impl AsyncFileReader for PinnedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, parquet::errors::Result<Bytes>> {
         async move {
             let mut bytes = self.read(vec![range]).await?;
-            bytes.pop().ok_or_else(|| external(Error::internal("a read gave nothing")))
+            bytes
+                .pop()
+                .ok_or_else(|| external(Error::internal("a read gave nothing")))
         }
         .boxed()
     }
@@ -374,8 +415,8 @@ impl AsyncFileReader for PinnedReader {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, parquet::errors::Result<Arc<ParquetMetaData>>> {
-        let page_index = options
-            .is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
+        let page_index =
+            options.is_some_and(|options| options.column_index_policy() != PageIndexPolicy::Skip);
         async move { self.metadata(page_index).await.map_err(external) }.boxed()
     }
 }
@@ -400,7 +441,10 @@ mod tests {
         let file = folder.path().join("a.parquet");
         std::fs::write(&file, bytes).unwrap();
         let store = Arc::new(LocalFileSystem::new());
-        let meta = store.head(&Path::from_absolute_path(&file).unwrap()).await.unwrap();
+        let meta = store
+            .head(&Path::from_absolute_path(&file).unwrap())
+            .await
+            .unwrap();
         let origin = Origin::new(store, true, "/".into());
         PinnedFile::new(Arc::new(origin), meta)
     }
@@ -414,11 +458,17 @@ mod tests {
         let mut file = in_memory(b"hello").await;
         assert_eq!(file.read(vec![1..3, 3..5]).await.unwrap(), ["el", "lo"]);
         let store = Arc::clone(&file.origin.store);
-        store.put(&file.meta.location, b"HELLO".as_slice().into()).await.unwrap();
+        store
+            .put(&file.meta.location, b"HELLO".as_slice().into())
+            .await
+            .unwrap();
         let error = file.read(vec![1..3]).await.unwrap_err();
         assert_eq!(error.state().code(), "XX001");
         assert!(error.message().contains("s3://shop/a.parquet"), "{error}");
-        store.put(&file.meta.location, b"HE".as_slice().into()).await.unwrap();
+        store
+            .put(&file.meta.location, b"HE".as_slice().into())
+            .await
+            .unwrap();
         assert_eq!(code(file.read(vec![3..5]).await), "XX001");
         store.delete(&file.meta.location).await.unwrap();
         assert_eq!(code(file.read(vec![1..3]).await), "XX001");
@@ -471,7 +521,10 @@ mod tests {
             e_tag: Some("0x1".into()),
             version: None,
         };
-        let mut now = ObjectMeta { e_tag: Some("\"0x1\"".into()), ..planned.clone() };
+        let mut now = ObjectMeta {
+            e_tag: Some("\"0x1\"".into()),
+            ..planned.clone()
+        };
         assert!(same_object(&planned, &now));
         now.e_tag = Some("\"0x2\"".into());
         assert!(!same_object(&planned, &now));
