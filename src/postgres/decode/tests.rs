@@ -349,7 +349,9 @@ fn intervals() {
 #[test]
 fn arrays_from_text() {
     let ints = |text: &str| match read(INT4_ARRAY, text).unwrap() {
-        ScalarValue::List(list) => list.value(0).as_primitive::<Int32Type>().iter().collect(),
+        ScalarValue::List(list) => {
+            list.value(0).as_primitive::<Int32Type>().iter().collect::<Vec<_>>()
+        }
         other => panic!("{other}"),
     };
     let none: Vec<Option<i32>> = vec![];
@@ -406,9 +408,13 @@ fn malformed_binary_is_refused() {
             continue;
         }
         for hex in ["", "00", "000000", "00000000000000000000000000000000000000"] {
-            if (*pg_type, hex) != (BOOL, "00") {
-                assert_eq!(failure(read_binary(*pg_type, hex)).0, "22P03", "{pg_type:?} {hex}");
+            if (*pg_type, hex) == (BOOL, "00") {
+                continue;
             }
+            // The long one reaches an array's element type, which is not its own.
+            let is_array = element_of(*pg_type).is_some() && hex.len() > 24;
+            let expected = if is_array { "42804" } else { "22P03" };
+            assert_eq!(failure(read_binary(*pg_type, hex)).0, expected, "{pg_type:?} {hex}");
         }
     }
     for hex in [
