@@ -288,8 +288,15 @@ const OFFSET_SLOTS_MIN: usize = 4;
 /// No day that a timestamp can fall on.
 const NO_DAY: i64 = i64::MIN;
 
-/// chrono ends before PostgreSQL; zones have one rule for ever long before this year-262000 second.
-const CHRONO_SECONDS_MAX: i64 = 8_200_000_000_000;
+/// First second of 2099. The zone tables end soon after; from here on the rules of a year are those
+/// of an earlier one with the same calendar.
+const TABLES_END: i64 = 4_070_908_800;
+
+/// Years that have all fourteen calendars and whose rules are in the tables.
+const MODEL_YEARS: std::ops::Range<i64> = 2071..2099;
+
+/// A date before which all zones had their local mean time and which chrono still reaches.
+const CHRONO_SECONDS_MIN: i64 = -8_200_000_000_000;
 
 impl Offsets {
     /// For about `rows` look-ups.
@@ -331,7 +338,35 @@ impl Offsets {
 
 /// Seconds east of UTC at `seconds` from 1970-01-01.
 pub(crate) fn offset_at(zone: Tz, seconds: i64) -> i32 {
-    let seconds = seconds.clamp(-CHRONO_SECONDS_MAX, CHRONO_SECONDS_MAX);
+    if seconds < TABLES_END {
+        return table_offset(zone, seconds.max(CHRONO_SECONDS_MIN));
+    }
+    table_offset(zone, seconds - model_shift(zone, seconds) * SECONDS_PER_DAY)
+}
+
+/// Days between a year after the tables and the year that stands for it.
+fn model_shift(zone: Tz, seconds: i64) -> i64 {
+    let calendar = |year: i64| {
+        let first = day_of(year, 1, 1).unwrap_or_default();
+        let next = day_of(year + 1, 1, 1).unwrap_or_default();
+        (first, first.rem_euclid(7), next - first)
+    };
+    let last = MODEL_YEARS.end - 1;
+    let at_month = |month| {
+        let day = day_of(last, month, 1).unwrap_or_default();
+        table_offset(zone, day * SECONDS_PER_DAY + EPOCH_SECONDS)
+    };
+    let (year, _, _) = civil(seconds.div_euclid(SECONDS_PER_DAY) - EPOCH_DAYS);
+    let (first, weekday, days) = calendar(year);
+    // Zones that gave up changing (Morocco in 2087) must not go back to when they did.
+    let changes = (2..=12).any(|month| at_month(month) != at_month(1));
+    let models = if changes { MODEL_YEARS } else { last..MODEL_YEARS.end };
+    let model = models.map(calendar).find(|(_, w, d)| !changes || (*w, *d) == (weekday, days));
+    // Day 366 of a year that does not change falls on the next, which is as good.
+    model.map_or(0, |(model_first, _, _)| first - model_first)
+}
+
+fn table_offset(zone: Tz, seconds: i64) -> i32 {
     let instant = DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
     zone.offset_from_utc_datetime(&instant).fix().local_minus_utc()
 }

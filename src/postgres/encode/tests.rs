@@ -63,6 +63,13 @@ const DOUBLES: &[(f64, &str, &str, &str, &str)] = &[
     (2.0e-3, "0.002", "3f60624dd2f1a9fc", "0.002", "0.002"),
     (1e21, "1e+21", "444b1ae4d6e2ef50", "1e+21", "1e+21"),
     (123e45, "1.23e+47", "49b58b82c0e0bb00", "1.23e+47", "1.23e+47"),
+    (
+        223_943_281_875_771.125,
+        "223943281875771.12",
+        "42e9759b78836764",
+        "223943281875771",
+        "2.23943281876e+14",
+    ),
     (9.5367431640625e-07, "9.5367431640625e-07", "3eb0000000000000", "9.5367431640625e-07", "9.53674316406e-07"),
 ];
 
@@ -89,6 +96,8 @@ const FLOATS: &[(f32, &str, &str, &str)] = &[
     (5e10, "5e+10", "513a43b7", "5e+10"),
     (1e15, "1e+15", "58635fa9", "1e+15"),
     (0.3, "0.3", "3e99999a", "0.3"),
+    (2_494_225.25, "2.4942252e+06", "4a183c45", "2.49423e+06"),
+    (247_141.625, "247141.62", "48715968", "247142"),
 ];
 
 /// Days from 1970-01-01; text; binary.
@@ -186,6 +195,21 @@ const ZONED: &[(&str, i64, &str)] = &[
     ("Asia/Kathmandu", 1_710_053_999_900_000, "2024-03-10 12:44:59.9+05:45"),
     ("Asia/Kathmandu", 1_710_054_000_000_000, "2024-03-10 12:45:00+05:45"),
     ("Asia/Kathmandu", 253_402_300_799_000_000, "10000-01-01 05:44:59+05:45"),
+];
+
+/// The same after the end of the zone tables.
+const FAR: &[(&str, i64, &str)] = &[
+    ("Europe/Berlin", 7_779_096_027_000_000, "2216-07-05 22:00:27+02"),
+    ("Europe/Berlin", 4_107_499_200_000_000, "2100-02-28 13:00:00+01"),
+    ("Europe/Berlin", 253_386_403_200_000_000, "9999-07-01 02:00:00+02"),
+    ("Europe/Berlin", 4_078_429_199_000_000, "2099-03-29 01:59:59+01"),
+    ("Europe/Berlin", 4_078_429_200_000_000, "2099-03-29 03:00:00+02"),
+    ("Europe/Berlin", 13_595_561_999_000_000, "2400-10-29 02:59:59+02"),
+    ("Europe/Berlin", 13_595_562_000_000_000, "2400-10-29 02:00:00+01"),
+    ("Africa/Casablanca", 7_779_096_027_000_000, "2216-07-05 21:00:27+01"),
+    ("Africa/Casablanca", 16_756_761_599_000_000, "2501-01-01 00:59:59+01"),
+    ("Australia/Lord_Howe", 7_779_096_027_000_000, "2216-07-06 06:30:27+10:30"),
+    ("Australia/Lord_Howe", 16_756_761_599_000_000, "2501-01-01 10:59:59+11"),
 ];
 
 /// Months; days; microseconds; text; binary.
@@ -523,6 +547,10 @@ fn timestamps() {
         assert_eq!(binaries(&array(column)), [*binary]);
     }
     for (name, micros, text) in ZONED {
+        let column = TimestampMicrosecondArray::from(vec![*micros]).with_timezone("UTC");
+        assert_eq!(texts_in(&array(column), &zone(name)), [*text], "{name}");
+    }
+    for (name, micros, text) in FAR {
         let column = TimestampMicrosecondArray::from(vec![*micros]).with_timezone("UTC");
         assert_eq!(texts_in(&array(column), &zone(name)), [*text], "{name}");
     }
