@@ -61,7 +61,10 @@ pub(crate) fn put_micros(micros: u32, out: &mut BytesMut) {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    let end = digits.iter().rposition(|d| *d != b'0').map_or(0, |last| last + 1);
+    let end = digits
+        .iter()
+        .rposition(|d| *d != b'0')
+        .map_or(0, |last| last + 1);
     out.put_slice(&digits[..end]);
 }
 
@@ -173,7 +176,11 @@ pub(crate) fn put_numeric256(value: i256, scale: i8, out: &mut BytesMut) {
     }
     let text = value.to_string();
     let mut digits = text.strip_prefix('-').unwrap_or(&text).as_bytes();
-    let number = |digits: &[u8]| digits.iter().fold(0_u16, |n, d| n * 10 + u16::from(d - b'0'));
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .fold(0_u16, |n, d| n * 10 + u16::from(d - b'0'))
+    };
     let mut groups = Groups::default();
     let partial = groups.align(scale);
     if partial != 0 {
@@ -221,11 +228,22 @@ impl Groups {
     fn put(&self, negative: bool, scale: i8, out: &mut BytesMut) {
         let digits = &self.digits[..self.count];
         let first = digits.iter().position(|d| *d != 0).unwrap_or(digits.len());
-        let last = digits.iter().rposition(|d| *d != 0).map_or(first, |last| last + 1);
-        let weight = if first == last { 0 } else { self.lowest + last as i16 - 1 };
+        let last = digits
+            .iter()
+            .rposition(|d| *d != 0)
+            .map_or(first, |last| last + 1);
+        let weight = if first == last {
+            0
+        } else {
+            self.lowest + last as i16 - 1
+        };
         out.put_u16((last - first) as u16);
         out.put_i16(weight);
-        out.put_u16(if negative { NUMERIC_NEGATIVE } else { NUMERIC_POSITIVE });
+        out.put_u16(if negative {
+            NUMERIC_NEGATIVE
+        } else {
+            NUMERIC_POSITIVE
+        });
         out.put_u16(u16::from(scale.max(0).unsigned_abs()));
         for digit in digits[first..last].iter().rev() {
             out.put_u16(*digit);
@@ -289,9 +307,17 @@ fn put_special(value: f64, out: &mut BytesMut) -> bool {
     let text: &[u8] = if value.is_nan() {
         b"NaN"
     } else if value.is_infinite() {
-        if value > 0.0 { b"Infinity" } else { b"-Infinity" }
+        if value > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        }
     } else if value == 0.0 {
-        if value.is_sign_negative() { b"-0" } else { b"0" }
+        if value.is_sign_negative() {
+            b"-0"
+        } else {
+            b"0"
+        }
     } else {
         return false;
     };
@@ -344,13 +370,21 @@ type Parts = (u64, u32, i32);
 fn f64_parts(value: f64) -> Parts {
     let bits = value.to_bits();
     let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
-    (mantissa, f64::MANTISSA_DIGITS, ((bits >> 52) & 0x7ff) as i32 - 1075)
+    (
+        mantissa,
+        f64::MANTISSA_DIGITS,
+        ((bits >> 52) & 0x7ff) as i32 - 1075,
+    )
 }
 
 fn f32_parts(value: f32) -> Parts {
     let bits = value.to_bits();
     let mantissa = u64::from((bits & ((1 << 23) - 1)) | (1 << 23));
-    (mantissa, f32::MANTISSA_DIGITS, ((bits >> 23) & 0xff) as i32 - 150)
+    (
+        mantissa,
+        f32::MANTISSA_DIGITS,
+        ((bits >> 23) & 0xff) as i32 - 150,
+    )
 }
 
 /// Sign, decimal digits and exponent of a float, taken from Rust's `{:e}` without allocation.
@@ -366,11 +400,18 @@ impl Scientific {
     const DIGITS_MAX: usize = 20;
 
     fn of(text: fmt::Arguments<'_>) -> Self {
-        let mut buffer = Buffer { bytes: [0; 40], len: 0 };
+        let mut buffer = Buffer {
+            bytes: [0; 40],
+            len: 0,
+        };
         // Cannot fail: 40 bytes hold the sign, the digits, the point and the exponent.
         let _ = buffer.write_fmt(text);
-        let mut parsed =
-            Self { negative: false, digits: [0; Self::DIGITS_MAX], count: 0, exponent: 0 };
+        let mut parsed = Self {
+            negative: false,
+            digits: [0; Self::DIGITS_MAX],
+            count: 0,
+            exponent: 0,
+        };
         let mut bytes = buffer.bytes[..buffer.len].iter();
         for byte in bytes.by_ref() {
             match byte {
@@ -400,8 +441,9 @@ impl Scientific {
     /// accept such a text as the float's own, Rust does where ties go to the float.
     fn is_midpoint(&self, (mantissa, mantissa_digits, exponent): Parts) -> bool {
         let mut zeros = self.zeros();
-        let mut number =
-            self.digits[..self.count].iter().fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
+        let mut number = self.digits[..self.count]
+            .iter()
+            .fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
         // number · 10^zeros as odd · 2^twos; a midpoint's odd part has at most one bit more than
         // the mantissa, which bounds the fives.
         let twos = number.trailing_zeros() as i32 + zeros;
@@ -447,16 +489,15 @@ impl Scientific {
     /// As many digits of the float, rounded to even, if they read back as well.
     fn or_even(self, value: f64, reads_back: impl Fn(&str) -> bool) -> Self {
         let text = format!("{value:.*e}", self.count - 1);
-        if reads_back(&text) { Self::of(format_args!("{text}")) } else { self }
+        if reads_back(&text) {
+            Self::of(format_args!("{text}"))
+        } else {
+            self
+        }
     }
 
     /// The shortest longer form that reads back as the float and is no midpoint.
-    fn with_more_digits(
-        self,
-        value: f64,
-        parts: Parts,
-        reads_back: impl Fn(&str) -> bool,
-    ) -> Self {
+    fn with_more_digits(self, value: f64, parts: Parts, reads_back: impl Fn(&str) -> bool) -> Self {
         const DIGITS_ENOUGH: usize = 17;
         for precision in self.count..DIGITS_ENOUGH {
             let text = format!("{value:.precision$e}");
