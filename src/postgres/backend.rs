@@ -204,8 +204,9 @@ pub fn portal_suspended() -> Bytes {
 /// ParameterDescription. A statement has at most 65,535 parameters, as Bind counts them in 16 bits;
 /// 54000 beyond.
 pub fn parameter_description(oids: &[u32]) -> Result<Bytes> {
-    let count = u16::try_from(oids.len())
-        .map_err(|_| Error::program_limit_exceeded("a statement can have at most 65535 parameters"))?;
+    let count = u16::try_from(oids.len()).map_err(|_| {
+        Error::program_limit_exceeded("a statement can have at most 65535 parameters")
+    })?;
     Ok(build(b't', |out| {
         out.put_u16(count);
         for oid in oids {
@@ -275,7 +276,8 @@ mod tests {
             .with_position(7);
         assert_eq!(
             error_response(Severity::Error, &error),
-            &b"E\0\0\0\x42SERROR\0VERROR\0C42601\0Msyntax error at or near \"x\"\0DD.\0HH.\0P7\0\0"[..]
+            &b"E\0\0\0\x42SERROR\0VERROR\0C42601\0Msyntax error at or near \"x\"\0DD.\0HH.\0P7\0\0"
+                [..]
         );
         let plain = Error::internal("a\0b");
         assert_eq!(
@@ -295,17 +297,35 @@ mod tests {
             authentication_sasl(&["SCRAM-SHA-256"]),
             &b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"[..]
         );
-        assert_eq!(authentication_sasl_continue(b"r=x"), &b"R\0\0\0\x0b\0\0\0\x0br=x"[..]);
-        assert_eq!(authentication_sasl_final(b"v=x"), &b"R\0\0\0\x0b\0\0\0\x0cv=x"[..]);
-        assert_eq!(backend_key_data(1, b"abcd"), &b"K\0\0\0\x0c\0\0\0\x01abcd"[..]);
+        assert_eq!(
+            authentication_sasl_continue(b"r=x"),
+            &b"R\0\0\0\x0b\0\0\0\x0br=x"[..]
+        );
+        assert_eq!(
+            authentication_sasl_final(b"v=x"),
+            &b"R\0\0\0\x0b\0\0\0\x0cv=x"[..]
+        );
+        assert_eq!(
+            backend_key_data(1, b"abcd"),
+            &b"K\0\0\0\x0c\0\0\0\x01abcd"[..]
+        );
         assert_eq!(
             negotiate_protocol_version(2, &["_pq_.x".into()]),
             &b"v\0\0\0\x13\0\x03\0\x02\0\0\0\x01_pq_.x\0"[..]
         );
         assert_eq!(parameter_status("a", "b"), &b"S\0\0\0\x08a\0b\0"[..]);
-        assert_eq!(ready_for_query(TransactionStatus::Idle), &b"Z\0\0\0\x05I"[..]);
-        assert_eq!(ready_for_query(TransactionStatus::Active), &b"Z\0\0\0\x05T"[..]);
-        assert_eq!(ready_for_query(TransactionStatus::Failed), &b"Z\0\0\0\x05E"[..]);
+        assert_eq!(
+            ready_for_query(TransactionStatus::Idle),
+            &b"Z\0\0\0\x05I"[..]
+        );
+        assert_eq!(
+            ready_for_query(TransactionStatus::Active),
+            &b"Z\0\0\0\x05T"[..]
+        );
+        assert_eq!(
+            ready_for_query(TransactionStatus::Failed),
+            &b"Z\0\0\0\x05E"[..]
+        );
         assert_eq!(command_complete("SELECT 5"), &b"C\0\0\0\x0dSELECT 5\0"[..]);
         assert_eq!(empty_query_response(), &b"I\0\0\0\x04"[..]);
         assert_eq!(parse_complete(), &b"1\0\0\0\x04"[..]);
@@ -318,12 +338,21 @@ mod tests {
             parameter_description(&[23, 25]).unwrap(),
             &b"t\0\0\0\x0e\0\x02\0\0\0\x17\0\0\0\x19"[..]
         );
-        assert_eq!(parameter_description(&vec![0; 65_536]).unwrap_err().state().code(), "54000");
+        assert_eq!(
+            parameter_description(&vec![0; 65_536])
+                .unwrap_err()
+                .state()
+                .code(),
+            "54000"
+        );
         assert_eq!(
             copy_out_response(Format::Binary, 2),
             &b"H\0\0\0\x0b\x01\0\x02\0\x01\0\x01"[..]
         );
-        assert_eq!(copy_in_response(Format::Text, 1), &b"G\0\0\0\x09\0\0\x01\0\0"[..]);
+        assert_eq!(
+            copy_in_response(Format::Text, 1),
+            &b"G\0\0\0\x09\0\0\x01\0\0"[..]
+        );
         assert_eq!(
             notification_response(9, "c", "p"),
             &b"A\0\0\0\x0c\0\0\0\x09c\0p\0"[..]

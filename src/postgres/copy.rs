@@ -123,7 +123,9 @@ impl TryFrom<CopyClauses> for CopyOptions {
             check_binary(&clauses)?;
         }
         let delimiter = delimiter(clauses.delimiter.as_deref(), csv)?;
-        let null = clauses.null.unwrap_or_else(|| if csv { "" } else { "\\N" }.to_owned());
+        let null = clauses
+            .null
+            .unwrap_or_else(|| if csv { "" } else { "\\N" }.to_owned());
         if null.contains(['\r', '\n']) {
             return Err(Error::invalid_parameter_value(
                 "COPY null representation cannot use newline or carriage return",
@@ -136,7 +138,9 @@ impl TryFrom<CopyClauses> for CopyOptions {
             )));
         }
         if clauses.header && format == CopyFormat::Binary {
-            return Err(Error::feature_not_supported("cannot specify HEADER in BINARY mode"));
+            return Err(Error::feature_not_supported(
+                "cannot specify HEADER in BINARY mode",
+            ));
         }
         let quote = csv_byte("quote", clauses.quote.as_deref(), csv)?.unwrap_or(b'"');
         if csv && delimiter == quote {
@@ -146,7 +150,9 @@ impl TryFrom<CopyClauses> for CopyOptions {
         }
         let escape = csv_byte("escape", clauses.escape.as_deref(), csv)?.unwrap_or(quote);
         if !csv && clauses.force_quote != ForceQuote::No {
-            return Err(Error::feature_not_supported("COPY force quote available only in CSV mode"));
+            return Err(Error::feature_not_supported(
+                "COPY force quote available only in CSV mode",
+            ));
         }
         if format != CopyFormat::Binary && null.as_bytes().contains(&delimiter) {
             return Err(Error::feature_not_supported(
@@ -159,7 +165,15 @@ impl TryFrom<CopyClauses> for CopyOptions {
             ));
         }
         let (header, force_quote) = (clauses.header, clauses.force_quote);
-        Ok(Self { format, delimiter, null, header, quote, escape, force_quote })
+        Ok(Self {
+            format,
+            delimiter,
+            null,
+            header,
+            quote,
+            escape,
+            force_quote,
+        })
     }
 }
 
@@ -191,7 +205,9 @@ fn check_encoding(encoding: Option<&str>) -> Result<()> {
 
 fn check_binary(clauses: &CopyClauses) -> Result<()> {
     if clauses.delimiter.is_some() {
-        return Err(Error::syntax_error("cannot specify DELIMITER in BINARY mode"));
+        return Err(Error::syntax_error(
+            "cannot specify DELIMITER in BINARY mode",
+        ));
     }
     if clauses.null.is_some() {
         return Err(Error::syntax_error("cannot specify NULL in BINARY mode"));
@@ -260,10 +276,17 @@ impl CopyEncoder {
             }
         };
         if names.len() != schema.fields().len() {
-            return Err(Error::internal("names and columns of COPY differ in number"));
+            return Err(Error::internal(
+                "names and columns of COPY differ in number",
+            ));
         }
         let columns = Columns::try_new(schema, &[options.wire_format()], style)?;
-        Ok(Self { columns, names: names.to_vec(), force_quote, options })
+        Ok(Self {
+            columns,
+            names: names.to_vec(),
+            force_quote,
+            options,
+        })
     }
 
     /// Appends what goes before the rows: the line of names, or the binary signature; maybe nothing.
@@ -295,7 +318,12 @@ impl CopyEncoder {
     ///
     /// Errors as [`RowEncoder::encode`](super::encode::RowEncoder::encode); after one, `out` ends
     /// with the last complete row.
-    pub fn encode(&self, batch: &RecordBatch, rows: Range<usize>, out: &mut BytesMut) -> Result<()> {
+    pub fn encode(
+        &self,
+        batch: &RecordBatch,
+        rows: Range<usize>,
+        out: &mut BytesMut,
+    ) -> Result<()> {
         let bound = self.columns.bind(batch, rows)?;
         for row in 0..bound.rows {
             message(b'd', out, |out| match self.options.format {
@@ -369,7 +397,13 @@ impl CopyEncoder {
     }
 
     fn quote_csv(&self, at: usize, force: bool, out: &mut BytesMut) {
-        let CopyOptions { delimiter, quote, escape, ref null, .. } = self.options;
+        let CopyOptions {
+            delimiter,
+            quote,
+            escape,
+            ref null,
+            ..
+        } = self.options;
         let value = &out[at..];
         let needed = force
             || value == null.as_bytes()
@@ -394,7 +428,10 @@ impl CopyEncoder {
 
 fn put_tuple(bound: &BoundColumns, row: usize, out: &mut BytesMut) -> Result<()> {
     out.put_i16(bound.cells.len() as i16);
-    bound.cells.iter().try_for_each(|cell| cell.put_sized(row, out))
+    bound
+        .cells
+        .iter()
+        .try_for_each(|cell| cell.put_sized(row, out))
 }
 
 #[cfg(test)]

@@ -62,15 +62,12 @@ pub fn parameter(
 }
 
 /// The type to read and the format it comes in.
-fn effective_type(
-    oid: u32,
-    target: Option<&DataType>,
-    format: Format,
-) -> Result<(PgType, Format)> {
+fn effective_type(oid: u32, target: Option<&DataType>, format: Format) -> Result<(PgType, Format)> {
     let declared = match oid {
         0 => UNKNOWN,
-        oid => by_oid(oid)
-            .ok_or_else(|| Error::undefined_object(format!("type with OID {oid} does not exist")))?,
+        oid => by_oid(oid).ok_or_else(|| {
+            Error::undefined_object(format!("type with OID {oid} does not exist"))
+        })?,
     };
     let is_text = [TEXT, VARCHAR, BPCHAR, NAME, UNKNOWN].contains(&declared);
     match target {
@@ -78,7 +75,11 @@ fn effective_type(
             let wanted = plain_type(target).0;
             // Text is the same in both formats; a value of another type is not, and only a client
             // that declared none can mean that type's own binary form.
-            let format = if declared == UNKNOWN { format } else { Format::Text };
+            let format = if declared == UNKNOWN {
+                format
+            } else {
+                Format::Text
+            };
             Ok((wanted, format))
         }
         _ => Ok((declared, format)),
@@ -157,9 +158,7 @@ fn binary_value(pg_type: PgType, bytes: &[u8]) -> Result<Value> {
         INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(fixed(pg_type, bytes)?))),
         INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(fixed(pg_type, bytes)?))),
         OID => ScalarValue::Int64(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).into())),
-        REGCLASS => {
-            ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).to_string()))
-        }
+        REGCLASS => ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).to_string())),
         FLOAT4 => ScalarValue::Float32(Some(f32::from_be_bytes(fixed(pg_type, bytes)?))),
         FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(fixed(pg_type, bytes)?))),
         NUMERIC => return Ok(Value::Number(Number::from_binary(bytes)?)),
@@ -170,7 +169,9 @@ fn binary_value(pg_type: PgType, bytes: &[u8]) -> Result<Value> {
             ScalarValue::Utf8(Some(utf8(&out)?.to_owned()))
         }
         DATE => ScalarValue::Date32(Some(datetime::binary_date(fixed(pg_type, bytes)?)?)),
-        TIME => ScalarValue::Time64Microsecond(Some(datetime::binary_time(fixed(pg_type, bytes)?)?)),
+        TIME => {
+            ScalarValue::Time64Microsecond(Some(datetime::binary_time(fixed(pg_type, bytes)?)?))
+        }
         TIMESTAMP => ScalarValue::TimestampMicrosecond(
             Some(datetime::binary_timestamp(fixed(pg_type, bytes)?)?),
             None,
@@ -250,7 +251,9 @@ fn convert(scalar: ScalarValue, target: &DataType, zone: Tz) -> Result<ScalarVal
         }
         _ => scalar,
     };
-    scalar.cast_to(target).map_err(|e| out_of_range(target).with_source(e))
+    scalar
+        .cast_to(target)
+        .map_err(|e| out_of_range(target).with_source(e))
 }
 
 /// 22008 for times, 22003 for the rest.
@@ -336,7 +339,12 @@ fn bytea_escape(text: &[u8]) -> Option<Vec<u8>> {
                 bytes.push(b'\\');
                 rest = after;
             }
-            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
+            [
+                a @ b'0'..=b'3',
+                b @ b'0'..=b'7',
+                c @ b'0'..=b'7',
+                after @ ..,
+            ] => {
                 bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
                 rest = after;
             }
@@ -379,7 +387,10 @@ fn uuid_bytes(text: &str) -> Result<Vec<u8>> {
     if nibbles.len() != 32 {
         return Err(invalid());
     }
-    Ok(nibbles.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    Ok(nibbles
+        .chunks_exact(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect())
 }
 
 #[cfg(test)]

@@ -41,7 +41,10 @@ pub struct TextStyle {
 impl TextStyle {
     /// The default settings in a zone.
     pub fn new(time_zone: Tz) -> Self {
-        Self { time_zone, extra_float_digits: 1 }
+        Self {
+            time_zone,
+            extra_float_digits: 1,
+        }
     }
 }
 
@@ -56,20 +59,30 @@ impl RowEncoder {
     ///
     /// 08P01 when the number of formats does not fit, 54000 for more than [`COLUMNS_MAX`] columns.
     pub fn try_new(schema: &Schema, formats: &[Format], style: &TextStyle) -> Result<Self> {
-        Ok(Self { columns: Columns::try_new(schema, formats, style)? })
+        Ok(Self {
+            columns: Columns::try_new(schema, formats, style)?,
+        })
     }
 
     /// Appends one DataRow per row of `rows` (indices into `batch`) to `out`.
     ///
     /// After an error `out` ends with the last complete row. 54000 for a cell over
     /// [`CELL_BYTES_MAX`] or a message over 2 GB, 22008 for a date or time that PostgreSQL lacks.
-    pub fn encode(&self, batch: &RecordBatch, rows: Range<usize>, out: &mut BytesMut) -> Result<()> {
+    pub fn encode(
+        &self,
+        batch: &RecordBatch,
+        rows: Range<usize>,
+        out: &mut BytesMut,
+    ) -> Result<()> {
         let bound = self.columns.bind(batch, rows)?;
         out.reserve(bound.rows * (7 + 12 * bound.cells.len()));
         for row in 0..bound.rows {
             message(b'D', out, |out| {
                 out.put_i16(bound.cells.len() as i16);
-                bound.cells.iter().try_for_each(|cell| cell.put_sized(row, out))
+                bound
+                    .cells
+                    .iter()
+                    .try_for_each(|cell| cell.put_sized(row, out))
             })?;
         }
         Ok(())
@@ -100,7 +113,10 @@ impl Columns {
         let codes: Vec<i16> = formats.iter().map(|format| format.code()).collect();
         let formats = Format::expand(&codes, count, "result formats but query has")?;
         let fields = schema.fields().iter().cloned().zip(formats).collect();
-        Ok(Self { fields, style: style.clone() })
+        Ok(Self {
+            fields,
+            style: style.clone(),
+        })
     }
 
     /// Downcasts each column once. XX000 for a batch of another schema or rows beyond it.
@@ -119,15 +135,22 @@ impl Columns {
             )));
         }
         let count = rows.len();
-        let cells = self.fields.iter().zip(batch.columns()).map(|((field, format), array)| {
-            let field = actual_field(field, array)?;
-            let array = array.slice(rows.start, count);
-            match format {
-                Format::Text => text::column(&field, &array, &self.style),
-                Format::Binary => binary::column(&field, &array, &self.style),
-            }
-        });
-        Ok(BoundColumns { cells: cells.collect::<Result<_>>()?, rows: count })
+        let cells = self
+            .fields
+            .iter()
+            .zip(batch.columns())
+            .map(|((field, format), array)| {
+                let field = actual_field(field, array)?;
+                let array = array.slice(rows.start, count);
+                match format {
+                    Format::Text => text::column(&field, &array, &self.style),
+                    Format::Binary => binary::column(&field, &array, &self.style),
+                }
+            });
+        Ok(BoundColumns {
+            cells: cells.collect::<Result<_>>()?,
+            rows: count,
+        })
     }
 }
 
@@ -137,7 +160,10 @@ fn actual_field(declared: &FieldRef, array: &ArrayRef) -> Result<FieldRef> {
     if declared.data_type() == array.data_type() {
         return Ok(FieldRef::clone(declared));
     }
-    let actual = declared.as_ref().clone().with_data_type(array.data_type().clone());
+    let actual = declared
+        .as_ref()
+        .clone()
+        .with_data_type(array.data_type().clone());
     if column_type(declared).0 == column_type(&actual).0 {
         Ok(FieldRef::new(actual))
     } else {
@@ -161,7 +187,10 @@ pub(crate) struct Column {
 
 impl Column {
     fn new(array: &dyn Array, put: Put) -> Self {
-        Self { nulls: array.logical_nulls().filter(|nulls| nulls.null_count() > 0), put }
+        Self {
+            nulls: array.logical_nulls().filter(|nulls| nulls.null_count() > 0),
+            put,
+        }
     }
 
     pub(crate) fn is_null(&self, row: usize) -> bool {
@@ -193,7 +222,11 @@ impl Column {
 
 /// 54000, before a value is copied that cannot be sent.
 fn check_cell(len: usize) -> Result<()> {
-    if len > CELL_BYTES_MAX { Err(cell_too_large(len)) } else { Ok(()) }
+    if len > CELL_BYTES_MAX {
+        Err(cell_too_large(len))
+    } else {
+        Ok(())
+    }
 }
 
 fn cell_too_large(len: usize) -> Error {
@@ -211,8 +244,9 @@ pub(crate) fn message(
     out.put_u8(tag);
     out.put_i32(0);
     let written = body(out).and_then(|()| {
-        i32::try_from(out.len() - at - 1)
-            .map_err(|_| Error::program_limit_exceeded("row exceeds the limit of 2 GB of a message"))
+        i32::try_from(out.len() - at - 1).map_err(|_| {
+            Error::program_limit_exceeded("row exceeds the limit of 2 GB of a message")
+        })
     });
     match written {
         Ok(len) => {

@@ -147,9 +147,9 @@ fn body_length(length: [u8; 4], max: usize) -> Result<usize> {
     let length = usize::try_from(i32::from_be_bytes(length)).map_err(|_| invalid())?;
     let body = length.checked_sub(4).ok_or_else(invalid)?;
     if body > max {
-        return Err(invalid().with_detail(format!(
-            "The message has {body} bytes; the limit is {max}."
-        )));
+        return Err(
+            invalid().with_detail(format!("The message has {body} bytes; the limit is {max}."))
+        );
     }
     Ok(body)
 }
@@ -171,7 +171,10 @@ pub fn startup_length(length: [u8; 4]) -> Result<usize> {
 ///
 /// 08P01 for a malformed packet; the version is for the caller to judge.
 pub fn decode_startup(body: Bytes) -> Result<StartupPacket> {
-    let mut body = Body { rest: body, message: "startup packet" };
+    let mut body = Body {
+        rest: body,
+        message: "startup packet",
+    };
     let code = body.u32()?;
     let packet = match code {
         SSL_REQUEST => StartupPacket::Ssl,
@@ -180,7 +183,9 @@ pub fn decode_startup(body: Bytes) -> Result<StartupPacket> {
             let pid = body.i32()?;
             let secret = body.rest.split_off(0);
             if !(4..=CANCEL_SECRET_BYTES_MAX).contains(&secret.len()) {
-                return Err(Error::protocol_violation("invalid length of cancel request packet"));
+                return Err(Error::protocol_violation(
+                    "invalid length of cancel request packet",
+                ));
             }
             StartupPacket::Cancel { pid, secret }
         }
@@ -188,7 +193,11 @@ pub fn decode_startup(body: Bytes) -> Result<StartupPacket> {
             major: (version >> 16) as u16,
             minor: (version & 0xffff) as u16,
             // Another major version may have another layout; it is refused by its number alone.
-            parameters: if version >> 16 == 3 { startup_parameters(&mut body)? } else { vec![] },
+            parameters: if version >> 16 == 3 {
+                startup_parameters(&mut body)?
+            } else {
+                vec![]
+            },
         },
     };
     if !matches!(packet, StartupPacket::Startup { major, .. } if major != 3) {
@@ -218,9 +227,14 @@ pub fn is_known(tag: u8) -> bool {
 /// 08P01 for an unknown tag, a count or length that goes beyond the body, a missing terminator or
 /// trailing bytes; 22021 for text that is not UTF-8.
 pub fn decode(tag: u8, body: Bytes) -> Result<Frontend> {
-    let mut body = Body { rest: body, message: name(tag) };
+    let mut body = Body {
+        rest: body,
+        message: name(tag),
+    };
     let message = match tag {
-        b'Q' => Frontend::Query { sql: body.string()? },
+        b'Q' => Frontend::Query {
+            sql: body.string()?,
+        },
         b'P' => Frontend::Parse {
             name: body.string()?,
             sql: body.string()?,
@@ -233,9 +247,18 @@ pub fn decode(tag: u8, body: Bytes) -> Result<Frontend> {
             parameters: body.list(4, Body::value)?,
             result_formats: body.list(2, Body::i16)?,
         },
-        b'D' => Frontend::Describe { kind: body.target()?, name: body.string()? },
-        b'E' => Frontend::Execute { portal: body.string()?, max_rows: body.i32()? },
-        b'C' => Frontend::Close { kind: body.target()?, name: body.string()? },
+        b'D' => Frontend::Describe {
+            kind: body.target()?,
+            name: body.string()?,
+        },
+        b'E' => Frontend::Execute {
+            portal: body.string()?,
+            max_rows: body.i32()?,
+        },
+        b'C' => Frontend::Close {
+            kind: body.target()?,
+            name: body.string()?,
+        },
         b'S' => Frontend::Sync,
         b'H' => Frontend::Flush,
         b'X' => Frontend::Terminate,
@@ -248,7 +271,9 @@ pub fn decode(tag: u8, body: Bytes) -> Result<Frontend> {
             Frontend::FunctionCall
         }
         tag => {
-            return Err(Error::protocol_violation(format!("invalid frontend message type {tag}")));
+            return Err(Error::protocol_violation(format!(
+                "invalid frontend message type {tag}"
+            )));
         }
     };
     body.end()?;
@@ -320,11 +345,7 @@ impl Body {
     }
 
     /// A 16-bit count and that many elements, each of at least `size` bytes.
-    fn list<T>(
-        &mut self,
-        size: usize,
-        element: impl Fn(&mut Self) -> Result<T>,
-    ) -> Result<Vec<T>> {
+    fn list<T>(&mut self, size: usize, element: impl Fn(&mut Self) -> Result<T>) -> Result<Vec<T>> {
         let count = usize::from(self.i16()?.cast_unsigned());
         if count * size > self.rest.len() {
             return Err(self.too_short());
@@ -358,11 +379,13 @@ impl Body {
         if self.rest.is_empty() {
             return Ok(());
         }
-        Err(Error::protocol_violation("invalid message format").with_detail(format!(
-            "The {} message has {} bytes too many.",
-            self.message,
-            self.rest.len()
-        )))
+        Err(
+            Error::protocol_violation("invalid message format").with_detail(format!(
+                "The {} message has {} bytes too many.",
+                self.message,
+                self.rest.len()
+            )),
+        )
     }
 }
 
@@ -373,7 +396,11 @@ pub fn utf8(bytes: &[u8]) -> Result<&str> {
     str::from_utf8(bytes).map_err(|error| {
         let wrong = &bytes[error.valid_up_to()..];
         let len = error.error_len().unwrap_or(wrong.len()).clamp(1, SHOWN_MAX);
-        let shown: Vec<String> = wrong.iter().take(len).map(|b| format!("0x{b:02x}")).collect();
+        let shown: Vec<String> = wrong
+            .iter()
+            .take(len)
+            .map(|b| format!("0x{b:02x}"))
+            .collect();
         Error::character_not_in_repertoire(format!(
             "invalid byte sequence for encoding \"UTF8\": {}",
             shown.join(" ")
@@ -392,12 +419,20 @@ mod tests {
     }
 
     fn state(tag: u8, body: &'static [u8]) -> &'static str {
-        decode(tag, Bytes::from_static(body)).unwrap_err().state().code()
+        decode(tag, Bytes::from_static(body))
+            .unwrap_err()
+            .state()
+            .code()
     }
 
     #[test]
     fn messages_decode_from_their_bodies() {
-        assert_eq!(ok(b'Q', b"select 1\0"), Frontend::Query { sql: "select 1".into() });
+        assert_eq!(
+            ok(b'Q', b"select 1\0"),
+            Frontend::Query {
+                sql: "select 1".into()
+            }
+        );
         assert_eq!(
             ok(b'P', b"s\0select $1\0\0\x02\0\0\0\x17\0\0\0\0"),
             Frontend::Parse {
@@ -407,7 +442,10 @@ mod tests {
             }
         );
         assert_eq!(
-            ok(b'B', b"p\0s\0\0\x01\0\x01\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0\0\x01\0\0"),
+            ok(
+                b'B',
+                b"p\0s\0\0\x01\0\x01\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0\0\x01\0\0"
+            ),
             Frontend::Bind {
                 portal: "p".into(),
                 statement: "s".into(),
@@ -418,20 +456,38 @@ mod tests {
         );
         assert_eq!(
             ok(b'D', b"Sx\0"),
-            Frontend::Describe { kind: Target::Statement, name: "x".into() }
+            Frontend::Describe {
+                kind: Target::Statement,
+                name: "x".into()
+            }
         );
-        assert_eq!(ok(b'C', b"P\0"), Frontend::Close { kind: Target::Portal, name: String::new() });
+        assert_eq!(
+            ok(b'C', b"P\0"),
+            Frontend::Close {
+                kind: Target::Portal,
+                name: String::new()
+            }
+        );
         assert_eq!(
             ok(b'E', b"\0\0\0\0\x05"),
-            Frontend::Execute { portal: String::new(), max_rows: 5 }
+            Frontend::Execute {
+                portal: String::new(),
+                max_rows: 5
+            }
         );
         assert_eq!(ok(b'S', b""), Frontend::Sync);
         assert_eq!(ok(b'H', b""), Frontend::Flush);
         assert_eq!(ok(b'X', b""), Frontend::Terminate);
-        assert_eq!(ok(b'd', b"1\t2\n"), Frontend::CopyData(Bytes::from_static(b"1\t2\n")));
+        assert_eq!(
+            ok(b'd', b"1\t2\n"),
+            Frontend::CopyData(Bytes::from_static(b"1\t2\n"))
+        );
         assert_eq!(ok(b'c', b""), Frontend::CopyDone);
         assert_eq!(ok(b'f', b"no\0"), Frontend::CopyFail("no".into()));
-        assert_eq!(ok(b'p', b"x\0"), Frontend::Password(Bytes::from_static(b"x\0")));
+        assert_eq!(
+            ok(b'p', b"x\0"),
+            Frontend::Password(Bytes::from_static(b"x\0"))
+        );
         assert_eq!(ok(b'F', b"anything"), Frontend::FunctionCall);
     }
 
@@ -467,7 +523,10 @@ mod tests {
     fn text_that_is_not_utf8_is_named() {
         let error = decode(b'Q', Bytes::from_static(b"select '\xc3\x28'\0")).unwrap_err();
         assert_eq!(error.state().code(), "22021");
-        assert_eq!(error.message(), "invalid byte sequence for encoding \"UTF8\": 0xc3");
+        assert_eq!(
+            error.message(),
+            "invalid byte sequence for encoding \"UTF8\": 0xc3"
+        );
         assert_eq!(state(b'B', b"\xff\0\0\0\0\0\0\0\0"), "22021");
     }
 
@@ -496,7 +555,10 @@ mod tests {
         assert_eq!(packet(b"\x04\xd2\x16\x30"), Ok(StartupPacket::Gss));
         assert_eq!(
             packet(b"\x04\xd2\x16\x2e\0\0\0\x07abcd"),
-            Ok(StartupPacket::Cancel { pid: 7, secret: Bytes::from_static(b"abcd") })
+            Ok(StartupPacket::Cancel {
+                pid: 7,
+                secret: Bytes::from_static(b"abcd")
+            })
         );
         assert_eq!(
             packet(b"\0\x03\0\x02user\0ann\0database\0\0\0"),
@@ -511,7 +573,11 @@ mod tests {
         );
         assert_eq!(
             packet(b"\0\x02\0\0anything"),
-            Ok(StartupPacket::Startup { major: 2, minor: 0, parameters: vec![] })
+            Ok(StartupPacket::Startup {
+                major: 2,
+                minor: 0,
+                parameters: vec![]
+            })
         );
         for body in [
             &b"\0\x03\0"[..],

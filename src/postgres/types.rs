@@ -88,7 +88,9 @@ impl TryFrom<i16> for Format {
         match code {
             0 => Ok(Self::Text),
             1 => Ok(Self::Binary),
-            code => Err(Error::invalid_parameter_value(format!("unsupported format code: {code}"))),
+            code => Err(Error::invalid_parameter_value(format!(
+                "unsupported format code: {code}"
+            ))),
         }
     }
 }
@@ -137,7 +139,12 @@ table! {
 }
 
 /// `unknown`: a parameter or literal whose type is still open. It has no array type.
-pub const UNKNOWN: PgType = PgType { oid: 705, name: "unknown", size: -2, array_oid: 0 };
+pub const UNKNOWN: PgType = PgType {
+    oid: 705,
+    name: "unknown",
+    size: -2,
+    array_oid: 0,
+};
 
 /// The type modifier that says nothing.
 pub const NO_TYPMOD: i32 = -1;
@@ -228,7 +235,11 @@ pub fn by_name(name: &str) -> Option<PgType> {
 
 /// The array type over an element type.
 pub fn array_of(element: PgType) -> Option<PgType> {
-    if element.array_oid == 0 { None } else { by_oid(element.array_oid) }
+    if element.array_oid == 0 {
+        None
+    } else {
+        by_oid(element.array_oid)
+    }
 }
 
 /// The element type of an array type.
@@ -309,7 +320,10 @@ mod tests {
         let list = |t| DataType::new_list(t, true);
         let record = DataType::Struct(vec![Field::new("a", DataType::Int8, true)].into());
         assert_eq!(oid(list(DataType::Int32)), 1007);
-        assert_eq!(oid(DataType::new_fixed_size_list(DataType::Float32, 3, true)), 1021);
+        assert_eq!(
+            oid(DataType::new_fixed_size_list(DataType::Float32, 3, true)),
+            1021
+        );
         assert_eq!(oid(list(list(DataType::Int32))), JSON.oid);
         assert_eq!(oid(record.clone()), RECORD.oid);
         assert_eq!(oid(list(record)), 2287);
@@ -327,9 +341,15 @@ mod tests {
             let list = Field::new("l", DataType::List(Arc::new(field.clone())), true);
             (column_type(&field).0, column_type(&list).0)
         };
-        assert_eq!(with(DataType::FixedSizeBinary(16), "arrow.uuid"), (UUID, UUID_ARRAY));
+        assert_eq!(
+            with(DataType::FixedSizeBinary(16), "arrow.uuid"),
+            (UUID, UUID_ARRAY)
+        );
         assert_eq!(with(DataType::Utf8View, "arrow.json"), (JSON, JSON_ARRAY));
-        assert_eq!(with(DataType::FixedSizeBinary(8), "arrow.uuid"), (BYTEA, BYTEA_ARRAY));
+        assert_eq!(
+            with(DataType::FixedSizeBinary(8), "arrow.uuid"),
+            (BYTEA, BYTEA_ARRAY)
+        );
         assert_eq!(with(DataType::Int32, "arrow.json"), (INT4, INT4_ARRAY));
     }
 
@@ -340,13 +360,21 @@ mod tests {
         assert_eq!(typmod(10, 2), 655_366);
         assert_eq!(typmod(38, 10), 2_490_382);
         assert_eq!(typmod(5, -2), 329_730);
-        assert_eq!(column_type(&Field::new("c", DataType::UInt64, true)).1, 1_310_724);
+        assert_eq!(
+            column_type(&Field::new("c", DataType::UInt64, true)).1,
+            1_310_724
+        );
     }
 
     #[test]
     fn every_parameter_type_but_records_reads_as_arrow() {
         for t in TYPES {
-            assert_eq!(arrow_type(t.oid).is_none(), t.name.ends_with("record"), "{}", t.name);
+            assert_eq!(
+                arrow_type(t.oid).is_none(),
+                t.name.ends_with("record"),
+                "{}",
+                t.name
+            );
         }
         assert_eq!(arrow_type(UNKNOWN.oid), Some(DataType::Utf8));
         assert_eq!(arrow_type(1), None);
@@ -362,7 +390,10 @@ mod tests {
         assert_eq!(expand(&[1], 0).unwrap(), []);
         let error = expand(&[1, 0, 0], 2).unwrap_err();
         assert_eq!(error.state().code(), "08P01");
-        assert_eq!(error.message(), "bind message has 3 result formats but query has 2");
+        assert_eq!(
+            error.message(),
+            "bind message has 3 result formats but query has 2"
+        );
         assert_eq!(expand(&[7], 1).unwrap_err().state().code(), "22023");
     }
 }

@@ -32,7 +32,12 @@ fn options(clauses: CopyClauses) -> CopyOptions {
 }
 
 fn names(batch: &RecordBatch) -> Vec<String> {
-    batch.schema().fields().iter().map(|f| f.name().clone()).collect()
+    batch
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| f.name().clone())
+        .collect()
 }
 
 /// The contents of the CopyData messages, one after the other.
@@ -42,7 +47,9 @@ fn copied(batch: &RecordBatch, clauses: CopyClauses) -> Vec<u8> {
         CopyEncoder::try_new(&batch.schema(), &names(batch), options(clauses), &style).unwrap();
     let mut out = BytesMut::new();
     encoder.header(&mut out).unwrap();
-    encoder.encode(batch, 0..batch.num_rows(), &mut out).unwrap();
+    encoder
+        .encode(batch, 0..batch.num_rows(), &mut out)
+        .unwrap();
     encoder.trailer(&mut out).unwrap();
     let mut all = vec![];
     let mut rest = &out[..];
@@ -61,7 +68,10 @@ fn copied_text(batch: &RecordBatch, clauses: CopyClauses) -> String {
 }
 
 fn csv() -> CopyClauses {
-    CopyClauses { format: Some("CSV".into()), ..CopyClauses::default() }
+    CopyClauses {
+        format: Some("CSV".into()),
+        ..CopyClauses::default()
+    }
 }
 
 #[test]
@@ -70,21 +80,33 @@ fn text() {
         copied_text(&table(), CopyClauses::default()),
         "x\t1\t\\N\n\t2\ta\\tb\\\\c\\nd\\r\\b\\f\\v\n\\\\.\t\\N\tq\"u,o\n\u{1}\t3\tN\n"
     );
-    let clauses =
-        CopyClauses { delimiter: Some("|".into()), header: true, ..CopyClauses::default() };
+    let clauses = CopyClauses {
+        delimiter: Some("|".into()),
+        header: true,
+        ..CopyClauses::default()
+    };
     assert_eq!(
         copied_text(&table(), clauses),
         "a|b|d\nx|1|\\N\n|2|a\\tb\\\\c\\nd\\r\\b\\f\\v\n\\\\.|\\N|q\"u,o\n\u{1}|3|N\n"
     );
-    let clauses =
-        CopyClauses { delimiter: Some("\"".into()), null: Some("-".into()), ..Default::default() };
+    let clauses = CopyClauses {
+        delimiter: Some("\"".into()),
+        null: Some("-".into()),
+        ..Default::default()
+    };
     assert!(copied_text(&table(), clauses).ends_with("\\\\.\"-\"q\\\"u,o\n\u{1}\"3\"N\n"));
 }
 
 #[test]
 fn comma_separated() {
     assert_eq!(
-        copied_text(&table(), CopyClauses { header: true, ..csv() }),
+        copied_text(
+            &table(),
+            CopyClauses {
+                header: true,
+                ..csv()
+            }
+        ),
         "a,b,d\nx,1,\n\"\",2,\"a\tb\\c\nd\r\u{8}\u{c}\u{b}\"\n\\.,,\"q\"\"u,o\"\n\u{1},3,N\n"
     );
     let clauses = CopyClauses {
@@ -99,7 +121,10 @@ fn comma_separated() {
         copied_text(&table(), clauses),
         "'x'|'1'|x\n''|'2'|'a\tb\\c\nd\r\u{8}\u{c}\u{b}'\n'\\.'|x|'q\"u,oo'\n'\u{1}'|'3'|'N'\n"
     );
-    let clauses = CopyClauses { force_quote: ForceQuote::Columns(vec!["b".into()]), ..csv() };
+    let clauses = CopyClauses {
+        force_quote: ForceQuote::Columns(vec!["b".into()]),
+        ..csv()
+    };
     assert!(copied_text(&table(), clauses).starts_with("x,\"1\",\n"));
 }
 
@@ -123,7 +148,10 @@ fn binary() {
         Arc::new(StringArray::from(vec!["x"])),
     ];
     let batch = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
-    let clauses = CopyClauses { format: Some("binary".into()), ..CopyClauses::default() };
+    let clauses = CopyClauses {
+        format: Some("binary".into()),
+        ..CopyClauses::default()
+    };
     assert_eq!(
         copied(&batch, clauses),
         b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x01\xff\xff\xff\xff\0\0\0\x01x\xff\xff"
@@ -145,9 +173,12 @@ fn each_row_is_a_message() {
 fn unknown_columns_cannot_be_force_quoted() {
     let batch = table();
     let style = TextStyle::new("UTC".parse().unwrap());
-    let clauses = CopyClauses { force_quote: ForceQuote::Columns(vec!["zz".into()]), ..csv() };
-    let error =
-        CopyEncoder::try_new(&batch.schema(), &names(&batch), options(clauses), &style).unwrap_err();
+    let clauses = CopyClauses {
+        force_quote: ForceQuote::Columns(vec!["zz".into()]),
+        ..csv()
+    };
+    let error = CopyEncoder::try_new(&batch.schema(), &names(&batch), options(clauses), &style)
+        .unwrap_err();
     assert_eq!(error.state().code(), "42703");
     assert_eq!(error.message(), "column \"zz\" does not exist");
 }
@@ -162,82 +193,131 @@ fn options_are_refused_in_postgresqls_words() {
     let cases = [
         (of("foo"), "22023", "COPY format \"foo\" not recognized"),
         (
-            CopyClauses { delimiter: some(","), ..of("binary") },
+            CopyClauses {
+                delimiter: some(","),
+                ..of("binary")
+            },
             "42601",
             "cannot specify DELIMITER in BINARY mode",
         ),
         (
-            CopyClauses { null: some(""), ..of("binary") },
+            CopyClauses {
+                null: some(""),
+                ..of("binary")
+            },
             "42601",
             "cannot specify NULL in BINARY mode",
         ),
         (
-            CopyClauses { delimiter: some("ab"), ..of("") },
+            CopyClauses {
+                delimiter: some("ab"),
+                ..of("")
+            },
             "0A000",
             "COPY delimiter must be a single one-byte character",
         ),
         (
-            CopyClauses { delimiter: some("\n"), ..of("") },
+            CopyClauses {
+                delimiter: some("\n"),
+                ..of("")
+            },
             "22023",
             "COPY delimiter cannot be newline or carriage return",
         ),
         (
-            CopyClauses { null: some("a\n"), ..of("") },
+            CopyClauses {
+                null: some("a\n"),
+                ..of("")
+            },
             "22023",
             "COPY null representation cannot use newline or carriage return",
         ),
         (
-            CopyClauses { delimiter: some("a"), ..of("text") },
+            CopyClauses {
+                delimiter: some("a"),
+                ..of("text")
+            },
             "22023",
             "COPY delimiter cannot be \"a\"",
         ),
         (
-            CopyClauses { header: true, ..of("binary") },
+            CopyClauses {
+                header: true,
+                ..of("binary")
+            },
             "0A000",
             "cannot specify HEADER in BINARY mode",
         ),
         (
-            CopyClauses { quote: some("x"), ..of("") },
+            CopyClauses {
+                quote: some("x"),
+                ..of("")
+            },
             "0A000",
             "COPY quote available only in CSV mode",
         ),
         (
-            CopyClauses { quote: some("xx"), ..of("csv") },
+            CopyClauses {
+                quote: some("xx"),
+                ..of("csv")
+            },
             "0A000",
             "COPY quote must be a single one-byte character",
         ),
         (
-            CopyClauses { quote: some(","), ..of("csv") },
+            CopyClauses {
+                quote: some(","),
+                ..of("csv")
+            },
             "22023",
             "COPY delimiter and quote must be different",
         ),
         (
-            CopyClauses { escape: some("x"), ..of("") },
+            CopyClauses {
+                escape: some("x"),
+                ..of("")
+            },
             "0A000",
             "COPY escape available only in CSV mode",
         ),
         (
-            CopyClauses { escape: some(""), ..of("csv") },
+            CopyClauses {
+                escape: some(""),
+                ..of("csv")
+            },
             "0A000",
             "COPY escape must be a single one-byte character",
         ),
         (
-            CopyClauses { force_quote: ForceQuote::All, ..of("") },
+            CopyClauses {
+                force_quote: ForceQuote::All,
+                ..of("")
+            },
             "0A000",
             "COPY force quote available only in CSV mode",
         ),
         (
-            CopyClauses { delimiter: some("|"), null: some("|"), ..of("") },
+            CopyClauses {
+                delimiter: some("|"),
+                null: some("|"),
+                ..of("")
+            },
             "0A000",
             "COPY delimiter must not appear in the NULL specification",
         ),
         (
-            CopyClauses { null: some("\""), ..of("csv") },
+            CopyClauses {
+                null: some("\""),
+                ..of("csv")
+            },
             "0A000",
             "CSV quote character must not appear in the NULL specification",
         ),
         (
-            CopyClauses { encoding: some("LATIN1"), ..of("") },
+            CopyClauses {
+                encoding: some("LATIN1"),
+                ..of("")
+            },
             "0A000",
             "encoding \"LATIN1\" is not supported by COPY",
         ),
@@ -247,9 +327,18 @@ fn options_are_refused_in_postgresqls_words() {
         assert_eq!((error.state().code(), error.message()), (state, message));
     }
     for encoding in ["UTF8", "utf-8", "Unicode"] {
-        assert!(CopyOptions::try_from(CopyClauses { encoding: some(encoding), ..of("") }).is_ok());
+        assert!(
+            CopyOptions::try_from(CopyClauses {
+                encoding: some(encoding),
+                ..of("")
+            })
+            .is_ok()
+        );
     }
     let defaults = options(csv());
-    assert_eq!((defaults.delimiter(), defaults.quote(), defaults.escape()), (b',', b'"', b'"'));
+    assert_eq!(
+        (defaults.delimiter(), defaults.quote(), defaults.escape()),
+        (b',', b'"', b'"')
+    );
     assert_eq!(defaults.null(), "");
 }

@@ -72,7 +72,11 @@ fn binary(element: PgType, bytes: &[u8], zone: Tz) -> Result<Vec<Option<Value>>>
         elements.push(Some(value(element, Format::Binary, own, zone)?));
         rest = after;
     }
-    if rest.is_empty() { Ok(elements) } else { Err(invalid()) }
+    if rest.is_empty() {
+        Ok(elements)
+    } else {
+        Err(invalid())
+    }
 }
 
 fn several_dimensions() -> Error {
@@ -96,7 +100,9 @@ pub(super) fn list(
             | DataType::FixedSizeList(item, _),
         ) => Some(item.data_type().clone()),
         Some(other) => {
-            return Err(Error::datatype_mismatch(format!("cannot read an array as {other}")));
+            return Err(Error::datatype_mismatch(format!(
+                "cannot read an array as {other}"
+            )));
         }
     };
     let item = match wanted {
@@ -152,7 +158,10 @@ struct Literal<'a> {
 
 impl<'a> Literal<'a> {
     fn new(whole: &'a str) -> Self {
-        Self { whole, rest: whole.trim_matches(is_space) }
+        Self {
+            whole,
+            rest: whole.trim_matches(is_space),
+        }
     }
 
     fn malformed(&self, detail: &str) -> Error {
@@ -167,7 +176,9 @@ impl<'a> Literal<'a> {
 
     fn next(&mut self) -> Result<char> {
         let mut chars = self.rest.chars();
-        let next = chars.next().ok_or_else(|| self.malformed("Unexpected end of input."))?;
+        let next = chars
+            .next()
+            .ok_or_else(|| self.malformed("Unexpected end of input."))?;
         self.rest = chars.as_str();
         Ok(next)
     }
@@ -179,7 +190,9 @@ impl<'a> Literal<'a> {
             ));
         }
         if !self.rest.starts_with('{') {
-            return Err(self.malformed("Array value must start with \"{\" or dimension information."));
+            return Err(
+                self.malformed("Array value must start with \"{\" or dimension information.")
+            );
         }
         self.next()?;
         let mut elements = vec![];

@@ -26,14 +26,20 @@ pub(super) fn date(text: &str) -> Result<i32> {
     let parsed = Parsed::new(text, DATE)?;
     let days = parsed.day + EPOCH_DAYS;
     pg_date(days).map_err(|_| {
-        Error::new(SqlState::DatetimeFieldOverflow, format!("date out of range: \"{text}\""))
+        Error::new(
+            SqlState::DatetimeFieldOverflow,
+            format!("date out of range: \"{text}\""),
+        )
     })?;
     Ok(days as i32)
 }
 
 /// A time of day in microseconds.
 pub(super) fn time(text: &str) -> Result<i64> {
-    let fields = Fields { text, pg_type: TIME };
+    let fields = Fields {
+        text,
+        pg_type: TIME,
+    };
     fields.clock(text.trim_matches(is_space))
 }
 
@@ -65,7 +71,10 @@ fn to_arrow(micros: i64, text: &str) -> Result<i64> {
 }
 
 fn timestamp_out_of_range(text: &str) -> Error {
-    Error::new(SqlState::DatetimeFieldOverflow, format!("timestamp out of range: \"{text}\""))
+    Error::new(
+        SqlState::DatetimeFieldOverflow,
+        format!("timestamp out of range: \"{text}\""),
+    )
 }
 
 /// Seconds east of UTC of a local time in microseconds from 2000-01-01.
@@ -77,7 +86,11 @@ pub(super) fn local_offset(zone: Tz, local: i64) -> i32 {
     let before = offset_at(zone, seconds - SECONDS_PER_DAY);
     let after = offset_at(zone, seconds + SECONDS_PER_DAY);
     let holds = |offset: i32| offset_at(zone, seconds - i64::from(offset)) == offset;
-    if before == after || (!holds(after) && holds(before)) || !holds(after) { before } else { after }
+    if before == after || (!holds(after) && holds(before)) || !holds(after) {
+        before
+    } else {
+        after
+    }
 }
 
 /// A zoned timestamp as the session's local time.
@@ -99,7 +112,10 @@ pub(super) fn with_zone(scalar: ScalarValue, zone: Tz) -> Result<ScalarValue> {
     let offset = local_offset(zone, local.saturating_sub(EPOCH_MICROS));
     let micros = local.checked_sub(i64::from(offset) * MICROS_PER_SECOND);
     let micros = micros.ok_or_else(|| timestamp_out_of_range(&local.to_string()))?;
-    Ok(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+    Ok(ScalarValue::TimestampMicrosecond(
+        Some(micros),
+        Some("UTC".into()),
+    ))
 }
 
 /// A binary date as days from 1970-01-01.
@@ -125,9 +141,9 @@ pub(super) fn binary_timestamp(bytes: [u8; 8]) -> Result<i64> {
         return Err(infinite());
     }
     let arrow = micros.checked_add(EPOCH_MICROS);
-    arrow.filter(|arrow| pg_timestamp(TimeUnit::Microsecond, *arrow).is_ok()).ok_or_else(|| {
-        Error::new(SqlState::DatetimeFieldOverflow, "timestamp out of range")
-    })
+    arrow
+        .filter(|arrow| pg_timestamp(TimeUnit::Microsecond, *arrow).is_ok())
+        .ok_or_else(|| Error::new(SqlState::DatetimeFieldOverflow, "timestamp out of range"))
 }
 
 fn infinite() -> Error {
@@ -156,7 +172,11 @@ impl Parsed {
         match trimmed.to_ascii_lowercase().as_str() {
             "infinity" | "-infinity" | "+infinity" => return Err(infinite()),
             "epoch" => {
-                return Ok(Self { day: -EPOCH_DAYS, time: 0, zone: Some(Zone::Offset(0)) });
+                return Ok(Self {
+                    day: -EPOCH_DAYS,
+                    time: 0,
+                    zone: Some(Zone::Offset(0)),
+                });
             }
             _ => {}
         }
@@ -164,15 +184,26 @@ impl Parsed {
         let date_len = trimmed.find(|c: char| is_space(c) || c == 'T' || c == 't');
         let (date, rest) = trimmed.split_at(date_len.unwrap_or(trimmed.len()));
         let day = fields.date(date, before_christ)?;
-        let rest = rest.strip_prefix(['T', 't']).unwrap_or(rest).trim_matches(is_space);
+        let rest = rest
+            .strip_prefix(['T', 't'])
+            .unwrap_or(rest)
+            .trim_matches(is_space);
         if rest.is_empty() {
-            return Ok(Self { day, time: 0, zone: None });
+            return Ok(Self {
+                day,
+                time: 0,
+                zone: None,
+            });
         }
         let in_clock = |c: char| c.is_ascii_digit() || matches!(c, ':' | '.');
         let (clock, zone) = rest.split_at(rest.find(|c| !in_clock(c)).unwrap_or(rest.len()));
         let time = fields.clock(clock)?;
         let zone = zone.trim_matches(is_space);
-        let zone = if zone.is_empty() { None } else { Some(fields.zone(zone)?) };
+        let zone = if zone.is_empty() {
+            None
+        } else {
+            Some(fields.zone(zone)?)
+        };
         Ok(Self { day, time, zone })
     }
 
@@ -180,7 +211,9 @@ impl Parsed {
     fn local(&self, text: &str) -> Result<i64> {
         let day = self.day.checked_mul(MICROS_PER_DAY);
         day.and_then(|micros| micros.checked_add(self.time))
-            .filter(|micros| micros.unsigned_abs() < i64::MAX.unsigned_abs() - 2 * MICROS_PER_DAY as u64)
+            .filter(|micros| {
+                micros.unsigned_abs() < i64::MAX.unsigned_abs() - 2 * MICROS_PER_DAY as u64
+            })
             .ok_or_else(|| timestamp_out_of_range(text))
     }
 }
@@ -210,8 +243,20 @@ impl Fields<'_> {
     fn invalid(self) -> Error {
         Error::new(
             SqlState::InvalidDatetimeFormat,
-            format!("invalid input syntax for type {}: \"{}\"", self.pg_type.sql_name(), self.text),
+            format!(
+                "invalid input syntax for type {}: \"{}\"",
+                self.type_name(),
+                self.text
+            ),
         )
+    }
+
+    /// PostgreSQL's input functions leave out `without time zone`.
+    fn type_name(self) -> String {
+        match self.pg_type {
+            TIME | TIMESTAMP => self.pg_type.name.to_owned(),
+            other => other.sql_name(),
+        }
     }
 
     fn out_of_range(self) -> Error {
@@ -268,14 +313,21 @@ impl Fields<'_> {
             return Err(self.invalid());
         }
         let (whole, fraction) = second.split_once('.').unwrap_or((second, ""));
-        let (hour, minute) = (i64::from(self.number(hour)?), i64::from(self.number(minute)?));
+        let (hour, minute) = (
+            i64::from(self.number(hour)?),
+            i64::from(self.number(minute)?),
+        );
         let second = i64::from(self.number(whole)?);
         if hour > 24 || minute > 59 || second > 60 {
             return Err(self.out_of_range());
         }
         let micros = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND
             + fraction_micros(fraction).ok_or_else(|| self.invalid())?;
-        if micros > MICROS_PER_DAY { Err(self.out_of_range()) } else { Ok(micros) }
+        if micros > MICROS_PER_DAY {
+            Err(self.out_of_range())
+        } else {
+            Ok(micros)
+        }
     }
 
     /// `Z`, `+02`, `+0200`, `+02:00:00`, `Europe/Berlin`.
@@ -310,7 +362,9 @@ impl Fields<'_> {
                 format!("time zone displacement out of range: \"{}\"", self.text),
             ));
         }
-        Ok(Zone::Offset(sign * ((hour * 60 + minute) * 60 + second).cast_signed()))
+        Ok(Zone::Offset(
+            sign * ((hour * 60 + minute) * 60 + second).cast_signed(),
+        ))
     }
 }
 
@@ -322,6 +376,9 @@ pub(super) fn fraction_micros(digits: &str) -> Option<i64> {
     }
     let shown = digits.bytes().chain(std::iter::repeat(b'0')).take(DIGITS);
     let micros = shown.fold(0, |n, digit| n * 10 + i64::from(digit - b'0'));
-    let rounds_up = digits.as_bytes().get(DIGITS).is_some_and(|digit| *digit >= b'5');
+    let rounds_up = digits
+        .as_bytes()
+        .get(DIGITS)
+        .is_some_and(|digit| *digit >= b'5');
     Some(micros + i64::from(rounds_up))
 }

@@ -25,13 +25,22 @@ enum Unit {
 /// An interval from text.
 pub(super) fn interval(text: &str) -> Result<IntervalMonthDayNano> {
     let trimmed = text.trim_matches(is_space);
-    let mut sum = Sum { text, months: 0, days: 0, micros: 0 };
+    let mut sum = Sum {
+        text,
+        months: 0,
+        days: 0,
+        micros: 0,
+    };
     match trimmed.strip_prefix('P') {
         Some(iso) => sum.iso(iso)?,
         None => sum.words(trimmed.strip_prefix('@').unwrap_or(trimmed))?,
     }
-    to_arrow(PgInterval { micros: sum.micros, days: sum.days, months: sum.months })
-        .ok_or_else(|| sum.out_of_range())
+    to_arrow(PgInterval {
+        micros: sum.micros,
+        days: sum.days,
+        months: sum.months,
+    })
+    .ok_or_else(|| sum.out_of_range())
 }
 
 /// An interval from its binary form: microseconds, days, months.
@@ -49,7 +58,11 @@ pub(super) fn binary(bytes: [u8; 16]) -> Result<IntervalMonthDayNano> {
 /// None where nanoseconds do not fit 64 bits (beyond 292 years of time).
 fn to_arrow(interval: PgInterval) -> Option<IntervalMonthDayNano> {
     let nanoseconds = interval.micros.checked_mul(1000)?;
-    Some(IntervalMonthDayNano::new(interval.months, interval.days, nanoseconds))
+    Some(IntervalMonthDayNano::new(
+        interval.months,
+        interval.days,
+        nanoseconds,
+    ))
 }
 
 struct Sum<'a> {
@@ -148,7 +161,9 @@ impl Sum<'_> {
             "" => 0,
             digits => digits.parse().map_err(|_| self.out_of_range())?,
         };
-        let mut part: f64 = format!("0.{fraction}0").parse().map_err(|_| self.invalid())?;
+        let mut part: f64 = format!("0.{fraction}0")
+            .parse()
+            .map_err(|_| self.invalid())?;
         if negative {
             (whole, part) = (-whole, -part);
         }
@@ -162,7 +177,9 @@ impl Sum<'_> {
                 }
             }
             Unit::Days(days) => {
-                let sum = whole.checked_mul(i64::from(days)).and_then(|n| n.checked_add(self.days.into()));
+                let sum = whole
+                    .checked_mul(i64::from(days))
+                    .and_then(|n| n.checked_add(self.days.into()));
                 self.days = self.fit(sum)?;
                 self.add_day_fraction(part * f64::from(days))?;
             }
@@ -182,7 +199,8 @@ impl Sum<'_> {
     }
 
     fn fit(&self, sum: Option<i64>) -> Result<i32> {
-        sum.and_then(|n| i32::try_from(n).ok()).ok_or_else(|| self.out_of_range())
+        sum.and_then(|n| i32::try_from(n).ok())
+            .ok_or_else(|| self.out_of_range())
     }
 
     fn add_months(&mut self, count: i64, months: i32) -> Result<()> {
@@ -231,14 +249,19 @@ impl Sum<'_> {
         let below_hour = minutes * MICROS_PER_MINUTE
             + seconds * MICROS_PER_SECOND
             + fraction_micros(fraction).ok_or_else(|| self.invalid())?;
-        let micros = hours.checked_mul(MICROS_PER_HOUR).and_then(|n| n.checked_add(below_hour));
+        let micros = hours
+            .checked_mul(MICROS_PER_HOUR)
+            .and_then(|n| n.checked_add(below_hour));
         self.add_micros(micros.map(|micros| if negative { -micros } else { micros }))
     }
 
     fn negate(&mut self) -> Result<()> {
         let negated = self.months.checked_neg().zip(self.days.checked_neg());
         let (months, days) = negated.ok_or_else(|| self.out_of_range())?;
-        self.micros = self.micros.checked_neg().ok_or_else(|| self.out_of_range())?;
+        self.micros = self
+            .micros
+            .checked_neg()
+            .ok_or_else(|| self.out_of_range())?;
         (self.months, self.days) = (months, days);
         Ok(())
     }

@@ -29,15 +29,17 @@ where
     T: FromStr<Err = std::num::ParseIntError>,
 {
     let digits = text.trim_matches(is_space);
-    digits.parse().map_err(|error: std::num::ParseIntError| match error.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
-            Error::numeric_value_out_of_range(format!(
-                "value \"{text}\" is out of range for type {}",
-                pg_type.sql_name()
-            ))
-        }
-        _ => invalid_syntax(pg_type, text),
-    })
+    digits
+        .parse()
+        .map_err(|error: std::num::ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+                Error::numeric_value_out_of_range(format!(
+                    "value \"{text}\" is out of range for type {}",
+                    pg_type.sql_name()
+                ))
+            }
+            _ => invalid_syntax(pg_type, text),
+        })
 }
 
 /// A `double precision`.
@@ -83,11 +85,21 @@ impl Number {
     fn new(negative: bool, digits: &[u8], scale: usize) -> Self {
         let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
         let digits = digits[zeros..].to_vec();
-        Self { negative: negative && !digits.is_empty(), digits, scale, special: None }
+        Self {
+            negative: negative && !digits.is_empty(),
+            digits,
+            scale,
+            special: None,
+        }
     }
 
     fn special(name: &'static str) -> Self {
-        Self { negative: false, digits: vec![], scale: 0, special: Some(name) }
+        Self {
+            negative: false,
+            digits: vec![],
+            scale: 0,
+            special: Some(name),
+        }
     }
 
     /// From text such as `-12.50`, `.5`, `1e3`, `NaN`.
@@ -106,12 +118,15 @@ impl Number {
         }
         let invalid = || invalid_syntax(NUMERIC, text);
         let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().map_err(|error| {
-                match error.kind() {
-                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => too_large(),
-                    _ => invalid(),
-                }
-            })?),
+            Some((mantissa, exponent)) => (
+                mantissa,
+                exponent
+                    .parse::<i32>()
+                    .map_err(|error| match error.kind() {
+                        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => too_large(),
+                        _ => invalid(),
+                    })?,
+            ),
             None => (unsigned, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -127,7 +142,11 @@ impl Number {
         }
         let missing = usize::try_from(-scale).unwrap_or(0);
         digits.resize(digits.len() + missing, b'0');
-        Ok(Self::new(negative, &digits, usize::try_from(scale).unwrap_or(0)))
+        Ok(Self::new(
+            negative,
+            &digits,
+            usize::try_from(scale).unwrap_or(0),
+        ))
     }
 
     /// From the binary form: digit count, weight, sign, display scale, base-10000 digits.
@@ -217,7 +236,10 @@ impl Number {
             | DataType::Decimal128(p, s)
             | DataType::Decimal256(p, s) => self.decimal(target, *p, *s),
             target if target.is_integer() => {
-                let whole: i128 = self.rescaled(0)?.parse().map_err(|_| out_of_range(target))?;
+                let whole: i128 = self
+                    .rescaled(0)?
+                    .parse()
+                    .map_err(|_| out_of_range(target))?;
                 ScalarValue::Decimal128(Some(whole), DECIMAL128_MAX_PRECISION, 0)
                     .cast_to(target)
                     .map_err(|e| out_of_range(target).with_source(e))
@@ -274,7 +296,9 @@ impl Number {
         } else {
             let dropped = shift.unsigned_abs() as usize;
             let kept = digits.len().checked_sub(dropped);
-            let round_up = kept.and_then(|kept| digits.get(kept)).is_some_and(|d| *d >= b'5');
+            let round_up = kept
+                .and_then(|kept| digits.get(kept))
+                .is_some_and(|d| *d >= b'5');
             digits.truncate(kept.unwrap_or(0));
             if round_up {
                 increment(&mut digits);

@@ -15,16 +15,35 @@ fn utc() -> Tz {
 }
 
 fn read(pg_type: PgType, text: &str) -> Result<ScalarValue> {
-    parameter(pg_type.oid, None, Format::Text, Some(text.as_bytes()), utc())
+    parameter(
+        pg_type.oid,
+        None,
+        Format::Text,
+        Some(text.as_bytes()),
+        utc(),
+    )
 }
 
 fn read_as(pg_type: PgType, target: &DataType, text: &str) -> Result<ScalarValue> {
-    parameter(pg_type.oid, Some(target), Format::Text, Some(text.as_bytes()), utc())
+    parameter(
+        pg_type.oid,
+        Some(target),
+        Format::Text,
+        Some(text.as_bytes()),
+        utc(),
+    )
 }
 
 fn read_binary(pg_type: PgType, hex: &str) -> Result<ScalarValue> {
-    let digits: Vec<u8> = hex.chars().filter_map(|c| c.to_digit(16)).map(|d| d as u8).collect();
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    let digits: Vec<u8> = hex
+        .chars()
+        .filter_map(|c| c.to_digit(16))
+        .map(|d| d as u8)
+        .collect();
+    let bytes: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect();
     parameter(pg_type.oid, None, Format::Binary, Some(&bytes), utc())
 }
 
@@ -46,19 +65,39 @@ fn scalars_from_text() {
     }
     check(INT2, "-32768", ScalarValue::Int16(Some(i16::MIN)));
     check(INT4, " +7 ", ScalarValue::Int32(Some(7)));
-    check(INT8, "-9223372036854775808", ScalarValue::Int64(Some(i64::MIN)));
+    check(
+        INT8,
+        "-9223372036854775808",
+        ScalarValue::Int64(Some(i64::MIN)),
+    );
     check(OID, "4294967295", ScalarValue::Int64(Some(4_294_967_295)));
     check(FLOAT4, "1.5", ScalarValue::Float32(Some(1.5)));
     check(FLOAT8, "-1e-5", ScalarValue::Float64(Some(-1e-5)));
-    check(FLOAT8, "Infinity", ScalarValue::Float64(Some(f64::INFINITY)));
+    check(
+        FLOAT8,
+        "Infinity",
+        ScalarValue::Float64(Some(f64::INFINITY)),
+    );
     assert!(matches!(read(FLOAT8, "NaN"), Ok(ScalarValue::Float64(Some(v))) if v.is_nan()));
     check(TEXT, "é", ScalarValue::Utf8(Some("é".into())));
     check(UNKNOWN, "x", ScalarValue::Utf8(Some("x".into())));
     check(REGCLASS, "orders", ScalarValue::Utf8(Some("orders".into())));
-    check(BYTEA, "\\x00fF 10", ScalarValue::Binary(Some(vec![0, 255, 16])));
-    check(BYTEA, "a\\\\b\\001", ScalarValue::Binary(Some(b"a\\b\x01".to_vec())));
+    check(
+        BYTEA,
+        "\\x00fF 10",
+        ScalarValue::Binary(Some(vec![0, 255, 16])),
+    );
+    check(
+        BYTEA,
+        "a\\\\b\\001",
+        ScalarValue::Binary(Some(b"a\\b\x01".to_vec())),
+    );
     let uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
-    for text in [uuid, "{6BA7B8109dad11d180b400c04fd430c8}", "6ba7-b8109dad11d180b4-00c04fd430c8"] {
+    for text in [
+        uuid,
+        "{6BA7B8109dad11d180b400c04fd430c8}",
+        "6ba7-b8109dad11d180b4-00c04fd430c8",
+    ] {
         check(UUID, text, ScalarValue::Utf8(Some(uuid.into())));
     }
 }
@@ -100,7 +139,10 @@ fn numerics_take_the_wanted_type() {
     assert_eq!(to(money.clone(), "0.00004").unwrap(), cents(0));
     assert_eq!(to(money.clone(), "9.999").unwrap(), cents(1000));
     assert_eq!(to(money.clone(), "7").unwrap(), cents(700));
-    assert_eq!(to(money.clone(), "99999999.99").unwrap(), cents(9_999_999_999));
+    assert_eq!(
+        to(money.clone(), "99999999.99").unwrap(),
+        cents(9_999_999_999)
+    );
     assert_eq!(
         failure(to(money, "99999999.995")),
         ("22003", "numeric field overflow".to_owned())
@@ -109,9 +151,15 @@ fn numerics_take_the_wanted_type() {
         to(DataType::Decimal128(5, -2), "12350").unwrap(),
         ScalarValue::Decimal128(Some(124), 5, -2)
     );
-    assert_eq!(to(DataType::Int32, "2.5").unwrap(), ScalarValue::Int32(Some(3)));
+    assert_eq!(
+        to(DataType::Int32, "2.5").unwrap(),
+        ScalarValue::Int32(Some(3))
+    );
     assert_eq!(failure(to(DataType::Int16, "40000")).0, "22003");
-    assert_eq!(to(DataType::Float64, "0.1").unwrap(), ScalarValue::Float64(Some(0.1)));
+    assert_eq!(
+        to(DataType::Float64, "0.1").unwrap(),
+        ScalarValue::Float64(Some(0.1))
+    );
     assert!(to(DataType::Float64, "NaN").is_ok());
     assert_eq!(
         to(DataType::Utf8View, "-0.50").unwrap(),
@@ -135,7 +183,12 @@ fn numerics_from_binary() {
     check("0001ffff000000040001", 1, 4, 4);
     check("0001fffe0000000503e8", 1, 5, 5);
     check("0003000100000002007b11d722c4", 123_456_789, 9, 2);
-    check("000500040000000007341a5802e103bb064f", 18_446_744_073_709_551_615, 20, 0);
+    check(
+        "000500040000000007341a5802e103bb064f",
+        18_446_744_073_709_551_615,
+        20,
+        0,
+    );
     check("0002000140000000000c0bb8", -123_000, 6, 0);
     check(
         "000a00064000000a270f270f270f270f270f270f270f270f270f26ac",
@@ -153,47 +206,156 @@ fn numerics_from_binary() {
     ] {
         assert_eq!(failure(read_binary(NUMERIC, hex)).0, "22P03", "{hex}");
     }
-    assert_eq!(failure(read_binary(NUMERIC, "00017fff000000000001")).0, "22003");
-    assert_eq!(failure(read_binary(NUMERIC, "0001800000003fff0001")).0, "22003");
+    assert_eq!(
+        failure(read_binary(NUMERIC, "00017fff000000000001")).0,
+        "22003"
+    );
+    assert_eq!(
+        failure(read_binary(NUMERIC, "0001800000003fff0001")).0,
+        "22003"
+    );
 }
 
 #[test]
 fn messages_are_postgresqls() {
     let check = |pg_type, text: &str, state: &str, message: &str| {
-        assert_eq!(failure(read(pg_type, text)), (state.to_owned().leak() as &str, message.into()));
+        assert_eq!(
+            failure(read(pg_type, text)),
+            (state.to_owned().leak() as &str, message.into())
+        );
     };
-    check(INT4, "abc", "22P02", "invalid input syntax for type integer: \"abc\"");
-    check(INT4, "", "22P02", "invalid input syntax for type integer: \"\"");
-    check(INT4, "1.0", "22P02", "invalid input syntax for type integer: \"1.0\"");
-    check(INT2, "40000", "22003", "value \"40000\" is out of range for type smallint");
-    check(INT4, "99999999999", "22003", "value \"99999999999\" is out of range for type integer");
+    check(
+        INT4,
+        "abc",
+        "22P02",
+        "invalid input syntax for type integer: \"abc\"",
+    );
+    check(
+        INT4,
+        "",
+        "22P02",
+        "invalid input syntax for type integer: \"\"",
+    );
+    check(
+        INT4,
+        "1.0",
+        "22P02",
+        "invalid input syntax for type integer: \"1.0\"",
+    );
+    check(
+        INT2,
+        "40000",
+        "22003",
+        "value \"40000\" is out of range for type smallint",
+    );
+    check(
+        INT4,
+        "99999999999",
+        "22003",
+        "value \"99999999999\" is out of range for type integer",
+    );
     check(
         INT8,
         "9223372036854775808",
         "22003",
         "value \"9223372036854775808\" is out of range for type bigint",
     );
-    check(FLOAT8, "x", "22P02", "invalid input syntax for type double precision: \"x\"");
-    check(FLOAT8, "1e400", "22003", "\"1e400\" is out of range for type double precision");
-    check(FLOAT8, "1e-400", "22003", "\"1e-400\" is out of range for type double precision");
-    check(FLOAT4, "1e40", "22003", "\"1e40\" is out of range for type real");
-    check(BOOL, "maybe", "22P02", "invalid input syntax for type boolean: \"maybe\"");
-    check(BOOL, "o", "22P02", "invalid input syntax for type boolean: \"o\"");
-    check(BOOL, "", "22P02", "invalid input syntax for type boolean: \"\"");
-    check(UUID, "6ba7", "22P02", "invalid input syntax for type uuid: \"6ba7\"");
+    check(
+        FLOAT8,
+        "x",
+        "22P02",
+        "invalid input syntax for type double precision: \"x\"",
+    );
+    check(
+        FLOAT8,
+        "1e400",
+        "22003",
+        "\"1e400\" is out of range for type double precision",
+    );
+    check(
+        FLOAT8,
+        "1e-400",
+        "22003",
+        "\"1e-400\" is out of range for type double precision",
+    );
+    check(
+        FLOAT4,
+        "1e40",
+        "22003",
+        "\"1e40\" is out of range for type real",
+    );
+    check(
+        BOOL,
+        "maybe",
+        "22P02",
+        "invalid input syntax for type boolean: \"maybe\"",
+    );
+    check(
+        BOOL,
+        "o",
+        "22P02",
+        "invalid input syntax for type boolean: \"o\"",
+    );
+    check(
+        BOOL,
+        "",
+        "22P02",
+        "invalid input syntax for type boolean: \"\"",
+    );
+    check(
+        UUID,
+        "6ba7",
+        "22P02",
+        "invalid input syntax for type uuid: \"6ba7\"",
+    );
     check(BYTEA, "\\xz", "22023", "invalid hexadecimal digit: \"z\"");
-    check(BYTEA, "\\xabc", "22023", "invalid hexadecimal data: odd number of digits");
-    check(BYTEA, "a\\b", "22P02", "invalid input syntax for type bytea");
-    check(DATE, "abc", "22007", "invalid input syntax for type date: \"abc\"");
-    check(DATE, "2024-13-01", "22008", "date/time field value out of range: \"2024-13-01\"");
-    check(DATE, "2023-02-29", "22008", "date/time field value out of range: \"2023-02-29\"");
-    check(DATE, "5874898-01-01", "22008", "date out of range: \"5874898-01-01\"");
-    check(TIME, "25:00:00", "22008", "date/time field value out of range: \"25:00:00\"");
+    check(
+        BYTEA,
+        "\\xabc",
+        "22023",
+        "invalid hexadecimal data: odd number of digits",
+    );
+    check(
+        BYTEA,
+        "a\\b",
+        "22P02",
+        "invalid input syntax for type bytea",
+    );
+    check(
+        DATE,
+        "abc",
+        "22007",
+        "invalid input syntax for type date: \"abc\"",
+    );
+    check(
+        DATE,
+        "2024-13-01",
+        "22008",
+        "date/time field value out of range: \"2024-13-01\"",
+    );
+    check(
+        DATE,
+        "2023-02-29",
+        "22008",
+        "date/time field value out of range: \"2023-02-29\"",
+    );
+    check(
+        DATE,
+        "5874898-01-01",
+        "22008",
+        "date out of range: \"5874898-01-01\"",
+    );
+    check(
+        TIME,
+        "25:00:00",
+        "22008",
+        "date/time field value out of range: \"25:00:00\"",
+    );
     check(
         TIMESTAMP,
         "2024-01-01 xx",
         "22007",
-        "invalid input syntax for type timestamp without time zone: \"2024-01-01 xx\"",
+        "invalid input syntax for type timestamp: \"2024-01-01 xx\"",
     );
     check(
         TIMESTAMP,
@@ -207,10 +369,30 @@ fn messages_are_postgresqls() {
         "22023",
         "time zone \"Mars/Olympus\" not recognized",
     );
-    check(INTERVAL, "1 foo", "22007", "invalid input syntax for type interval: \"1 foo\"");
-    check(INTERVAL, "", "22007", "invalid input syntax for type interval: \"\"");
-    check(INT4_ARRAY, "{1,2", "22P02", "malformed array literal: \"{1,2\"");
-    check(INT4_ARRAY, "{a}", "22P02", "invalid input syntax for type integer: \"a\"");
+    check(
+        INTERVAL,
+        "1 foo",
+        "22007",
+        "invalid input syntax for type interval: \"1 foo\"",
+    );
+    check(
+        INTERVAL,
+        "",
+        "22007",
+        "invalid input syntax for type interval: \"\"",
+    );
+    check(
+        INT4_ARRAY,
+        "{1,2",
+        "22P02",
+        "malformed array literal: \"{1,2\"",
+    );
+    check(
+        INT4_ARRAY,
+        "{a}",
+        "22P02",
+        "invalid input syntax for type integer: \"a\"",
+    );
 }
 
 #[test]
@@ -228,14 +410,29 @@ fn dates_and_times() {
     assert_eq!(date("2024-02-29 23:59:59+02"), 19_782);
     assert_eq!(date("epoch"), 0);
     let time = |text: &str| read(TIME, text).unwrap();
-    assert_eq!(time("04:05:06.789"), ScalarValue::Time64Microsecond(Some(14_706_789_000)));
-    assert_eq!(time("04:05"), ScalarValue::Time64Microsecond(Some(14_700_000_000)));
-    assert_eq!(time("24:00:00"), ScalarValue::Time64Microsecond(Some(86_400_000_000)));
+    assert_eq!(
+        time("04:05:06.789"),
+        ScalarValue::Time64Microsecond(Some(14_706_789_000))
+    );
+    assert_eq!(
+        time("04:05"),
+        ScalarValue::Time64Microsecond(Some(14_700_000_000))
+    );
+    assert_eq!(
+        time("24:00:00"),
+        ScalarValue::Time64Microsecond(Some(86_400_000_000))
+    );
     assert_eq!(failure(read(DATE, "infinity")).0, "0A000");
     assert_eq!(failure(read_binary(DATE, "7fffffff")).0, "0A000");
     assert_eq!(failure(read_binary(DATE, "80000001")).0, "22008");
-    assert_eq!(failure(read_binary(TIMESTAMP, "7fffffffffffffff")).0, "0A000");
-    assert_eq!(failure(read_binary(TIMESTAMP, "8000000000000001")).0, "22008");
+    assert_eq!(
+        failure(read_binary(TIMESTAMP, "7fffffffffffffff")).0,
+        "0A000"
+    );
+    assert_eq!(
+        failure(read_binary(TIMESTAMP, "8000000000000001")).0,
+        "22008"
+    );
     assert_eq!(failure(read_binary(TIME, "ffffffffffffffff")).0, "22008");
 }
 
@@ -269,12 +466,24 @@ fn timestamps() {
     assert_eq!(zoned("1970-01-01 00:00:01-00:00:01", "UTC"), 2_000_000);
     // The hour that Berlin skips is read with the offset before, the doubled one as the later.
     let spring = 1_711_846_800_000_000;
-    assert_eq!(zoned("2024-03-31 02:30:00", "Europe/Berlin"), spring + hour / 2);
-    assert_eq!(zoned("2024-03-31 01:30:00", "Europe/Berlin"), spring - hour / 2);
+    assert_eq!(
+        zoned("2024-03-31 02:30:00", "Europe/Berlin"),
+        spring + hour / 2
+    );
+    assert_eq!(
+        zoned("2024-03-31 01:30:00", "Europe/Berlin"),
+        spring - hour / 2
+    );
     assert_eq!(zoned("2024-03-31 03:00:00", "Europe/Berlin"), spring);
     let autumn = 1_729_990_800_000_000;
-    assert_eq!(zoned("2024-10-27 02:30:00", "Europe/Berlin"), autumn + hour / 2);
-    assert_eq!(zoned("2024-10-27 01:59:59", "Europe/Berlin"), autumn - hour - 1_000_000);
+    assert_eq!(
+        zoned("2024-10-27 02:30:00", "Europe/Berlin"),
+        autumn + hour / 2
+    );
+    assert_eq!(
+        zoned("2024-10-27 01:59:59", "Europe/Berlin"),
+        autumn - hour - 1_000_000
+    );
     assert_eq!(zoned("2024-10-27 03:00:00", "Europe/Berlin"), autumn + hour);
 }
 
@@ -282,7 +491,14 @@ fn timestamps() {
 fn zones_come_and_go_as_the_session_has_them() {
     let berlin: Tz = "Europe/Berlin".parse().unwrap();
     let read = |oid, target: &DataType, text: &str| {
-        parameter(oid, Some(target), Format::Text, Some(text.as_bytes()), berlin).unwrap()
+        parameter(
+            oid,
+            Some(target),
+            Format::Text,
+            Some(text.as_bytes()),
+            berlin,
+        )
+        .unwrap()
     };
     let plain = DataType::Timestamp(TimeUnit::Nanosecond, None);
     let zoned = DataType::Timestamp(TimeUnit::Nanosecond, Some("+00:00".into()));
@@ -308,7 +524,13 @@ fn zones_come_and_go_as_the_session_has_them() {
         read(1184, &DataType::Date32, "2024-07-01 23:00:00Z"),
         ScalarValue::Date32(Some(19_906))
     );
-    let far = parameter(1114, Some(&plain), Format::Text, Some(b"3000-01-01"), berlin);
+    let far = parameter(
+        1114,
+        Some(&plain),
+        Format::Text,
+        Some(b"3000-01-01"),
+        berlin,
+    );
     assert_eq!(failure(far).0, "22008");
 }
 
@@ -338,10 +560,24 @@ fn intervals() {
     check("P-1Y2WT-0.5S", -12, 14, -500_000);
     check("1 century 1 decade", 1320, 0, 0);
     check("0.000001 seconds", 0, 0, 1);
-    for text in ["P", "PT", "PT5", "1 2 days", "ago", "1:2:3:4", "1..5 days", "five days"] {
+    for text in [
+        "P",
+        "PT",
+        "PT5",
+        "1 2 days",
+        "ago",
+        "1:2:3:4",
+        "1..5 days",
+        "five days",
+    ] {
         assert_eq!(failure(read(INTERVAL, text)).0, "22007", "{text}");
     }
-    for text in ["99999999999 days", "300000000 years", "9999999999999999999 s", "3000000 hours 00:61"] {
+    for text in [
+        "99999999999 days",
+        "300000000 years",
+        "9999999999999999999 s",
+        "3000000 hours 00:61",
+    ] {
         assert_eq!(failure(read(INTERVAL, text)).0, "22008", "{text}");
     }
 }
@@ -349,7 +585,11 @@ fn intervals() {
 #[test]
 fn arrays_from_text() {
     let ints = |text: &str| match read(INT4_ARRAY, text).unwrap() {
-        ScalarValue::List(list) => list.value(0).as_primitive::<Int32Type>().iter().collect::<Vec<Option<i32>>>(),
+        ScalarValue::List(list) => list
+            .value(0)
+            .as_primitive::<Int32Type>()
+            .iter()
+            .collect::<Vec<_>>(),
         other => panic!("{other}"),
     };
     let none: Vec<Option<i32>> = vec![];
@@ -361,7 +601,11 @@ fn arrays_from_text() {
     let texts = |text: &str| match read(TEXT_ARRAY, text).unwrap() {
         ScalarValue::List(list) => {
             let values = list.value(0);
-            values.as_string::<i32>().iter().map(|v| v.map(str::to_owned)).collect::<Vec<_>>()
+            values
+                .as_string::<i32>()
+                .iter()
+                .map(|v| v.map(str::to_owned))
+                .collect::<Vec<_>>()
         }
         other => panic!("{other}"),
     };
@@ -378,14 +622,22 @@ fn arrays_from_text() {
             Some("{,}".into()),
         ]
     );
-    for text in ["", "1", "{1,}", "{,1}", "{1}x", "{a\"b\"}", "{\"a", "{\"a\"b}", "{", "{1"] {
+    for text in [
+        "", "1", "{1,}", "{,1}", "{1}x", "{a\"b\"}", "{\"a", "{\"a\"b}", "{", "{1",
+    ] {
         let (state, message) = failure(read(TEXT_ARRAY, text));
-        assert_eq!((state, message), ("22P02", format!("malformed array literal: \"{text}\"")));
+        assert_eq!(
+            (state, message),
+            ("22P02", format!("malformed array literal: \"{text}\""))
+        );
     }
     assert_eq!(failure(read(INT4_ARRAY, "{{1},{2}}")).0, "0A000");
     assert_eq!(failure(read(INT4_ARRAY, "[0:1]={1,2}")).0, "0A000");
     let numbers = read(NUMERIC_ARRAY, "{1.5,NULL,100,0.001}").unwrap();
-    assert_eq!(numbers.data_type(), DataType::new_list(DataType::Decimal128(6, 3), true));
+    assert_eq!(
+        numbers.data_type(),
+        DataType::new_list(DataType::Decimal128(6, 3), true)
+    );
 }
 
 #[test]
@@ -395,7 +647,10 @@ fn arrays_take_the_wanted_type() {
     assert_eq!(list.data_type(), wide);
     let open = parameter(0, Some(&wide), Format::Text, Some(b"{5}"), utc()).unwrap();
     assert_eq!(open.data_type(), wide);
-    assert_eq!(failure(read_as(INT4_ARRAY, &DataType::Int32, "{1}")).0, "42804");
+    assert_eq!(
+        failure(read_as(INT4_ARRAY, &DataType::Int32, "{1}")).0,
+        "42804"
+    );
 }
 
 #[test]
@@ -406,9 +661,17 @@ fn malformed_binary_is_refused() {
             continue;
         }
         for hex in ["", "00", "000000", "00000000000000000000000000000000000000"] {
-            if (*pg_type, hex) != (BOOL, "00") {
-                assert_eq!(failure(read_binary(*pg_type, hex)).0, "22P03", "{pg_type:?} {hex}");
+            if (*pg_type, hex) == (BOOL, "00") {
+                continue;
             }
+            // The long one reaches an array's element type, which is not its own.
+            let is_array = element_of(*pg_type).is_some() && hex.len() > 24;
+            let expected = if is_array { "42804" } else { "22P03" };
+            assert_eq!(
+                failure(read_binary(*pg_type, hex)).0,
+                expected,
+                "{pg_type:?} {hex}"
+            );
         }
     }
     for hex in [
@@ -423,14 +686,23 @@ fn malformed_binary_is_refused() {
     ] {
         assert_eq!(failure(read_binary(INT4_ARRAY, hex)).0, "22P03", "{hex}");
     }
-    assert_eq!(failure(read_binary(INT4_ARRAY, "000000000000000000000019")).0, "42804");
+    assert_eq!(
+        failure(read_binary(INT4_ARRAY, "000000000000000000000019")).0,
+        "42804"
+    );
     let two = "0000000200000000000000170000000100000001000000010000000100000004 00000001";
     assert_eq!(failure(read_binary(INT4_ARRAY, two)).0, "0A000");
     assert_eq!(failure(read_binary(TEXT, "ff")).0, "22021");
     assert_eq!(failure(read_binary(TEXT, "6100")).0, "22021");
     assert_eq!(failure(read_binary(JSONB, "027b7d")).0, "22P03");
-    assert_eq!(read_binary(JSONB, "017b7d").unwrap(), ScalarValue::Utf8(Some("{}".into())));
-    assert_eq!(read_binary(REGCLASS, "00004000").unwrap(), ScalarValue::Utf8(Some("16384".into())));
+    assert_eq!(
+        read_binary(JSONB, "017b7d").unwrap(),
+        ScalarValue::Utf8(Some("{}".into()))
+    );
+    assert_eq!(
+        read_binary(REGCLASS, "00004000").unwrap(),
+        ScalarValue::Utf8(Some("16384".into()))
+    );
 }
 
 #[test]
@@ -440,11 +712,26 @@ fn undeclared_parameters_are_the_plans() {
     };
     let five = ScalarValue::Int32(Some(5));
     assert_eq!(read(0, &DataType::Int32, Format::Text, b"5").unwrap(), five);
-    assert_eq!(read(705, &DataType::Int32, Format::Binary, b"\0\0\0\x05").unwrap(), five);
-    assert_eq!(read(25, &DataType::Int32, Format::Binary, b"5").unwrap(), five);
-    assert_eq!(read(20, &DataType::Int32, Format::Text, b"5").unwrap(), five);
-    assert_eq!(failure(read(20, &DataType::Int32, Format::Text, b"5000000000")).0, "22003");
-    assert_eq!(failure(read(25, &DataType::Int32, Format::Text, b"x")).0, "22P02");
+    assert_eq!(
+        read(705, &DataType::Int32, Format::Binary, b"\0\0\0\x05").unwrap(),
+        five
+    );
+    assert_eq!(
+        read(25, &DataType::Int32, Format::Binary, b"5").unwrap(),
+        five
+    );
+    assert_eq!(
+        read(20, &DataType::Int32, Format::Text, b"5").unwrap(),
+        five
+    );
+    assert_eq!(
+        failure(read(20, &DataType::Int32, Format::Text, b"5000000000")).0,
+        "22003"
+    );
+    assert_eq!(
+        failure(read(25, &DataType::Int32, Format::Text, b"x")).0,
+        "22P02"
+    );
     let view = read(1043, &DataType::Utf8View, Format::Text, b"x").unwrap();
     assert_eq!(view, ScalarValue::Utf8View(Some("x".into())));
     let day = read(0, &DataType::Date32, Format::Text, b"2024-02-29").unwrap();
@@ -458,15 +745,20 @@ fn undeclared_parameters_are_the_plans() {
     assert!(matches!(uuid, Ok(ScalarValue::FixedSizeBinary(16, Some(bytes))) if bytes[0] == 0x6b));
     let nothing = parameter(0, None, Format::Text, Some(b"x"), utc()).unwrap();
     assert_eq!(nothing, ScalarValue::Utf8(Some("x".into())));
-    assert_eq!(failure(parameter(1, None, Format::Text, Some(b"x"), utc())).0, "42704");
-    assert_eq!(failure(parameter(2249, None, Format::Text, Some(b"()"), utc())).0, "0A000");
+    assert_eq!(
+        failure(parameter(1, None, Format::Text, Some(b"x"), utc())).0,
+        "42704"
+    );
+    assert_eq!(
+        failure(parameter(2249, None, Format::Text, Some(b"()"), utc())).0,
+        "0A000"
+    );
 }
 
 #[test]
 fn nulls_have_a_type() {
-    let null = |oid, target: Option<&DataType>| {
-        parameter(oid, target, Format::Text, None, utc()).unwrap()
-    };
+    let null =
+        |oid, target: Option<&DataType>| parameter(oid, target, Format::Text, None, utc()).unwrap();
     assert_eq!(null(23, None), ScalarValue::Int32(None));
     assert_eq!(null(0, Some(&DataType::Int64)), ScalarValue::Int64(None));
     assert_eq!(null(0, None), ScalarValue::Utf8(None));
@@ -492,26 +784,29 @@ fn round_trip(value: &ScalarValue, format: Format, zone: &str) -> ScalarValue {
 const MICROS: std::ops::Range<i64> = -62_000_000_000_000_000..250_000_000_000_000_000;
 
 fn any_scalar() -> impl Strategy<Value = ScalarValue> {
-    let number = prop_oneof![
-        any::<bool>().prop_map(|v| ScalarValue::Boolean(Some(v))),
-        any::<i16>().prop_map(|v| ScalarValue::Int16(Some(v))),
-        any::<i32>().prop_map(|v| ScalarValue::Int32(Some(v))),
-        any::<i64>().prop_map(|v| ScalarValue::Int64(Some(v))),
-        any::<i8>().prop_map(|v| ScalarValue::Int8(Some(v))),
-        any::<u32>().prop_map(|v| ScalarValue::UInt32(Some(v))),
-        any::<u64>().prop_map(|v| ScalarValue::UInt64(Some(v))),
-        any::<f32>().prop_map(|v| ScalarValue::Float32(Some(v))),
-        any::<f64>().prop_map(|v| ScalarValue::Float64(Some(v))),
-        (-100_000_000_i64..100_000_000).prop_map(|v| ScalarValue::Float64(Some(v as f64 / 100.0))),
-        (-10_i128.pow(37)..10_i128.pow(37), 0_i8..38)
-            .prop_map(|(v, s)| ScalarValue::Decimal128(Some(v), 38, s)),
-        (any::<i128>(), any::<u32>(), 0_i8..76).prop_map(|(v, w, s)| {
-            let wide = i256::from_i128(v).wrapping_mul(i256::from_i128(w.into()));
-            ScalarValue::Decimal256(Some(wide), 76, s)
-        }),
-    ];
+    let number =
+        prop_oneof![
+            any::<bool>().prop_map(|v| ScalarValue::Boolean(Some(v))),
+            any::<i16>().prop_map(|v| ScalarValue::Int16(Some(v))),
+            any::<i32>().prop_map(|v| ScalarValue::Int32(Some(v))),
+            any::<i64>().prop_map(|v| ScalarValue::Int64(Some(v))),
+            any::<i8>().prop_map(|v| ScalarValue::Int8(Some(v))),
+            any::<u32>().prop_map(|v| ScalarValue::UInt32(Some(v))),
+            any::<u64>().prop_map(|v| ScalarValue::UInt64(Some(v))),
+            any::<f32>().prop_map(|v| ScalarValue::Float32(Some(v))),
+            any::<f64>().prop_map(|v| ScalarValue::Float64(Some(v))),
+            (-100_000_000_i64..100_000_000)
+                .prop_map(|v| ScalarValue::Float64(Some(v as f64 / 100.0))),
+            (-10_i128.pow(37)..10_i128.pow(37), 0_i8..38)
+                .prop_map(|(v, s)| ScalarValue::Decimal128(Some(v), 38, s)),
+            (any::<i128>(), any::<u32>(), 0_i8..76).prop_map(|(v, w, s)| {
+                let wide = i256::from_i128(v).wrapping_mul(i256::from_i128(w.into()));
+                ScalarValue::Decimal256(Some(wide), 76, s)
+            }),
+        ];
     let other = prop_oneof![
-        ".{0,20}".prop_filter("no NUL", |s| !s.contains('\0'))
+        ".{0,20}"
+            .prop_filter("no NUL", |s| !s.contains('\0'))
             .prop_map(|v| ScalarValue::Utf8(Some(v))),
         prop::collection::vec(any::<u8>(), 0..40).prop_map(|v| ScalarValue::Binary(Some(v))),
         (-700_000_i32..2_000_000).prop_map(|v| ScalarValue::Date32(Some(v))),

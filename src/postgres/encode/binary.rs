@@ -35,10 +35,16 @@ fn put(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Put> {
         return array_put(lists, style);
     }
     if let Some(columns) = record_columns(array, column) {
-        let oids = array_fields(array).iter().map(|f| column_type(f).0.oid).collect();
+        let oids = array_fields(array)
+            .iter()
+            .map(|f| column_type(f).0.oid)
+            .collect();
         return Ok(record_put(columns?, oids));
     }
-    Err(Error::feature_not_supported(format!("cannot send values of type {}", array.data_type())))
+    Err(Error::feature_not_supported(format!(
+        "cannot send values of type {}",
+        array.data_type()
+    )))
 }
 
 /// The fields of a struct column; empty for any other.

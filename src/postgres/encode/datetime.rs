@@ -54,7 +54,11 @@ pub(crate) fn civil(day: i64) -> (i64, u32, u32) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let day_of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month as u32, day_of_month as u32)
 }
@@ -68,8 +72,7 @@ pub(crate) fn day_of(year: i64, month: u32, day: u32) -> Option<i64> {
     let march_year = year - i64::from(month <= 2);
     let of_era = march_year.rem_euclid(400);
     let of_year = (153 * from_march + 2) / 5 + i64::from(day) - 1;
-    let days = march_year.div_euclid(400) * DAYS_PER_ERA
-        + 365 * of_era + of_era / 4 - of_era / 100
+    let days = march_year.div_euclid(400) * DAYS_PER_ERA + 365 * of_era + of_era / 4 - of_era / 100
         + of_year
         - DAYS_TO_ERA;
     (civil(days) == (year, month, day)).then_some(days)
@@ -88,12 +91,12 @@ pub(crate) fn pg_date(days: i64) -> Result<i32> {
 /// A timestamp in microseconds from 2000-01-01; 22008 beyond PostgreSQL's range.
 pub(crate) fn pg_timestamp(unit: TimeUnit, value: i64) -> Result<i64> {
     let micros = match unit {
-        TimeUnit::Second => {
-            value.checked_sub(EPOCH_SECONDS).and_then(|v| v.checked_mul(MICROS_PER_SECOND))
-        }
-        TimeUnit::Millisecond => {
-            value.checked_sub(EPOCH_SECONDS * 1000).and_then(|v| v.checked_mul(1000))
-        }
+        TimeUnit::Second => value
+            .checked_sub(EPOCH_SECONDS)
+            .and_then(|v| v.checked_mul(MICROS_PER_SECOND)),
+        TimeUnit::Millisecond => value
+            .checked_sub(EPOCH_SECONDS * 1000)
+            .and_then(|v| v.checked_mul(1000)),
         TimeUnit::Microsecond => value.checked_sub(EPOCH_SECONDS * MICROS_PER_SECOND),
         TimeUnit::Nanosecond => Some(value.div_euclid(1000) - EPOCH_SECONDS * MICROS_PER_SECOND),
     };
@@ -110,7 +113,11 @@ pub(crate) fn pg_time(unit: TimeUnit, value: i64) -> Result<i64> {
         TimeUnit::Microsecond => value,
         TimeUnit::Nanosecond => value.div_euclid(1000),
     };
-    if (0..=MICROS_PER_DAY).contains(&micros) { Ok(micros) } else { Err(overflow("time out of range")) }
+    if (0..=MICROS_PER_DAY).contains(&micros) {
+        Ok(micros)
+    } else {
+        Err(overflow("time out of range"))
+    }
 }
 
 /// A duration as an interval of microseconds; 22008 beyond 64 bits.
@@ -122,7 +129,11 @@ pub(crate) fn pg_duration(unit: TimeUnit, value: i64) -> Result<PgInterval> {
         TimeUnit::Nanosecond => Some(value / 1000),
     };
     let micros = micros.ok_or_else(|| overflow("interval out of range"))?;
-    Ok(PgInterval { micros, days: 0, months: 0 })
+    Ok(PgInterval {
+        micros,
+        days: 0,
+        months: 0,
+    })
 }
 
 fn overflow(message: &str) -> Error {
@@ -288,8 +299,15 @@ const OFFSET_SLOTS_MIN: usize = 4;
 /// No day that a timestamp can fall on.
 const NO_DAY: i64 = i64::MIN;
 
-/// chrono ends before PostgreSQL; zones have one rule for ever long before this year-262000 second.
-const CHRONO_SECONDS_MAX: i64 = 8_200_000_000_000;
+/// First second of 2099. The zone tables end soon after; from here on the rules of a year are those
+/// of an earlier one with the same calendar.
+const TABLES_END: i64 = 4_070_908_800;
+
+/// Years that have all fourteen calendars and whose rules are in the tables.
+const MODEL_YEARS: std::ops::Range<i64> = 2071..2099;
+
+/// A date before which all zones had their local mean time and which chrono still reaches.
+const CHRONO_SECONDS_MIN: i64 = -8_200_000_000_000;
 
 impl Offsets {
     /// For about `rows` look-ups.
@@ -300,9 +318,14 @@ impl Offsets {
         let slots = if is_fixed {
             0
         } else {
-            rows.clamp(OFFSET_SLOTS_MIN, OFFSET_SLOTS_MAX).next_power_of_two()
+            rows.clamp(OFFSET_SLOTS_MIN, OFFSET_SLOTS_MAX)
+                .next_power_of_two()
         };
-        Self { zone, fixed, days: vec![Cell::new((NO_DAY, 0)); slots] }
+        Self {
+            zone,
+            fixed,
+            days: vec![Cell::new((NO_DAY, 0)); slots],
+        }
     }
 
     /// Seconds east of UTC at an instant in microseconds from 2000-01-01.
@@ -312,7 +335,10 @@ impl Offsets {
         }
         let seconds = micros.div_euclid(MICROS_PER_SECOND) + EPOCH_SECONDS;
         let day = seconds.div_euclid(SECONDS_PER_DAY);
-        let Some(slot) = self.days.get(day.rem_euclid(self.days.len().max(1) as i64) as usize) else {
+        let Some(slot) = self
+            .days
+            .get(day.rem_euclid(self.days.len().max(1) as i64) as usize)
+        else {
             return offset_at(self.zone, seconds);
         };
         let (known, offset) = slot.get();
@@ -331,7 +357,45 @@ impl Offsets {
 
 /// Seconds east of UTC at `seconds` from 1970-01-01.
 pub(crate) fn offset_at(zone: Tz, seconds: i64) -> i32 {
-    let seconds = seconds.clamp(-CHRONO_SECONDS_MAX, CHRONO_SECONDS_MAX);
-    let instant = DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
-    zone.offset_from_utc_datetime(&instant).fix().local_minus_utc()
+    if seconds < TABLES_END {
+        return table_offset(zone, seconds.max(CHRONO_SECONDS_MIN));
+    }
+    table_offset(zone, seconds - model_shift(zone, seconds) * SECONDS_PER_DAY)
+}
+
+/// Days between a year after the tables and the year that stands for it.
+fn model_shift(zone: Tz, seconds: i64) -> i64 {
+    let calendar = |year: i64| {
+        let first = day_of(year, 1, 1).unwrap_or_default();
+        let next = day_of(year + 1, 1, 1).unwrap_or_default();
+        (first, first.rem_euclid(7), next - first)
+    };
+    let last = MODEL_YEARS.end - 1;
+    let at_month = |month| {
+        let day = day_of(last, month, 1).unwrap_or_default();
+        table_offset(zone, day * SECONDS_PER_DAY + EPOCH_SECONDS)
+    };
+    let (year, _, _) = civil(seconds.div_euclid(SECONDS_PER_DAY) - EPOCH_DAYS);
+    let (first, weekday, days) = calendar(year);
+    // Zones that gave up changing (Morocco in 2087) must not go back to when they did.
+    let changes = (2..=12).any(|month| at_month(month) != at_month(1));
+    let models = if changes {
+        MODEL_YEARS
+    } else {
+        last..MODEL_YEARS.end
+    };
+    let model = models
+        .map(calendar)
+        .find(|(_, w, d)| !changes || (*w, *d) == (weekday, days));
+    // Day 366 of a year that does not change falls on the next, which is as good.
+    model.map_or(0, |(model_first, _, _)| first - model_first)
+}
+
+fn table_offset(zone: Tz, seconds: i64) -> i32 {
+    let instant = DateTime::from_timestamp(seconds, 0)
+        .unwrap_or_default()
+        .naive_utc();
+    zone.offset_from_utc_datetime(&instant)
+        .fix()
+        .local_minus_utc()
 }

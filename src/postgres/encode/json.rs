@@ -34,7 +34,9 @@ pub(super) fn put(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Resu
     match array.data_type() {
         DataType::Map(..) => map_put(array, style),
         DataType::Union(..) => union_put(array, style),
-        other => Err(Error::feature_not_supported(format!("cannot send values of type {other}"))),
+        other => Err(Error::feature_not_supported(format!(
+            "cannot send values of type {other}"
+        ))),
     }
 }
 
@@ -71,7 +73,9 @@ fn field_names(array: &ArrayRef) -> Vec<BytesMut> {
         key.put_u8(b':');
         key
     };
-    array.as_struct_opt().map_or_else(Vec::new, |record| record.fields().iter().map(key).collect())
+    array
+        .as_struct_opt()
+        .map_or_else(Vec::new, |record| record.fields().iter().map(key).collect())
 }
 
 fn record_put(names: Vec<BytesMut>, columns: Vec<Column>) -> Put {
@@ -121,7 +125,8 @@ fn map_put(array: &ArrayRef, style: &TextStyle) -> Result<Put> {
 }
 
 fn union_put(array: &ArrayRef, style: &TextStyle) -> Result<Put> {
-    let (DataType::Union(fields, _), Some(union)) = (array.data_type(), array.as_union_opt()) else {
+    let (DataType::Union(fields, _), Some(union)) = (array.data_type(), array.as_union_opt())
+    else {
         return Err(Error::internal("union of another type"));
     };
     let members = fields

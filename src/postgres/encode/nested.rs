@@ -85,8 +85,15 @@ pub(super) fn encoded(
         DataType::Dictionary(_, value) => {
             let dictionary = array.as_any_dictionary();
             let values = ArrayRef::clone(dictionary.values());
-            let keys = if values.is_empty() { vec![] } else { dictionary.normalized_keys() };
-            let field = field.as_ref().clone().with_data_type(value.as_ref().clone());
+            let keys = if values.is_empty() {
+                vec![]
+            } else {
+                dictionary.normalized_keys()
+            };
+            let field = field
+                .as_ref()
+                .clone()
+                .with_data_type(value.as_ref().clone());
             (Ok(keys), values, FieldRef::new(field))
         }
         DataType::RunEndEncoded(_, value) => {
@@ -101,7 +108,9 @@ pub(super) fn encoded(
         let column = column(&field, &values)?;
         let put: Put = Box::new(move |row, out| {
             // A dictionary without values has null keys only, which do not come here.
-            let key = keys.get(row).ok_or_else(|| Error::internal("key of an empty dictionary"))?;
+            let key = keys
+                .get(row)
+                .ok_or_else(|| Error::internal("key of an empty dictionary"))?;
             column.put(*key, out)
         });
         Ok(put)

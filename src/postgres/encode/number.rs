@@ -61,7 +61,10 @@ pub(crate) fn put_micros(micros: u32, out: &mut BytesMut) {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    let end = digits.iter().rposition(|d| *d != b'0').map_or(0, |last| last + 1);
+    let end = digits
+        .iter()
+        .rposition(|d| *d != b'0')
+        .map_or(0, |last| last + 1);
     out.put_slice(&digits[..end]);
 }
 
@@ -173,7 +176,11 @@ pub(crate) fn put_numeric256(value: i256, scale: i8, out: &mut BytesMut) {
     }
     let text = value.to_string();
     let mut digits = text.strip_prefix('-').unwrap_or(&text).as_bytes();
-    let number = |digits: &[u8]| digits.iter().fold(0_u16, |n, d| n * 10 + u16::from(d - b'0'));
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .fold(0_u16, |n, d| n * 10 + u16::from(d - b'0'))
+    };
     let mut groups = Groups::default();
     let partial = groups.align(scale);
     if partial != 0 {
@@ -221,11 +228,22 @@ impl Groups {
     fn put(&self, negative: bool, scale: i8, out: &mut BytesMut) {
         let digits = &self.digits[..self.count];
         let first = digits.iter().position(|d| *d != 0).unwrap_or(digits.len());
-        let last = digits.iter().rposition(|d| *d != 0).map_or(first, |last| last + 1);
-        let weight = if first == last { 0 } else { self.lowest + last as i16 - 1 };
+        let last = digits
+            .iter()
+            .rposition(|d| *d != 0)
+            .map_or(first, |last| last + 1);
+        let weight = if first == last {
+            0
+        } else {
+            self.lowest + last as i16 - 1
+        };
         out.put_u16((last - first) as u16);
         out.put_i16(weight);
-        out.put_u16(if negative { NUMERIC_NEGATIVE } else { NUMERIC_POSITIVE });
+        out.put_u16(if negative {
+            NUMERIC_NEGATIVE
+        } else {
+            NUMERIC_POSITIVE
+        });
         out.put_u16(u16::from(scale.max(0).unsigned_abs()));
         for digit in digits[first..last].iter().rev() {
             out.put_u16(*digit);
@@ -251,8 +269,12 @@ pub(crate) fn put_f64(value: f64, extra: ExtraFloatDigits, out: &mut BytesMut) {
         return put_decimal(i128::from(digits), scale, out);
     }
     let mut shortest = Scientific::of(format_args!("{value:e}"));
-    if value.abs() >= MIDPOINTS_F64 && shortest.is_midpoint(f64_parts(value), f64::MANTISSA_DIGITS) {
-        shortest = shortest.with_more_digits(value, f64::MANTISSA_DIGITS, f64_parts(value));
+    let parts = f64_parts(value);
+    if value.abs() >= MIDPOINTS_F64 && shortest.is_midpoint(parts) {
+        let reads_back = |text: &str| text.parse::<f64>().is_ok_and(|parsed| parsed == value);
+        shortest = shortest.with_more_digits(value, parts, reads_back);
+    } else if shortest.is_tie(parts) {
+        shortest = shortest.or_even(value, |text| text.parse::<f64>().is_ok_and(|v| v == value));
     }
     shortest.put(15, out);
 }
@@ -266,9 +288,12 @@ pub(crate) fn put_f32(value: f32, extra: ExtraFloatDigits, out: &mut BytesMut) {
         return put_general(f64::from(value), 6 + i32::from(extra), out);
     }
     let mut shortest = Scientific::of(format_args!("{value:e}"));
-    if value.abs() >= MIDPOINTS_F32 && shortest.is_midpoint(f32_parts(value), f32::MANTISSA_DIGITS) {
-        shortest =
-            shortest.with_more_digits(f64::from(value), f32::MANTISSA_DIGITS, f32_parts(value));
+    let parts = f32_parts(value);
+    let reads_back = |text: &str| text.parse::<f32>().is_ok_and(|parsed| parsed == value);
+    if value.abs() >= MIDPOINTS_F32 && shortest.is_midpoint(parts) {
+        shortest = shortest.with_more_digits(f64::from(value), parts, reads_back);
+    } else if shortest.is_tie(parts) {
+        shortest = shortest.or_even(f64::from(value), reads_back);
     }
     shortest.put(6, out);
 }
@@ -282,9 +307,17 @@ fn put_special(value: f64, out: &mut BytesMut) -> bool {
     let text: &[u8] = if value.is_nan() {
         b"NaN"
     } else if value.is_infinite() {
-        if value > 0.0 { b"Infinity" } else { b"-Infinity" }
+        if value > 0.0 {
+            b"Infinity"
+        } else {
+            b"-Infinity"
+        }
     } else if value == 0.0 {
-        if value.is_sign_negative() { b"-0" } else { b"0" }
+        if value.is_sign_negative() {
+            b"-0"
+        } else {
+            b"0"
+        }
     } else {
         return false;
     };
@@ -331,17 +364,27 @@ fn put_general(value: f64, precision: i32, out: &mut BytesMut) {
     digits.put(precision, out);
 }
 
-/// The odd mantissa's neighbourhood of a float: mantissa and exponent with value = m · 2ᵉ.
-type Parts = (u64, i32);
+/// A normal float's mantissa, mantissa digits in binary, and exponent: value = m · 2ᵉ.
+type Parts = (u64, u32, i32);
 
 fn f64_parts(value: f64) -> Parts {
     let bits = value.to_bits();
-    ((bits & ((1 << 52) - 1)) | (1 << 52), ((bits >> 52) & 0x7ff) as i32 - 1075)
+    let mantissa = (bits & ((1 << 52) - 1)) | (1 << 52);
+    (
+        mantissa,
+        f64::MANTISSA_DIGITS,
+        ((bits >> 52) & 0x7ff) as i32 - 1075,
+    )
 }
 
 fn f32_parts(value: f32) -> Parts {
     let bits = value.to_bits();
-    (u64::from((bits & ((1 << 23) - 1)) | (1 << 23)), ((bits >> 23) & 0xff) as i32 - 150)
+    let mantissa = u64::from((bits & ((1 << 23) - 1)) | (1 << 23));
+    (
+        mantissa,
+        f32::MANTISSA_DIGITS,
+        ((bits >> 23) & 0xff) as i32 - 150,
+    )
 }
 
 /// Sign, decimal digits and exponent of a float, taken from Rust's `{:e}` without allocation.
@@ -357,11 +400,18 @@ impl Scientific {
     const DIGITS_MAX: usize = 20;
 
     fn of(text: fmt::Arguments<'_>) -> Self {
-        let mut buffer = Buffer { bytes: [0; 40], len: 0 };
+        let mut buffer = Buffer {
+            bytes: [0; 40],
+            len: 0,
+        };
         // Cannot fail: 40 bytes hold the sign, the digits, the point and the exponent.
         let _ = buffer.write_fmt(text);
-        let mut parsed =
-            Self { negative: false, digits: [0; Self::DIGITS_MAX], count: 0, exponent: 0 };
+        let mut parsed = Self {
+            negative: false,
+            digits: [0; Self::DIGITS_MAX],
+            count: 0,
+            exponent: 0,
+        };
         let mut bytes = buffer.bytes[..buffer.len].iter();
         for byte in bytes.by_ref() {
             match byte {
@@ -389,10 +439,11 @@ impl Scientific {
 
     /// Whether the digits lie exactly between the float and a neighbour. PostgreSQL does not
     /// accept such a text as the float's own, Rust does where ties go to the float.
-    fn is_midpoint(&self, (mantissa, exponent): Parts, mantissa_digits: u32) -> bool {
-        let mut zeros = self.exponent - (self.count as i32 - 1);
-        let mut number =
-            self.digits[..self.count].iter().fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
+    fn is_midpoint(&self, (mantissa, mantissa_digits, exponent): Parts) -> bool {
+        let mut zeros = self.zeros();
+        let mut number = self.digits[..self.count]
+            .iter()
+            .fold(0_u128, |n, d| n * 10 + u128::from(d - b'0'));
         // number · 10^zeros as odd · 2^twos; a midpoint's odd part has at most one bit more than
         // the mantissa, which bounds the fives.
         let twos = number.trailing_zeros() as i32 + zeros;
@@ -415,18 +466,43 @@ impl Scientific {
             || (mantissa.is_power_of_two() && midpoint(4 * mantissa - 1, exponent - 2))
     }
 
+    /// The power of ten of the last digit.
+    fn zeros(&self) -> i32 {
+        self.exponent - (self.count as i32 - 1)
+    }
+
+    /// Whether the float lies exactly between the digits and others as short, which PostgreSQL
+    /// decides for the even last digit and Rust does not: then exactly one more digit, a five,
+    /// would write the float in full.
+    fn is_tie(&self, (mantissa, mantissa_digits, exponent): Parts) -> bool {
+        /// The greatest power of five below 2⁵³.
+        const FIVES_MAX: u32 = 22;
+        let twos = mantissa.trailing_zeros();
+        let zeros = self.zeros();
+        if exponent + twos as i32 != zeros - 1 || mantissa_digits <= twos {
+            return false;
+        }
+        let fives = zeros.max(0).unsigned_abs();
+        fives <= FIVES_MAX && (mantissa >> twos) % 5_u64.pow(fives) == 0
+    }
+
+    /// As many digits of the float, rounded to even, if they read back as well.
+    fn or_even(self, value: f64, reads_back: impl Fn(&str) -> bool) -> Self {
+        let text = format!("{value:.*e}", self.count - 1);
+        if reads_back(&text) {
+            Self::of(format_args!("{text}"))
+        } else {
+            self
+        }
+    }
+
     /// The shortest longer form that reads back as the float and is no midpoint.
-    fn with_more_digits(self, value: f64, mantissa_digits: u32, parts: Parts) -> Self {
+    fn with_more_digits(self, value: f64, parts: Parts, reads_back: impl Fn(&str) -> bool) -> Self {
         const DIGITS_ENOUGH: usize = 17;
         for precision in self.count..DIGITS_ENOUGH {
-            let longer = Self::of(format_args!("{value:.precision$e}"));
             let text = format!("{value:.precision$e}");
-            let same = if mantissa_digits == f32::MANTISSA_DIGITS {
-                text.parse::<f32>().is_ok_and(|parsed| f64::from(parsed) == value)
-            } else {
-                text.parse::<f64>().is_ok_and(|parsed| parsed == value)
-            };
-            if same && !longer.is_midpoint(parts, mantissa_digits) {
+            let longer = Self::of(format_args!("{text}"));
+            if reads_back(&text) && !longer.is_midpoint(parts) {
                 return longer;
             }
         }

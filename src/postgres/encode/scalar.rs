@@ -173,19 +173,40 @@ fn interval<W: Writer>(array: &ArrayRef, w: W) -> Option<Put> {
     Some(match array.data_type() {
         DataType::Interval(IntervalUnit::YearMonth) => {
             plain::<IntervalYearMonthType, _>(array, move |months, out| {
-                w.interval(PgInterval { micros: 0, days: 0, months }, out);
+                w.interval(
+                    PgInterval {
+                        micros: 0,
+                        days: 0,
+                        months,
+                    },
+                    out,
+                );
             })
         }
         DataType::Interval(IntervalUnit::DayTime) => {
             plain::<IntervalDayTimeType, _>(array, move |v, out| {
                 let micros = i64::from(v.milliseconds) * 1000;
-                w.interval(PgInterval { micros, days: v.days, months: 0 }, out);
+                w.interval(
+                    PgInterval {
+                        micros,
+                        days: v.days,
+                        months: 0,
+                    },
+                    out,
+                );
             })
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             plain::<IntervalMonthDayNanoType, _>(array, move |v, out| {
                 let micros = v.nanoseconds / 1000;
-                w.interval(PgInterval { micros, days: v.days, months: v.months }, out);
+                w.interval(
+                    PgInterval {
+                        micros,
+                        days: v.days,
+                        months: v.months,
+                    },
+                    out,
+                );
             })
         }
         DataType::Duration(unit) => match unit {
@@ -252,4 +273,7 @@ fn slices(array: &ArrayRef, put: impl Fn(&[u8], &mut BytesMut) + 'static) -> Opt
     })
 }
 
-const _: () = assert!(CELL_BYTES_MAX < i32::MAX as usize, "a cell's length is sent in 31 bits");
+const _: () = assert!(
+    CELL_BYTES_MAX < i32::MAX as usize,
+    "a cell's length is sent in 31 bits"
+);

@@ -30,40 +30,167 @@ const DOUBLES: &[(f64, &str, &str, &str, &str)] = &[
     (-1.0, "-1", "bff0000000000000", "-1", "-1"),
     (0.1, "0.1", "3fb999999999999a", "0.1", "0.1"),
     (1.5, "1.5", "3ff8000000000000", "1.5", "1.5"),
-    (123456.789, "123456.789", "40fe240c9fbe76c9", "123456.789", "123456.789"),
-    (1e14, "100000000000000", "42d6bcc41e900000", "100000000000000", "1e+14"),
-    (999_999_999_999_999.0, "999999999999999", "430c6bf52633fff8", "999999999999999", "1e+15"),
+    (
+        123456.789,
+        "123456.789",
+        "40fe240c9fbe76c9",
+        "123456.789",
+        "123456.789",
+    ),
+    (
+        1e14,
+        "100000000000000",
+        "42d6bcc41e900000",
+        "100000000000000",
+        "1e+14",
+    ),
+    (
+        999_999_999_999_999.0,
+        "999999999999999",
+        "430c6bf52633fff8",
+        "999999999999999",
+        "1e+15",
+    ),
     (1e15, "1e+15", "430c6bf526340000", "1e+15", "1e+15"),
     (1e20, "1e+20", "4415af1d78b58c40", "1e+20", "1e+20"),
     (1e22, "1e+22", "4480f0cf064dd592", "1e+22", "1e+22"),
-    (1e23, "9.999999999999999e+22", "44b52d02c7e14af6", "1e+23", "1e+23"),
-    (9_007_199_254_740_992.0, "9.007199254740992e+15", "4340000000000000", "9.00719925474099e+15", "9.00719925474e+15"),
-    (9_007_199_254_740_991.0, "9.007199254740991e+15", "433fffffffffffff", "9.00719925474099e+15", "9.00719925474e+15"),
+    (
+        1e23,
+        "9.999999999999999e+22",
+        "44b52d02c7e14af6",
+        "1e+23",
+        "1e+23",
+    ),
+    (
+        9_007_199_254_740_992.0,
+        "9.007199254740992e+15",
+        "4340000000000000",
+        "9.00719925474099e+15",
+        "9.00719925474e+15",
+    ),
+    (
+        9_007_199_254_740_991.0,
+        "9.007199254740991e+15",
+        "433fffffffffffff",
+        "9.00719925474099e+15",
+        "9.00719925474e+15",
+    ),
     (0.0001, "0.0001", "3f1a36e2eb1c432d", "0.0001", "0.0001"),
     (0.00001, "1e-05", "3ee4f8b588e368f1", "1e-05", "1e-05"),
-    (0.00012345, "0.00012345", "3f202e4b6ce5dc68", "0.00012345", "0.00012345"),
+    (
+        0.00012345,
+        "0.00012345",
+        "3f202e4b6ce5dc68",
+        "0.00012345",
+        "0.00012345",
+    ),
     (1e-5, "1e-05", "3ee4f8b588e368f1", "1e-05", "1e-05"),
-    (5e-324, "5e-324", "0000000000000001", "4.94065645841247e-324", "4.94065645841e-324"),
-    (2.2250738585072014e-308, "2.2250738585072014e-308", "0010000000000000", "2.2250738585072e-308", "2.22507385851e-308"),
-    (2.225073858507201e-308, "2.225073858507201e-308", "000fffffffffffff", "2.2250738585072e-308", "2.22507385851e-308"),
-    (1.7976931348623157e308, "1.7976931348623157e+308", "7fefffffffffffff", "1.79769313486232e+308", "1.79769313486e+308"),
-    (-1.7976931348623157e308, "-1.7976931348623157e+308", "ffefffffffffffff", "-1.79769313486232e+308", "-1.79769313486e+308"),
-    (std::f64::consts::PI, "3.141592653589793", "400921fb54442d18", "3.14159265358979", "3.14159265359"),
-    (0.30000000000000004, "0.30000000000000004", "3fd3333333333334", "0.3", "0.3"),
+    (
+        5e-324,
+        "5e-324",
+        "0000000000000001",
+        "4.94065645841247e-324",
+        "4.94065645841e-324",
+    ),
+    (
+        2.2250738585072014e-308,
+        "2.2250738585072014e-308",
+        "0010000000000000",
+        "2.2250738585072e-308",
+        "2.22507385851e-308",
+    ),
+    (
+        2.225073858507201e-308,
+        "2.225073858507201e-308",
+        "000fffffffffffff",
+        "2.2250738585072e-308",
+        "2.22507385851e-308",
+    ),
+    (
+        1.7976931348623157e308,
+        "1.7976931348623157e+308",
+        "7fefffffffffffff",
+        "1.79769313486232e+308",
+        "1.79769313486e+308",
+    ),
+    (
+        -1.7976931348623157e308,
+        "-1.7976931348623157e+308",
+        "ffefffffffffffff",
+        "-1.79769313486232e+308",
+        "-1.79769313486e+308",
+    ),
+    (
+        std::f64::consts::PI,
+        "3.141592653589793",
+        "400921fb54442d18",
+        "3.14159265358979",
+        "3.14159265359",
+    ),
+    (
+        0.30000000000000004,
+        "0.30000000000000004",
+        "3fd3333333333334",
+        "0.3",
+        "0.3",
+    ),
     (100.0, "100", "4059000000000000", "100", "100"),
-    (12345678.9, "12345678.9", "41678c29dccccccd", "12345678.9", "12345678.9"),
+    (
+        12345678.9,
+        "12345678.9",
+        "41678c29dccccccd",
+        "12345678.9",
+        "12345678.9",
+    ),
     (0.5, "0.5", "3fe0000000000000", "0.5", "0.5"),
     (1e100, "1e+100", "54b249ad2594c37d", "1e+100", "1e+100"),
-    (1.234_567_890_123_456_6e17, "1.2345678901234566e+17", "437b69b4ba630f34", "1.23456789012346e+17", "1.23456789012e+17"),
+    (
+        1.234_567_890_123_456_6e17,
+        "1.2345678901234566e+17",
+        "437b69b4ba630f34",
+        "1.23456789012346e+17",
+        "1.23456789012e+17",
+    ),
     (4.35, "4.35", "4011666666666666", "4.35", "4.35"),
     (99.99, "99.99", "4058ff5c28f5c28f", "99.99", "99.99"),
     (-0.0001, "-0.0001", "bf1a36e2eb1c432d", "-0.0001", "-0.0001"),
-    (72_057_594_037_927_952.0, "7.205759403792795e+16", "4370000000000001", "7.2057594037928e+16", "7.20575940379e+16"),
-    (8.41e21, "8.409999999999999e+21", "447c7e83209e90b2", "8.41e+21", "8.41e+21"),
+    (
+        72_057_594_037_927_952.0,
+        "7.205759403792795e+16",
+        "4370000000000001",
+        "7.2057594037928e+16",
+        "7.20575940379e+16",
+    ),
+    (
+        8.41e21,
+        "8.409999999999999e+21",
+        "447c7e83209e90b2",
+        "8.41e+21",
+        "8.41e+21",
+    ),
     (2.0e-3, "0.002", "3f60624dd2f1a9fc", "0.002", "0.002"),
     (1e21, "1e+21", "444b1ae4d6e2ef50", "1e+21", "1e+21"),
-    (123e45, "1.23e+47", "49b58b82c0e0bb00", "1.23e+47", "1.23e+47"),
-    (9.5367431640625e-07, "9.5367431640625e-07", "3eb0000000000000", "9.5367431640625e-07", "9.53674316406e-07"),
+    (
+        123e45,
+        "1.23e+47",
+        "49b58b82c0e0bb00",
+        "1.23e+47",
+        "1.23e+47",
+    ),
+    (
+        223_943_281_875_771.125,
+        "223943281875771.12",
+        "42e9759b78836764",
+        "223943281875771",
+        "2.23943281876e+14",
+    ),
+    (
+        9.5367431640625e-07,
+        "9.5367431640625e-07",
+        "3eb0000000000000",
+        "9.5367431640625e-07",
+        "9.53674316406e-07",
+    ),
 ];
 
 /// Value; text by default; binary; text with extra_float_digits 0.
@@ -89,6 +216,8 @@ const FLOATS: &[(f32, &str, &str, &str)] = &[
     (5e10, "5e+10", "513a43b7", "5e+10"),
     (1e15, "1e+15", "58635fa9", "1e+15"),
     (0.3, "0.3", "3e99999a", "0.3"),
+    (2_494_225.25, "2.4942252e+06", "4a183c45", "2.49423e+06"),
+    (247_141.625, "247141.62", "48715968", "247142"),
 ];
 
 /// Days from 1970-01-01; text; binary.
@@ -112,104 +241,523 @@ const DATES: &[(i32, &str, &str)] = &[
 
 /// Microseconds from 1970-01-01; text with zone; text without; binary.
 const INSTANTS: &[(&str, i64, &str, &str, &str)] = &[
-    ("UTC", 0, "1970-01-01 00:00:00+00", "1970-01-01 00:00:00", "fffca2fec4c82000"),
-    ("UTC", 1_706_695_200_500_000, "2024-01-31 10:00:00.5+00", "2024-01-31 10:00:00.5", "0002b339b5f28920"),
-    ("UTC", 1_719_837_296_789_012, "2024-07-01 12:34:56.789012+00", "2024-07-01 12:34:56.789012", "0002bf2d97eda614"),
-    ("UTC", -1, "1969-12-31 23:59:59.999999+00", "1969-12-31 23:59:59.999999", "fffca2fec4c81fff"),
-    ("UTC", -2_827_008_000_000_000, "1880-06-01 00:00:00+00", "1880-06-01 00:00:00", "fff297d8ad2a2000"),
-    ("UTC", -62_135_600_400_000_000, "0001-12-31 23:00:00+00 BC", "0001-12-31 23:00:00 BC", "ff1fe2feef08bc00"),
-    ("UTC", -210_866_716_800_000_000, "4714-11-25 00:00:00+00 BC", "4714-11-25 00:00:00 BC", "fd0f7cd55ef70000"),
-    ("UTC", 1_711_846_799_000_000, "2024-03-31 00:59:59+00", "2024-03-31 00:59:59", "0002b7e9292561c0"),
-    ("UTC", 1_711_846_800_000_000, "2024-03-31 01:00:00+00", "2024-03-31 01:00:00", "0002b7e92934a400"),
-    ("UTC", 1_729_990_799_000_000, "2024-10-27 00:59:59+00", "2024-10-27 00:59:59", "0002c869a3d221c0"),
-    ("UTC", 1_729_990_800_000_000, "2024-10-27 01:00:00+00", "2024-10-27 01:00:00", "0002c869a3e16400"),
-    ("UTC", 1_710_053_999_900_000, "2024-03-10 06:59:59.9+00", "2024-03-10 06:59:59.9", "0002b647bdfe1560"),
-    ("UTC", 1_710_054_000_000_000, "2024-03-10 07:00:00+00", "2024-03-10 07:00:00", "0002b647bdff9c00"),
-    ("UTC", 253_402_300_799_000_000, "9999-12-31 23:59:59+00", "9999-12-31 23:59:59", "0380e70b912c3dc0"),
+    (
+        "UTC",
+        0,
+        "1970-01-01 00:00:00+00",
+        "1970-01-01 00:00:00",
+        "fffca2fec4c82000",
+    ),
+    (
+        "UTC",
+        1_706_695_200_500_000,
+        "2024-01-31 10:00:00.5+00",
+        "2024-01-31 10:00:00.5",
+        "0002b339b5f28920",
+    ),
+    (
+        "UTC",
+        1_719_837_296_789_012,
+        "2024-07-01 12:34:56.789012+00",
+        "2024-07-01 12:34:56.789012",
+        "0002bf2d97eda614",
+    ),
+    (
+        "UTC",
+        -1,
+        "1969-12-31 23:59:59.999999+00",
+        "1969-12-31 23:59:59.999999",
+        "fffca2fec4c81fff",
+    ),
+    (
+        "UTC",
+        -2_827_008_000_000_000,
+        "1880-06-01 00:00:00+00",
+        "1880-06-01 00:00:00",
+        "fff297d8ad2a2000",
+    ),
+    (
+        "UTC",
+        -62_135_600_400_000_000,
+        "0001-12-31 23:00:00+00 BC",
+        "0001-12-31 23:00:00 BC",
+        "ff1fe2feef08bc00",
+    ),
+    (
+        "UTC",
+        -210_866_716_800_000_000,
+        "4714-11-25 00:00:00+00 BC",
+        "4714-11-25 00:00:00 BC",
+        "fd0f7cd55ef70000",
+    ),
+    (
+        "UTC",
+        1_711_846_799_000_000,
+        "2024-03-31 00:59:59+00",
+        "2024-03-31 00:59:59",
+        "0002b7e9292561c0",
+    ),
+    (
+        "UTC",
+        1_711_846_800_000_000,
+        "2024-03-31 01:00:00+00",
+        "2024-03-31 01:00:00",
+        "0002b7e92934a400",
+    ),
+    (
+        "UTC",
+        1_729_990_799_000_000,
+        "2024-10-27 00:59:59+00",
+        "2024-10-27 00:59:59",
+        "0002c869a3d221c0",
+    ),
+    (
+        "UTC",
+        1_729_990_800_000_000,
+        "2024-10-27 01:00:00+00",
+        "2024-10-27 01:00:00",
+        "0002c869a3e16400",
+    ),
+    (
+        "UTC",
+        1_710_053_999_900_000,
+        "2024-03-10 06:59:59.9+00",
+        "2024-03-10 06:59:59.9",
+        "0002b647bdfe1560",
+    ),
+    (
+        "UTC",
+        1_710_054_000_000_000,
+        "2024-03-10 07:00:00+00",
+        "2024-03-10 07:00:00",
+        "0002b647bdff9c00",
+    ),
+    (
+        "UTC",
+        253_402_300_799_000_000,
+        "9999-12-31 23:59:59+00",
+        "9999-12-31 23:59:59",
+        "0380e70b912c3dc0",
+    ),
 ];
 
 /// Session zone; microseconds from 1970-01-01; text.
 const ZONED: &[(&str, i64, &str)] = &[
     ("Europe/Berlin", 0, "1970-01-01 01:00:00+01"),
-    ("Europe/Berlin", 1_706_695_200_500_000, "2024-01-31 11:00:00.5+01"),
-    ("Europe/Berlin", 1_719_837_296_789_012, "2024-07-01 14:34:56.789012+02"),
+    (
+        "Europe/Berlin",
+        1_706_695_200_500_000,
+        "2024-01-31 11:00:00.5+01",
+    ),
+    (
+        "Europe/Berlin",
+        1_719_837_296_789_012,
+        "2024-07-01 14:34:56.789012+02",
+    ),
     ("Europe/Berlin", -1, "1970-01-01 00:59:59.999999+01"),
-    ("Europe/Berlin", -2_827_008_000_000_000, "1880-06-01 00:53:28+00:53:28"),
-    ("Europe/Berlin", -62_135_600_400_000_000, "0001-12-31 23:53:28+00:53:28 BC"),
-    ("Europe/Berlin", -210_866_716_800_000_000, "4714-11-25 00:53:28+00:53:28 BC"),
-    ("Europe/Berlin", 1_711_846_799_000_000, "2024-03-31 01:59:59+01"),
-    ("Europe/Berlin", 1_711_846_800_000_000, "2024-03-31 03:00:00+02"),
-    ("Europe/Berlin", 1_729_990_799_000_000, "2024-10-27 02:59:59+02"),
-    ("Europe/Berlin", 1_729_990_800_000_000, "2024-10-27 02:00:00+01"),
-    ("Europe/Berlin", 1_710_053_999_900_000, "2024-03-10 07:59:59.9+01"),
-    ("Europe/Berlin", 1_710_054_000_000_000, "2024-03-10 08:00:00+01"),
-    ("Europe/Berlin", 253_402_300_799_000_000, "10000-01-01 00:59:59+01"),
+    (
+        "Europe/Berlin",
+        -2_827_008_000_000_000,
+        "1880-06-01 00:53:28+00:53:28",
+    ),
+    (
+        "Europe/Berlin",
+        -62_135_600_400_000_000,
+        "0001-12-31 23:53:28+00:53:28 BC",
+    ),
+    (
+        "Europe/Berlin",
+        -210_866_716_800_000_000,
+        "4714-11-25 00:53:28+00:53:28 BC",
+    ),
+    (
+        "Europe/Berlin",
+        1_711_846_799_000_000,
+        "2024-03-31 01:59:59+01",
+    ),
+    (
+        "Europe/Berlin",
+        1_711_846_800_000_000,
+        "2024-03-31 03:00:00+02",
+    ),
+    (
+        "Europe/Berlin",
+        1_729_990_799_000_000,
+        "2024-10-27 02:59:59+02",
+    ),
+    (
+        "Europe/Berlin",
+        1_729_990_800_000_000,
+        "2024-10-27 02:00:00+01",
+    ),
+    (
+        "Europe/Berlin",
+        1_710_053_999_900_000,
+        "2024-03-10 07:59:59.9+01",
+    ),
+    (
+        "Europe/Berlin",
+        1_710_054_000_000_000,
+        "2024-03-10 08:00:00+01",
+    ),
+    (
+        "Europe/Berlin",
+        253_402_300_799_000_000,
+        "10000-01-01 00:59:59+01",
+    ),
     ("America/New_York", 0, "1969-12-31 19:00:00-05"),
-    ("America/New_York", 1_706_695_200_500_000, "2024-01-31 05:00:00.5-05"),
-    ("America/New_York", 1_719_837_296_789_012, "2024-07-01 08:34:56.789012-04"),
+    (
+        "America/New_York",
+        1_706_695_200_500_000,
+        "2024-01-31 05:00:00.5-05",
+    ),
+    (
+        "America/New_York",
+        1_719_837_296_789_012,
+        "2024-07-01 08:34:56.789012-04",
+    ),
     ("America/New_York", -1, "1969-12-31 18:59:59.999999-05"),
-    ("America/New_York", -2_827_008_000_000_000, "1880-05-31 19:03:58-04:56:02"),
-    ("America/New_York", -62_135_600_400_000_000, "0001-12-31 18:03:58-04:56:02 BC"),
-    ("America/New_York", -210_866_716_800_000_000, "4714-11-24 19:03:58-04:56:02 BC"),
-    ("America/New_York", 1_711_846_799_000_000, "2024-03-30 20:59:59-04"),
-    ("America/New_York", 1_711_846_800_000_000, "2024-03-30 21:00:00-04"),
-    ("America/New_York", 1_729_990_799_000_000, "2024-10-26 20:59:59-04"),
-    ("America/New_York", 1_729_990_800_000_000, "2024-10-26 21:00:00-04"),
-    ("America/New_York", 1_710_053_999_900_000, "2024-03-10 01:59:59.9-05"),
-    ("America/New_York", 1_710_054_000_000_000, "2024-03-10 03:00:00-04"),
-    ("America/New_York", 253_402_300_799_000_000, "9999-12-31 18:59:59-05"),
+    (
+        "America/New_York",
+        -2_827_008_000_000_000,
+        "1880-05-31 19:03:58-04:56:02",
+    ),
+    (
+        "America/New_York",
+        -62_135_600_400_000_000,
+        "0001-12-31 18:03:58-04:56:02 BC",
+    ),
+    (
+        "America/New_York",
+        -210_866_716_800_000_000,
+        "4714-11-24 19:03:58-04:56:02 BC",
+    ),
+    (
+        "America/New_York",
+        1_711_846_799_000_000,
+        "2024-03-30 20:59:59-04",
+    ),
+    (
+        "America/New_York",
+        1_711_846_800_000_000,
+        "2024-03-30 21:00:00-04",
+    ),
+    (
+        "America/New_York",
+        1_729_990_799_000_000,
+        "2024-10-26 20:59:59-04",
+    ),
+    (
+        "America/New_York",
+        1_729_990_800_000_000,
+        "2024-10-26 21:00:00-04",
+    ),
+    (
+        "America/New_York",
+        1_710_053_999_900_000,
+        "2024-03-10 01:59:59.9-05",
+    ),
+    (
+        "America/New_York",
+        1_710_054_000_000_000,
+        "2024-03-10 03:00:00-04",
+    ),
+    (
+        "America/New_York",
+        253_402_300_799_000_000,
+        "9999-12-31 18:59:59-05",
+    ),
     ("Asia/Kolkata", 0, "1970-01-01 05:30:00+05:30"),
-    ("Asia/Kolkata", 1_706_695_200_500_000, "2024-01-31 15:30:00.5+05:30"),
-    ("Asia/Kolkata", 1_719_837_296_789_012, "2024-07-01 18:04:56.789012+05:30"),
+    (
+        "Asia/Kolkata",
+        1_706_695_200_500_000,
+        "2024-01-31 15:30:00.5+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_719_837_296_789_012,
+        "2024-07-01 18:04:56.789012+05:30",
+    ),
     ("Asia/Kolkata", -1, "1970-01-01 05:29:59.999999+05:30"),
-    ("Asia/Kolkata", -2_827_008_000_000_000, "1880-06-01 05:21:10+05:21:10"),
-    ("Asia/Kolkata", -62_135_600_400_000_000, "0001-01-01 04:53:28+05:53:28"),
-    ("Asia/Kolkata", -210_866_716_800_000_000, "4714-11-25 05:53:28+05:53:28 BC"),
-    ("Asia/Kolkata", 1_711_846_799_000_000, "2024-03-31 06:29:59+05:30"),
-    ("Asia/Kolkata", 1_711_846_800_000_000, "2024-03-31 06:30:00+05:30"),
-    ("Asia/Kolkata", 1_729_990_799_000_000, "2024-10-27 06:29:59+05:30"),
-    ("Asia/Kolkata", 1_729_990_800_000_000, "2024-10-27 06:30:00+05:30"),
-    ("Asia/Kolkata", 1_710_053_999_900_000, "2024-03-10 12:29:59.9+05:30"),
-    ("Asia/Kolkata", 1_710_054_000_000_000, "2024-03-10 12:30:00+05:30"),
-    ("Asia/Kolkata", 253_402_300_799_000_000, "10000-01-01 05:29:59+05:30"),
+    (
+        "Asia/Kolkata",
+        -2_827_008_000_000_000,
+        "1880-06-01 05:21:10+05:21:10",
+    ),
+    (
+        "Asia/Kolkata",
+        -62_135_600_400_000_000,
+        "0001-01-01 04:53:28+05:53:28",
+    ),
+    (
+        "Asia/Kolkata",
+        -210_866_716_800_000_000,
+        "4714-11-25 05:53:28+05:53:28 BC",
+    ),
+    (
+        "Asia/Kolkata",
+        1_711_846_799_000_000,
+        "2024-03-31 06:29:59+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_711_846_800_000_000,
+        "2024-03-31 06:30:00+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_729_990_799_000_000,
+        "2024-10-27 06:29:59+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_729_990_800_000_000,
+        "2024-10-27 06:30:00+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_710_053_999_900_000,
+        "2024-03-10 12:29:59.9+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        1_710_054_000_000_000,
+        "2024-03-10 12:30:00+05:30",
+    ),
+    (
+        "Asia/Kolkata",
+        253_402_300_799_000_000,
+        "10000-01-01 05:29:59+05:30",
+    ),
     ("Asia/Kathmandu", 0, "1970-01-01 05:30:00+05:30"),
-    ("Asia/Kathmandu", 1_706_695_200_500_000, "2024-01-31 15:45:00.5+05:45"),
-    ("Asia/Kathmandu", 1_719_837_296_789_012, "2024-07-01 18:19:56.789012+05:45"),
+    (
+        "Asia/Kathmandu",
+        1_706_695_200_500_000,
+        "2024-01-31 15:45:00.5+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_719_837_296_789_012,
+        "2024-07-01 18:19:56.789012+05:45",
+    ),
     ("Asia/Kathmandu", -1, "1970-01-01 05:29:59.999999+05:30"),
-    ("Asia/Kathmandu", -2_827_008_000_000_000, "1880-06-01 05:41:16+05:41:16"),
-    ("Asia/Kathmandu", -62_135_600_400_000_000, "0001-01-01 04:41:16+05:41:16"),
-    ("Asia/Kathmandu", -210_866_716_800_000_000, "4714-11-25 05:41:16+05:41:16 BC"),
-    ("Asia/Kathmandu", 1_711_846_799_000_000, "2024-03-31 06:44:59+05:45"),
-    ("Asia/Kathmandu", 1_711_846_800_000_000, "2024-03-31 06:45:00+05:45"),
-    ("Asia/Kathmandu", 1_729_990_799_000_000, "2024-10-27 06:44:59+05:45"),
-    ("Asia/Kathmandu", 1_729_990_800_000_000, "2024-10-27 06:45:00+05:45"),
-    ("Asia/Kathmandu", 1_710_053_999_900_000, "2024-03-10 12:44:59.9+05:45"),
-    ("Asia/Kathmandu", 1_710_054_000_000_000, "2024-03-10 12:45:00+05:45"),
-    ("Asia/Kathmandu", 253_402_300_799_000_000, "10000-01-01 05:44:59+05:45"),
+    (
+        "Asia/Kathmandu",
+        -2_827_008_000_000_000,
+        "1880-06-01 05:41:16+05:41:16",
+    ),
+    (
+        "Asia/Kathmandu",
+        -62_135_600_400_000_000,
+        "0001-01-01 04:41:16+05:41:16",
+    ),
+    (
+        "Asia/Kathmandu",
+        -210_866_716_800_000_000,
+        "4714-11-25 05:41:16+05:41:16 BC",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_711_846_799_000_000,
+        "2024-03-31 06:44:59+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_711_846_800_000_000,
+        "2024-03-31 06:45:00+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_729_990_799_000_000,
+        "2024-10-27 06:44:59+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_729_990_800_000_000,
+        "2024-10-27 06:45:00+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_710_053_999_900_000,
+        "2024-03-10 12:44:59.9+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        1_710_054_000_000_000,
+        "2024-03-10 12:45:00+05:45",
+    ),
+    (
+        "Asia/Kathmandu",
+        253_402_300_799_000_000,
+        "10000-01-01 05:44:59+05:45",
+    ),
+];
+
+/// The same after the end of the zone tables.
+const FAR: &[(&str, i64, &str)] = &[
+    (
+        "Europe/Berlin",
+        7_779_096_027_000_000,
+        "2216-07-05 22:00:27+02",
+    ),
+    (
+        "Europe/Berlin",
+        4_107_499_200_000_000,
+        "2100-02-28 13:00:00+01",
+    ),
+    (
+        "Europe/Berlin",
+        253_386_403_200_000_000,
+        "9999-07-01 02:00:00+02",
+    ),
+    (
+        "Europe/Berlin",
+        4_078_429_199_000_000,
+        "2099-03-29 01:59:59+01",
+    ),
+    (
+        "Europe/Berlin",
+        4_078_429_200_000_000,
+        "2099-03-29 03:00:00+02",
+    ),
+    (
+        "Europe/Berlin",
+        13_595_561_999_000_000,
+        "2400-10-29 02:59:59+02",
+    ),
+    (
+        "Europe/Berlin",
+        13_595_562_000_000_000,
+        "2400-10-29 02:00:00+01",
+    ),
+    (
+        "Africa/Casablanca",
+        7_779_096_027_000_000,
+        "2216-07-05 21:00:27+01",
+    ),
+    (
+        "Africa/Casablanca",
+        16_756_761_599_000_000,
+        "2501-01-01 00:59:59+01",
+    ),
+    (
+        "Australia/Lord_Howe",
+        7_779_096_027_000_000,
+        "2216-07-06 06:30:27+10:30",
+    ),
+    (
+        "Australia/Lord_Howe",
+        16_756_761_599_000_000,
+        "2501-01-01 10:59:59+11",
+    ),
 ];
 
 /// Months; days; microseconds; text; binary.
 const INTERVALS: &[(i32, i32, i64, &str, &str)] = &[
-    (14, 3, 14_706_789_000, "1 year 2 mons 3 days 04:05:06.789", "000000036c97ca88000000030000000e"),
+    (
+        14,
+        3,
+        14_706_789_000,
+        "1 year 2 mons 3 days 04:05:06.789",
+        "000000036c97ca88000000030000000e",
+    ),
     (0, 0, 0, "00:00:00", "00000000000000000000000000000000"),
-    (-10, -3, 14_706_000_000, "-10 mons -3 days +04:05:06", "000000036c8bc080fffffffdfffffff6"),
-    (1, -1, 0, "1 mon -1 days", "0000000000000000ffffffff00000001"),
-    (0, -1, 7_380_000_000, "-1 days +02:03:00", "00000001b7e1dd00ffffffff00000000"),
-    (0, 0, -500_000, "-00:00:00.5", "fffffffffff85ee00000000000000000"),
-    (0, 0, 360_000_000_000, "100:00:00", "00000053d1ac10000000000000000000"),
-    (1, 0, -1_000_000, "1 mon -00:00:01", "fffffffffff0bdc00000000000000001"),
+    (
+        -10,
+        -3,
+        14_706_000_000,
+        "-10 mons -3 days +04:05:06",
+        "000000036c8bc080fffffffdfffffff6",
+    ),
+    (
+        1,
+        -1,
+        0,
+        "1 mon -1 days",
+        "0000000000000000ffffffff00000001",
+    ),
+    (
+        0,
+        -1,
+        7_380_000_000,
+        "-1 days +02:03:00",
+        "00000001b7e1dd00ffffffff00000000",
+    ),
+    (
+        0,
+        0,
+        -500_000,
+        "-00:00:00.5",
+        "fffffffffff85ee00000000000000000",
+    ),
+    (
+        0,
+        0,
+        360_000_000_000,
+        "100:00:00",
+        "00000053d1ac10000000000000000000",
+    ),
+    (
+        1,
+        0,
+        -1_000_000,
+        "1 mon -00:00:01",
+        "fffffffffff0bdc00000000000000001",
+    ),
     (-1, 0, 0, "-1 mons", "000000000000000000000000ffffffff"),
-    (1, 1, 1, "1 mon 1 day 00:00:00.000001", "00000000000000010000000100000001"),
+    (
+        1,
+        1,
+        1,
+        "1 mon 1 day 00:00:00.000001",
+        "00000000000000010000000100000001",
+    ),
     (12, 0, 0, "1 year", "0000000000000000000000000000000c"),
     (13, 0, 0, "1 year 1 mon", "0000000000000000000000000000000d"),
-    (-13, 2, -1, "-1 years -1 mons +2 days -00:00:00.000001", "ffffffffffffffff00000002fffffff3"),
-    (2_147_483_647, 2_147_483_647, 9_223_372_036_854_775, "178956970 years 7 mons 2147483647 days 2562047:47:16.854775", "0020c49ba5e353f77fffffff7fffffff"),
-    (-2_147_483_648, -2_147_483_648, -9_223_372_036_854_775, "-178956970 years -8 mons -2147483648 days -2562047:47:16.854775", "ffdf3b645a1cac098000000080000000"),
+    (
+        -13,
+        2,
+        -1,
+        "-1 years -1 mons +2 days -00:00:00.000001",
+        "ffffffffffffffff00000002fffffff3",
+    ),
+    (
+        2_147_483_647,
+        2_147_483_647,
+        9_223_372_036_854_775,
+        "178956970 years 7 mons 2147483647 days 2562047:47:16.854775",
+        "0020c49ba5e353f77fffffff7fffffff",
+    ),
+    (
+        -2_147_483_648,
+        -2_147_483_648,
+        -9_223_372_036_854_775,
+        "-178956970 years -8 mons -2147483648 days -2562047:47:16.854775",
+        "ffdf3b645a1cac098000000080000000",
+    ),
     (0, 1, 0, "1 day", "00000000000000000000000100000000"),
     (0, -2, 0, "-2 days", "0000000000000000fffffffe00000000"),
-    (-12, 1, 0, "-1 years +1 day", "000000000000000000000001fffffff4"),
-    (5, 0, 3_600_000_000, "5 mons 01:00:00", "00000000d693a4000000000000000005"),
-    (-25, 0, 0, "-2 years -1 mons", "000000000000000000000000ffffffe7"),
+    (
+        -12,
+        1,
+        0,
+        "-1 years +1 day",
+        "000000000000000000000001fffffff4",
+    ),
+    (
+        5,
+        0,
+        3_600_000_000,
+        "5 mons 01:00:00",
+        "00000000d693a4000000000000000005",
+    ),
+    (
+        -25,
+        0,
+        0,
+        "-2 years -1 mons",
+        "000000000000000000000000ffffffe7",
+    ),
 ];
 
 const NUMERICS: &[(&str, &str)] = &[
@@ -233,10 +781,16 @@ const NUMERICS: &[(&str, &str)] = &[
     ("0.10", "0001ffff0000000203e8"),
     ("12.345", "0002000000000003000c0d7a"),
     ("99990000", "0001000100000000270f"),
-    ("18446744073709551615", "000500040000000007341a5802e103bb064f"),
+    (
+        "18446744073709551615",
+        "000500040000000007341a5802e103bb064f",
+    ),
     ("-123000", "0002000140000000000c0bb8"),
     ("1234567.89", "0003000100000002007b11d722c4"),
-    ("0.000000000000000000000000000000000001", "0001fff7000000240001"),
+    (
+        "0.000000000000000000000000000000000001",
+        "0001fff7000000240001",
+    ),
 ];
 
 fn utc() -> TextStyle {
@@ -252,12 +806,22 @@ fn batch(field: Field, array: ArrayRef) -> RecordBatch {
 }
 
 /// The cells of a one-column batch, taken from the DataRow messages.
-fn cells_of(field: Field, array: &ArrayRef, format: Format, style: &TextStyle) -> Vec<Option<Bytes>> {
+fn cells_of(
+    field: Field,
+    array: &ArrayRef,
+    format: Format,
+    style: &TextStyle,
+) -> Vec<Option<Bytes>> {
     let batch = batch(field, ArrayRef::clone(array));
     let mut out = BytesMut::new();
     let encoder = RowEncoder::try_new(batch.schema_ref(), &[format], style).unwrap();
-    encoder.encode(&batch, 0..batch.num_rows(), &mut out).unwrap();
-    split_rows(&out).into_iter().map(|row| row.into_iter().next().unwrap()).collect()
+    encoder
+        .encode(&batch, 0..batch.num_rows(), &mut out)
+        .unwrap();
+    split_rows(&out)
+        .into_iter()
+        .map(|row| row.into_iter().next().unwrap())
+        .collect()
 }
 
 fn split_rows(mut out: &[u8]) -> Vec<Vec<Option<Bytes>>> {
@@ -293,7 +857,11 @@ fn field(array: &ArrayRef) -> Field {
 fn texts_in(array: &ArrayRef, style: &TextStyle) -> Vec<String> {
     cells_of(field(array), array, Format::Text, style)
         .into_iter()
-        .map(|cell| cell.map_or("∅".into(), |cell| String::from_utf8(cell.to_vec()).unwrap()))
+        .map(|cell| {
+            cell.map_or("∅".into(), |cell| {
+                String::from_utf8(cell.to_vec()).unwrap()
+            })
+        })
         .collect()
 }
 
@@ -321,7 +889,11 @@ fn state(array: &ArrayRef) -> &'static str {
     let mut codes = [Format::Text, Format::Binary].map(|format| {
         let mut out = BytesMut::new();
         let encoder = RowEncoder::try_new(batch.schema_ref(), &[format], &utc()).unwrap();
-        encoder.encode(&batch, 0..batch.num_rows(), &mut out).unwrap_err().state().code()
+        encoder
+            .encode(&batch, 0..batch.num_rows(), &mut out)
+            .unwrap_err()
+            .state()
+            .code()
     });
     codes.sort_unstable();
     assert_eq!(codes[0], codes[1]);
@@ -343,8 +915,16 @@ fn integers_and_booleans() {
         &["t", "f", "∅"],
         &["01", "00", "∅"],
     );
-    check(array(Int8Array::from(vec![-128, 127])), &["-128", "127"], &["ff80", "007f"]);
-    check(array(Int16Array::from(vec![i16::MIN, 99])), &["-32768", "99"], &["8000", "0063"]);
+    check(
+        array(Int8Array::from(vec![-128, 127])),
+        &["-128", "127"],
+        &["ff80", "007f"],
+    );
+    check(
+        array(Int16Array::from(vec![i16::MIN, 99])),
+        &["-32768", "99"],
+        &["8000", "0063"],
+    );
     check(
         array(Int32Array::from(vec![i32::MIN, 100])),
         &["-2147483648", "100"],
@@ -353,11 +933,24 @@ fn integers_and_booleans() {
     check(
         array(Int64Array::from(vec![i64::MIN, i64::MAX, 0, -7])),
         &["-9223372036854775808", "9223372036854775807", "0", "-7"],
-        &["8000000000000000", "7fffffffffffffff", "0000000000000000", "fffffffffffffff9"],
+        &[
+            "8000000000000000",
+            "7fffffffffffffff",
+            "0000000000000000",
+            "fffffffffffffff9",
+        ],
     );
     check(array(UInt8Array::from(vec![255])), &["255"], &["00ff"]);
-    check(array(UInt16Array::from(vec![65_535])), &["65535"], &["0000ffff"]);
-    check(array(UInt32Array::from(vec![u32::MAX])), &["4294967295"], &["00000000ffffffff"]);
+    check(
+        array(UInt16Array::from(vec![65_535])),
+        &["65535"],
+        &["0000ffff"],
+    );
+    check(
+        array(UInt32Array::from(vec![u32::MAX])),
+        &["4294967295"],
+        &["00000000ffffffff"],
+    );
     check(
         array(UInt64Array::from(vec![u64::MAX])),
         &["18446744073709551615"],
@@ -372,7 +965,10 @@ fn doubles() {
         let column = array(Float64Array::from(vec![*value]));
         assert_eq!(texts(&column), [*text]);
         assert_eq!(binaries(&column), [*binary]);
-        let style = |extra| TextStyle { extra_float_digits: extra, ..utc() };
+        let style = |extra| TextStyle {
+            extra_float_digits: extra,
+            ..utc()
+        };
         assert_eq!(texts_in(&column, &style(0)), [*fifteen]);
         assert_eq!(texts_in(&column, &style(-3)), [*twelve]);
     }
@@ -386,7 +982,10 @@ fn floats() {
         let column = array(Float32Array::from(vec![*value]));
         assert_eq!(texts(&column), [*text]);
         assert_eq!(binaries(&column), [*binary]);
-        let style = TextStyle { extra_float_digits: 0, ..utc() };
+        let style = TextStyle {
+            extra_float_digits: 0,
+            ..utc()
+        };
         assert_eq!(texts_in(&column, &style), [*six]);
     }
     let half = cast(&Float32Array::from(vec![1.5, 65_504.0]), &DataType::Float16).unwrap();
@@ -396,7 +995,9 @@ fn floats() {
 
 /// The unscaled value and scale of decimal text.
 fn unscaled(text: &str) -> (i128, i8) {
-    let scale = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let scale = text
+        .split_once('.')
+        .map_or(0, |(_, fraction)| fraction.len());
     (text.replace('.', "").parse().unwrap(), scale as i8)
 }
 
@@ -418,27 +1019,45 @@ fn numerics() {
 #[test]
 fn numerics_at_the_limits() {
     // '12300'::numeric(5,-2)
-    let negative = Decimal128Array::from(vec![123, 0]).with_precision_and_scale(5, -2).unwrap();
+    let negative = Decimal128Array::from(vec![123, 0])
+        .with_precision_and_scale(5, -2)
+        .unwrap();
     assert_eq!(texts(&array(negative.clone())), ["12300", "0"]);
-    assert_eq!(binaries(&array(negative)), ["0002000100000000000108fc", "0000000000000000"]);
+    assert_eq!(
+        binaries(&array(negative)),
+        ["0002000100000000000108fc", "0000000000000000"]
+    );
     let digits = "9".repeat(76);
     let wide = Decimal256Array::from(vec![i256::from_string(&digits).unwrap()]);
     let whole = array(wide.clone().with_precision_and_scale(76, 0).unwrap());
     assert_eq!(texts(&whole), [digits.clone()]);
-    assert_eq!(binaries(&whole), [format!("0013001200000000{}", "270f".repeat(19))]);
+    assert_eq!(
+        binaries(&whole),
+        [format!("0013001200000000{}", "270f".repeat(19))]
+    );
     let shifted = array(wide.with_precision_and_scale(76, 75).unwrap());
     assert_eq!(texts(&shifted), [format!("9.{}", "9".repeat(75))]);
     assert_eq!(
         binaries(&shifted),
         [format!("001400000000004b0009{}26ac", "270f".repeat(18)).replace("26ac", "2706")]
     );
-    let least = Decimal128Array::from(vec![i128::MIN]).with_precision_and_scale(38, 38).unwrap();
-    assert_eq!(texts(&array(least)), ["-1.70141183460469231731687303715884105728"]);
+    let least = Decimal128Array::from(vec![i128::MIN])
+        .with_precision_and_scale(38, 38)
+        .unwrap();
+    assert_eq!(
+        texts(&array(least)),
+        ["-1.70141183460469231731687303715884105728"]
+    );
 }
 
 #[test]
 fn text_and_bytes() {
-    let values = vec![Some("a"), None, Some(""), Some("Zoë 日本 with more than twelve bytes")];
+    let values = vec![
+        Some("a"),
+        None,
+        Some(""),
+        Some("Zoë 日本 with more than twelve bytes"),
+    ];
     let expected = ["a", "∅", "", "Zoë 日本 with more than twelve bytes"];
     let plain = array(StringArray::from(values));
     for data_type in [
@@ -454,7 +1073,11 @@ fn text_and_bytes() {
         assert_eq!(texts(&column.slice(1, 2)), expected[1..3], "{data_type}");
     }
     let bytes = array(BinaryArray::from(vec![&b"\x00\xff\x10ab"[..], b""]));
-    for data_type in [DataType::Binary, DataType::LargeBinary, DataType::BinaryView] {
+    for data_type in [
+        DataType::Binary,
+        DataType::LargeBinary,
+        DataType::BinaryView,
+    ] {
         let column = cast(&bytes, &data_type).unwrap();
         assert_eq!(texts(&column), ["\\x00ff106162", "\\x"]);
         assert_eq!(binaries(&column), ["00ff106162", ""]);
@@ -492,7 +1115,10 @@ fn dates() {
         assert_eq!(texts(&column), [*text]);
         assert_eq!(binaries(&column), [*binary]);
         let millis = i64::from(*days) * 86_400_000;
-        assert_eq!(texts(&array(Date64Array::from(vec![millis, millis + 86_399_999]))), [*text; 2]);
+        assert_eq!(
+            texts(&array(Date64Array::from(vec![millis, millis + 86_399_999]))),
+            [*text; 2]
+        );
     }
     for days in [i32::MIN, i32::MAX, -2_440_589, 2_145_042_906] {
         assert_eq!(state(&array(Date32Array::from(vec![days]))), "22008");
@@ -526,8 +1152,15 @@ fn timestamps() {
         let column = TimestampMicrosecondArray::from(vec![*micros]).with_timezone("UTC");
         assert_eq!(texts_in(&array(column), &zone(name)), [*text], "{name}");
     }
+    for (name, micros, text) in FAR {
+        let column = TimestampMicrosecondArray::from(vec![*micros]).with_timezone("UTC");
+        assert_eq!(texts_in(&array(column), &zone(name)), [*text], "{name}");
+    }
     let fixed = TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC");
-    assert_eq!(texts_in(&array(fixed), &zone("-03:30")), ["1969-12-31 20:30:00-03:30"]);
+    assert_eq!(
+        texts_in(&array(fixed), &zone("-03:30")),
+        ["1969-12-31 20:30:00-03:30"]
+    );
 }
 
 #[test]
@@ -535,8 +1168,16 @@ fn the_memo_of_offsets_serves_whole_columns() {
     for name in ["Europe/Berlin", "America/New_York", "Asia/Kolkata"] {
         let of_zone: Vec<_> = ZONED.iter().filter(|(zone, _, _)| *zone == name).collect();
         // Each instant twice: the second look-up finds what the first left.
-        let micros: Vec<i64> = of_zone.iter().chain(&of_zone).map(|(_, micros, _)| *micros).collect();
-        let expected: Vec<&str> = of_zone.iter().chain(&of_zone).map(|(_, _, text)| *text).collect();
+        let micros: Vec<i64> = of_zone
+            .iter()
+            .chain(&of_zone)
+            .map(|(_, micros, _)| *micros)
+            .collect();
+        let expected: Vec<&str> = of_zone
+            .iter()
+            .chain(&of_zone)
+            .map(|(_, _, text)| *text)
+            .collect();
         let column = TimestampMicrosecondArray::from(micros).with_timezone("UTC");
         assert_eq!(texts_in(&array(column), &zone(name)), expected);
     }
@@ -544,13 +1185,28 @@ fn the_memo_of_offsets_serves_whole_columns() {
 
 #[test]
 fn units_of_timestamps() {
-    let seconds = array(TimestampSecondArray::from(vec![9_224_318_015_999, -210_866_803_200]));
-    assert_eq!(texts(&seconds), ["294276-12-31 23:59:59", "4714-11-24 00:00:00 BC"]);
+    let seconds = array(TimestampSecondArray::from(vec![
+        9_224_318_015_999,
+        -210_866_803_200,
+    ]));
+    assert_eq!(
+        texts(&seconds),
+        ["294276-12-31 23:59:59", "4714-11-24 00:00:00 BC"]
+    );
     assert_eq!(binaries(&seconds), ["7fffff5bb3a35dc0", "fd0f7cc1411fa000"]);
     let millis = array(TimestampMillisecondArray::from(vec![-1, 1500]));
-    assert_eq!(texts(&millis), ["1969-12-31 23:59:59.999", "1970-01-01 00:00:01.5"]);
+    assert_eq!(
+        texts(&millis),
+        ["1969-12-31 23:59:59.999", "1970-01-01 00:00:01.5"]
+    );
     // Rounded down: 1 ns before the epoch is in its last microsecond before it.
-    let nanos = array(TimestampNanosecondArray::from(vec![-1, 1_999, 999, i64::MIN, i64::MAX]));
+    let nanos = array(TimestampNanosecondArray::from(vec![
+        -1,
+        1_999,
+        999,
+        i64::MIN,
+        i64::MAX,
+    ]));
     assert_eq!(
         texts(&nanos),
         [
@@ -562,22 +1218,43 @@ fn units_of_timestamps() {
         ]
     );
     for value in [9_224_318_016_000, -210_866_803_201, i64::MAX, i64::MIN] {
-        assert_eq!(state(&array(TimestampSecondArray::from(vec![value]))), "22008");
+        assert_eq!(
+            state(&array(TimestampSecondArray::from(vec![value]))),
+            "22008"
+        );
         let zoned = TimestampSecondArray::from(vec![value]).with_timezone("UTC");
         assert_eq!(state(&array(zoned)), "22008");
     }
-    assert_eq!(state(&array(TimestampMicrosecondArray::from(vec![i64::MIN]))), "22008");
+    assert_eq!(
+        state(&array(TimestampMicrosecondArray::from(vec![i64::MIN]))),
+        "22008"
+    );
 }
 
 #[test]
 fn times() {
-    let micros = array(Time64MicrosecondArray::from(vec![0, 86_399_500_000, 86_400_000_000]));
+    let micros = array(Time64MicrosecondArray::from(vec![
+        0,
+        86_399_500_000,
+        86_400_000_000,
+    ]));
     assert_eq!(texts(&micros), ["00:00:00", "23:59:59.5", "24:00:00"]);
     assert_eq!(binaries(&micros)[1], "000000141dcfbee0");
-    assert_eq!(texts(&array(Time32SecondArray::from(vec![3661]))), ["01:01:01"]);
-    assert_eq!(texts(&array(Time64NanosecondArray::from(vec![1_999]))), ["00:00:00.000001"]);
+    assert_eq!(
+        texts(&array(Time32SecondArray::from(vec![3661]))),
+        ["01:01:01"]
+    );
+    assert_eq!(
+        texts(&array(Time64NanosecondArray::from(vec![1_999]))),
+        ["00:00:00.000001"]
+    );
     assert_eq!(state(&array(Time32SecondArray::from(vec![-1]))), "22008");
-    assert_eq!(state(&array(Time64NanosecondArray::from(vec![86_400_000_001_000]))), "22008");
+    assert_eq!(
+        state(&array(Time64NanosecondArray::from(vec![
+            86_400_000_001_000
+        ]))),
+        "22008"
+    );
 }
 
 #[test]
@@ -592,9 +1269,18 @@ fn intervals() {
     assert_eq!(texts(&year_month), ["1 year 2 mons", "-1 mons"]);
     let day_time = IntervalDayTimeArray::from(vec![IntervalDayTime::new(1, -1500)]);
     assert_eq!(texts(&array(day_time)), ["1 day -00:00:01.5"]);
-    assert_eq!(texts(&array(DurationSecondArray::from(vec![93_600]))), ["26:00:00"]);
-    assert_eq!(texts(&array(DurationMillisecondArray::from(vec![-1]))), ["-00:00:00.001"]);
-    assert_eq!(state(&array(DurationSecondArray::from(vec![i64::MAX]))), "22008");
+    assert_eq!(
+        texts(&array(DurationSecondArray::from(vec![93_600]))),
+        ["26:00:00"]
+    );
+    assert_eq!(
+        texts(&array(DurationMillisecondArray::from(vec![-1]))),
+        ["-00:00:00.001"]
+    );
+    assert_eq!(
+        state(&array(DurationSecondArray::from(vec![i64::MAX]))),
+        "22008"
+    );
     // Towards zero: less than a microsecond is nothing.
     let tiny = IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(0, 0, -999)]);
     assert_eq!(texts(&array(tiny)), ["00:00:00"]);
@@ -631,8 +1317,12 @@ fn arrays_of_integers() {
         assert_eq!(binaries(&column), binary, "{data_type}");
         assert_eq!(texts(&column.slice(2, 2)), text[2..], "{data_type}");
     }
-    let values = Vec::<i32>::from_sql(&Type::INT4_ARRAY, &cells_of(
-        field(&lists), &lists.slice(3, 1), Format::Binary, &utc())[0].clone().unwrap());
+    let values = Vec::<i32>::from_sql(
+        &Type::INT4_ARRAY,
+        &cells_of(field(&lists), &lists.slice(3, 1), Format::Binary, &utc())[0]
+            .clone()
+            .unwrap(),
+    );
     assert_eq!(values.unwrap(), [-5]);
 }
 
@@ -685,9 +1375,7 @@ fn array_elements_are_quoted_where_needed() {
     assert_eq!(texts(&array(lists)), ["{\"2024-01-01 00:00:00\"}"]);
 }
 
-fn offsets_i64(
-    offsets: &OffsetBuffer<i32>,
-) -> OffsetBuffer<i64> {
+fn offsets_i64(offsets: &OffsetBuffer<i32>) -> OffsetBuffer<i64> {
     OffsetBuffer::from_lengths(offsets.lengths())
 }
 
@@ -699,7 +1387,12 @@ fn records() -> StructArray {
     .into();
     let columns: Vec<ArrayRef> = vec![
         array(Int32Array::from(vec![Some(1), None, Some(3), Some(4)])),
-        array(StringArray::from(vec![Some("b c"), None, Some(""), Some("q\"\\")])),
+        array(StringArray::from(vec![
+            Some("b c"),
+            None,
+            Some(""),
+            Some("q\"\\"),
+        ])),
     ];
     StructArray::new(fields, columns, Some(vec![true, true, true, true].into()))
 }
@@ -707,12 +1400,18 @@ fn records() -> StructArray {
 #[test]
 fn records_as_postgresql_writes_them() {
     let column = array(records());
-    assert_eq!(texts(&column), [r#"(1,"b c")"#, "(,)", r#"(3,"")"#, r#"(4,"q""\\")"#]);
+    assert_eq!(
+        texts(&column),
+        [r#"(1,"b c")"#, "(,)", r#"(3,"")"#, r#"(4,"q""\\")"#]
+    );
     assert_eq!(
         binaries(&column)[0],
         "0000000200000017000000040000000100000019000000036220 63".replace(' ', "")
     );
-    assert_eq!(binaries(&column)[1], "0000000200000017ffffffff00000019ffffffff");
+    assert_eq!(
+        binaries(&column)[1],
+        "0000000200000017ffffffff00000019ffffffff"
+    );
     let item = Arc::new(Field::new_list_field(column.data_type().clone(), true));
     let offsets = OffsetBuffer::from_lengths([2, 2]);
     let lists = array(ListArray::new(item, offsets, Arc::new(records()), None));
@@ -747,13 +1446,21 @@ fn nested_types_without_an_array_type_go_out_as_json() {
 
 /// A column as the only element of a list of lists, which goes out as JSON.
 fn as_json(values: ArrayRef, style: &TextStyle) -> String {
-
     let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
-    let inner = ListArray::new(item, OffsetBuffer::from_lengths([values.len()]), values, None);
+    let inner = ListArray::new(
+        item,
+        OffsetBuffer::from_lengths([values.len()]),
+        values,
+        None,
+    );
     let item = Arc::new(Field::new_list_field(inner.data_type().clone(), true));
     let outer = ListArray::new(item, OffsetBuffer::from_lengths([1]), array(inner), None);
     let text = texts_in(&array(outer), style).remove(0);
-    text.strip_prefix("[[").unwrap().strip_suffix("]]").unwrap().to_owned()
+    text.strip_prefix("[[")
+        .unwrap()
+        .strip_suffix("]]")
+        .unwrap()
+        .to_owned()
 }
 
 #[test]
@@ -761,16 +1468,33 @@ fn json_values_are_to_jsons() {
     let json = |values: ArrayRef| as_json(values, &zone("Asia/Kolkata"));
     let stamps = TimestampMillisecondArray::from(vec![1_706_702_400_500]);
     assert_eq!(json(array(stamps.clone())), r#""2024-01-31T12:00:00.5""#);
-    assert_eq!(json(array(stamps.with_timezone("UTC"))), r#""2024-01-31T17:30:00.5+05:30""#);
-    let decimals = Decimal128Array::from(vec![150]).with_precision_and_scale(5, 2).unwrap();
+    assert_eq!(
+        json(array(stamps.with_timezone("UTC"))),
+        r#""2024-01-31T17:30:00.5+05:30""#
+    );
+    let decimals = Decimal128Array::from(vec![150])
+        .with_precision_and_scale(5, 2)
+        .unwrap();
     assert_eq!(json(array(decimals)), "1.50");
     let doubles = Float64Array::from(vec![f64::NAN, f64::INFINITY, 1e20, 1.5]);
     assert_eq!(json(array(doubles)), r#""NaN","Infinity",1e+20,1.5"#);
     let controls = StringArray::from(vec!["\u{8}\u{c}\n\r\t\u{1}\u{7f}\"\\/é"]);
-    assert_eq!(json(array(controls)), "\"\\b\\f\\n\\r\\t\\u0001\u{7f}\\\"\\\\/é\"");
-    assert_eq!(json(array(BinaryArray::from(vec![&b"\xab"[..]]))), r#""\\xab""#);
-    assert_eq!(json(array(BooleanArray::from(vec![true, false]))), "true,false");
-    assert_eq!(json(array(Date32Array::from(vec![-735_160]))), r#""0044-03-15 BC""#);
+    assert_eq!(
+        json(array(controls)),
+        "\"\\b\\f\\n\\r\\t\\u0001\u{7f}\\\"\\\\/é\""
+    );
+    assert_eq!(
+        json(array(BinaryArray::from(vec![&b"\xab"[..]]))),
+        r#""\\xab""#
+    );
+    assert_eq!(
+        json(array(BooleanArray::from(vec![true, false]))),
+        "true,false"
+    );
+    assert_eq!(
+        json(array(Date32Array::from(vec![-735_160]))),
+        r#""0044-03-15 BC""#
+    );
     let interval = IntervalMonthDayNanoArray::from(vec![IntervalMonthDayNano::new(0, 1, 0)]);
     assert_eq!(json(array(interval)), r#""1 day""#);
     assert_eq!(
@@ -784,10 +1508,15 @@ fn uuid_and_json_extensions() {
     let with = |array: &ArrayRef, name: &str| {
         field(array).with_metadata([("ARROW:extension:name".to_owned(), name.to_owned())].into())
     };
-    let bytes = [0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0, 0xc0, 0x4f, 0xd4, 0x30, 0xc8];
+    let bytes = [
+        0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
+    ];
     let column = array(FixedSizeBinaryArray::try_from_iter([bytes].into_iter()).unwrap());
     let cells = cells_of(with(&column, "arrow.uuid"), &column, Format::Text, &utc());
-    assert_eq!(cells[0].as_deref(), Some(&b"6ba7b810-9dad-11d1-80b4-00c04fd430c8"[..]));
+    assert_eq!(
+        cells[0].as_deref(),
+        Some(&b"6ba7b810-9dad-11d1-80b4-00c04fd430c8"[..])
+    );
     let cells = cells_of(with(&column, "arrow.uuid"), &column, Format::Binary, &utc());
     assert_eq!(cells[0].as_deref(), Some(&bytes[..]));
     assert_eq!(texts(&column), ["\\x6ba7b8109dad11d180b400c04fd430c8"]);
@@ -855,17 +1584,22 @@ fn a_batch_may_hold_another_arrow_type_of_the_same_postgresql_type() {
     let encoder = RowEncoder::try_new(&schema, &[], &utc()).unwrap();
     let mut out = BytesMut::new();
     let view = array(StringViewArray::from(vec!["v"]));
-    encoder.encode(&batch(field(&view), view), 0..1, &mut out).unwrap();
+    encoder
+        .encode(&batch(field(&view), view), 0..1, &mut out)
+        .unwrap();
     assert_eq!(split_rows(&out)[0][0].as_deref(), Some(&b"v"[..]));
     let number = array(Int32Array::from(vec![1]));
-    let error = encoder.encode(&batch(field(&number), number), 0..1, &mut out).unwrap_err();
+    let error = encoder
+        .encode(&batch(field(&number), number), 0..1, &mut out)
+        .unwrap_err();
     assert_eq!(error.state().code(), "XX000");
 }
 
 #[test]
 fn too_many_columns_are_refused() {
-    let fields: Vec<Field> =
-        (0..=COLUMNS_MAX).map(|i| Field::new(i.to_string(), DataType::Int8, true)).collect();
+    let fields: Vec<Field> = (0..=COLUMNS_MAX)
+        .map(|i| Field::new(i.to_string(), DataType::Int8, true))
+        .collect();
     let schema = Schema::new(fields);
     let error = RowEncoder::try_new(&schema, &[], &utc()).unwrap_err();
     assert_eq!(error.state().code(), "54000");
@@ -878,9 +1612,17 @@ fn row_descriptions() {
         Field::new("a", DataType::Decimal128(10, 2), true),
         Field::new("b", DataType::Int32, true),
     ]);
-    let origins = [ColumnOrigin { table_oid: 16_384, column: 3 }];
-    let described =
-        row_description(&schema, &["x".into()], &[Format::Text, Format::Binary], &origins).unwrap();
+    let origins = [ColumnOrigin {
+        table_oid: 16_384,
+        column: 3,
+    }];
+    let described = row_description(
+        &schema,
+        &["x".into()],
+        &[Format::Text, Format::Binary],
+        &origins,
+    )
+    .unwrap();
     assert_eq!(
         described,
         &b"T\0\0\0\x2e\0\x02x\0\0\0\x40\0\0\x03\0\0\x06\xa4\xff\xff\0\x0a\0\x06\0\0b\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\x01"[..]
@@ -890,7 +1632,10 @@ fn row_descriptions() {
 
 #[test]
 fn messages_over_the_limit_are_refused_and_undone() {
-    assert_eq!(check_cell(CELL_BYTES_MAX + 1).unwrap_err().state().code(), "54000");
+    assert_eq!(
+        check_cell(CELL_BYTES_MAX + 1).unwrap_err().state().code(),
+        "54000"
+    );
     assert!(check_cell(CELL_BYTES_MAX).is_ok());
     let mut out = BytesMut::from(&b"kept"[..]);
     let failed = message(b'D', &mut out, |out| {

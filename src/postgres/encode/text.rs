@@ -10,9 +10,7 @@ use super::datetime::{
     Offsets, PgInterval, Style, put_date, put_interval, put_time, put_timestamp,
 };
 use super::nested::{Lists, encoded, lists, record_columns};
-use super::number::{
-    ExtraFloatDigits, put_decimal, put_decimal256, put_f32, put_f64, put_i64,
-};
+use super::number::{ExtraFloatDigits, put_decimal, put_decimal256, put_f32, put_f64, put_i64};
 use super::scalar::{Writer, scalar};
 use super::{Column, Put, TextStyle, json};
 use crate::error::{Error, Result};
@@ -46,7 +44,10 @@ fn put(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Put> {
     if let Some(columns) = record_columns(array, column) {
         return Ok(record_put(columns?));
     }
-    Err(Error::feature_not_supported(format!("cannot send values of type {}", array.data_type())))
+    Err(Error::feature_not_supported(format!(
+        "cannot send values of type {}",
+        array.data_type()
+    )))
 }
 
 /// `{1,NULL,"a b"}`
@@ -106,12 +107,16 @@ fn is_space(byte: u8) -> bool {
 fn needs_quotes_in_array(text: &[u8]) -> bool {
     text.is_empty()
         || text.eq_ignore_ascii_case(b"NULL")
-        || text.iter().any(|b| matches!(b, b'"' | b'\\' | b'{' | b'}' | b',') || is_space(*b))
+        || text
+            .iter()
+            .any(|b| matches!(b, b'"' | b'\\' | b'{' | b'}' | b',') || is_space(*b))
 }
 
 fn needs_quotes_in_record(text: &[u8]) -> bool {
     text.is_empty()
-        || text.iter().any(|b| matches!(b, b'"' | b'\\' | b'(' | b')' | b',') || is_space(*b))
+        || text
+            .iter()
+            .any(|b| matches!(b, b'"' | b'\\' | b'(' | b')' | b',') || is_space(*b))
 }
 
 /// Puts what was written from `at` on into double quotes if it needs them; `escape` gives the byte
