@@ -154,6 +154,7 @@ def main():
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped on the way out
     with tempfile.TemporaryDirectory(prefix="clients-") as temporary:
         work = Path(arguments.data or temporary).resolve()
         work.mkdir(parents=True, exist_ok=True)
