@@ -282,6 +282,9 @@ impl Query {
                     self.print(&session, rows).await?;
                 }
                 Outcome::Done(_) | Outcome::Empty => {}
+                Outcome::Declare(..) | Outcome::Fetch(_) | Outcome::Close(_) => {
+                    return Err(Error::feature_not_supported("cursors are not available without a server"));
+                }
             }
         }
         Ok(())

@@ -35,11 +35,13 @@ impl Drop for PlanningScope {
     }
 }
 
+/// The control of the statement that this thread plans, if it plans one.
+pub(super) fn current() -> Option<Arc<StatementControl>> {
+    PLANNING.with_borrow(Clone::clone)
+}
+
 fn check() -> Result<()> {
-    PLANNING.with_borrow(|current| match current {
-        Some(control) => control.check().map_err(DataFusionError::from),
-        None => Ok(()),
-    })
+    current().map_or(Ok(()), |control| control.check().map_err(DataFusionError::from))
 }
 
 /// A rule that first looks whether its statement was stopped.

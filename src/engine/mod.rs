@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod command;
 pub mod control;
+pub mod cursor;
 mod database;
 mod describe;
 mod facts;
@@ -13,6 +14,7 @@ pub mod session;
 pub mod settings;
 pub mod state;
 pub mod statement;
+mod stoppable;
 
 use std::collections::HashSet;
 use std::sync::Arc;

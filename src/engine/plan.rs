@@ -46,6 +46,8 @@ pub struct RunnableQuery {
     pub plan: Arc<dyn ExecutionPlan>,
     /// Memory pool, caches and configuration of the run.
     pub context: Arc<TaskContext>,
+    /// What makes the operators stop; it was built into them.
+    pub control: Arc<StatementControl>,
 }
 
 /// Plans a query. `declared` are the types that the client gave its parameters, `None` where it
@@ -96,7 +98,7 @@ pub async fn make_runnable(
     };
     let plan = state.create_physical_plan(&plan).await?;
     control.check()?;
-    Ok(RunnableQuery { plan, context: state.task_ctx() })
+    Ok(RunnableQuery { plan, context: state.task_ctx(), control: Arc::clone(control) })
 }
 
 async fn to_plan(shared: &Shared, state: &SessionState, statement: ast::Statement) -> Result<LogicalPlan> {

@@ -15,10 +15,12 @@ use super::Shared;
 use super::activity::{BackendGuard, State};
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
+use super::cursor::{self, Declaration, FetchRequest};
 use super::plan::{self, PlannedQuery, RunnableQuery};
 use super::settings::Settings;
 use super::statement::{self, Parsed};
 use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
 
 /// Named prepared statements of one session.
 const PREPARED_STATEMENTS_MAX: usize = 10_000;
@@ -42,6 +44,8 @@ pub struct Session {
     pub(super) settings: Arc<Mutex<Settings>>,
     pub(super) transaction: command::Transaction,
     statements: HashMap<String, Arc<Prepared>>,
+    /// Columns of open cursors, so that a FETCH can be described.
+    cursors: HashMap<String, Columns>,
 }
 
 /// A statement that was parsed and, if it is a query, planned.
@@ -73,6 +77,9 @@ enum Body {
     Explain { inner: ast::Statement, analyze: bool, verbose: bool },
     Copy { query: ast::Statement, planned: PlannedQuery, options: CopyRequest },
     Show(String),
+    Declare { declaration: Declaration, planned: PlannedQuery },
+    Fetch(FetchRequest),
+    Close(Option<String>),
     Command(ast::Statement),
 }
 
@@ -94,6 +101,12 @@ pub enum Outcome {
     Copy(Rows, CopyRequest),
     /// A command that is done.
     Done(Completion),
+    /// A cursor to keep open, and its rows.
+    Declare(Declaration, Rows),
+    /// Rows to send from a cursor.
+    Fetch(FetchRequest),
+    /// A cursor to close; all of them if none is named.
+    Close(Option<String>),
     /// An empty statement.
     Empty,
 }
@@ -115,6 +128,15 @@ enum RowSource {
 }
 
 impl Rows {
+    /// What makes the operators stop. Whoever runs the rows fires it when they are no longer wanted:
+    /// dropping the stream alone does not reach an operator that is deep in its work.
+    pub fn control(&self) -> Option<Arc<StatementControl>> {
+        match &self.source {
+            RowSource::Query(query) => Some(Arc::clone(&query.control)),
+            RowSource::Batch(_) => None,
+        }
+    }
+
     /// Starts the query. Call it on the query threads: operators start tasks where they are started.
     pub fn start(self) -> Result<SendableRecordBatchStream> {
         match self.source {
@@ -168,6 +190,7 @@ impl Session {
             settings: Arc::new(Mutex::new(settings)),
             transaction: command::Transaction::default(),
             statements: HashMap::new(),
+            cursors: HashMap::new(),
         }
     }
 
@@ -246,7 +269,12 @@ impl Session {
             Body::Copy { planned, .. } => (planned.parameters.clone(), None),
             Body::Explain { .. } => (Vec::new(), Some(text_column("QUERY PLAN"))),
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
-            Body::Empty | Body::Command(_) => (Vec::new(), None),
+            Body::Declare { planned, .. } => (planned.parameters.clone(), None),
+            Body::Fetch(request) => {
+                let columns = self.cursors.get(&request.name).ok_or_else(|| cursor::no_cursor(&request.name))?;
+                (Vec::new(), Some(columns.clone()))
+            }
+            Body::Empty | Body::Close(_) | Body::Command(_) => (Vec::new(), None),
         };
         Ok(Prepared { text, parameters, columns, body, declared })
     }
@@ -276,6 +304,22 @@ impl Session {
                 let options = CopyRequest { options, legacy: legacy_options };
                 Ok(Body::Copy { query, planned, options })
             }
+            ast::Statement::Declare { stmts } => {
+                let declaration = cursor::declaration(stmts)?;
+                if !declaration.hold && self.transaction_status() == TransactionStatus::Idle {
+                    return Err(Error::new(
+                        SqlState::NoActiveSqlTransaction,
+                        "DECLARE CURSOR can only be used in transaction blocks",
+                    )
+                    .with_hint("Run BEGIN first, or declare the cursor WITH HOLD."));
+                }
+                let planned = self.plan(&declaration.query, declared, control).await?;
+                Ok(Body::Declare { declaration, planned })
+            }
+            ast::Statement::Fetch { name, direction, into: None, .. } => {
+                Ok(Body::Fetch(cursor::fetch(&name, &direction)?))
+            }
+            ast::Statement::Close { cursor } => Ok(Body::Close(cursor::closed(&cursor))),
             ast::Statement::ShowVariable { variable } => Ok(Body::Show(command::show_name(&variable))),
             other => Ok(Body::Command(other)),
         }
@@ -321,6 +365,12 @@ impl Session {
                 let columns = command::show_columns(name);
                 Ok(Outcome::Rows(Rows { columns, tag: "SHOW", source: RowSource::Batch(batch) }))
             }
+            Body::Declare { declaration, planned } => {
+                let rows = self.rows(&declaration.query, planned, prepared, values, control).await?;
+                Ok(Outcome::Declare(declaration.clone(), rows))
+            }
+            Body::Fetch(request) => Ok(Outcome::Fetch(request.clone())),
+            Body::Close(name) => Ok(Outcome::Close(name.clone())),
             Body::Command(statement) => command::run(self, statement).map(Outcome::Done),
         }
     }
@@ -473,6 +523,16 @@ impl Session {
     /// Forgets a prepared statement; whether it was there.
     pub fn drop_statement(&mut self, name: &str) -> bool {
         self.statements.remove(name).is_some()
+    }
+
+    /// Makes the columns of an open cursor known.
+    pub fn remember_cursor(&mut self, name: &str, columns: Columns) {
+        self.cursors.insert(name.to_owned(), columns);
+    }
+
+    /// Forgets the columns of cursors for which `open` does not hold.
+    pub fn forget_cursors(&mut self, open: impl Fn(&str) -> bool) {
+        self.cursors.retain(|name, _| open(name));
     }
 
     /// Forgets every prepared statement.

@@ -33,6 +33,8 @@ pub enum Kind {
     TimeZone,
     /// `ISO` output only; the order of day, month and year may be chosen.
     DateStyle,
+    /// UTF8 in any of its spellings.
+    Encoding,
     /// Fixed by the server; SET is refused.
     ReadOnly,
 }
@@ -69,7 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("backslash_quote", Kind::OneOf(&["safe_encoding", "on", "off"]), "safe_encoding", "Sets whether \"\\'\" is allowed in string literals."),
     setting("bytea_output", Kind::OneOf(&["hex"]), "hex", "Sets the output format for bytea."),
     setting("check_function_bodies", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    reported("client_encoding", Kind::OneOf(&["UTF8", "UTF-8", "UNICODE"]), "UTF8", "Sets the client's character set encoding."),
+    reported("client_encoding", Kind::Encoding, "UTF8", "Sets the client's character set encoding."),
     setting("client_min_messages", Kind::OneOf(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]), "notice", "Sets the message levels that are sent to the client."),
     reported("DateStyle", Kind::DateStyle, "ISO, MDY", "Sets the display format for date and time values."),
     setting("default_table_access_method", Kind::Text, "heap", "Accepted for compatibility; has no effect."),
@@ -242,8 +244,16 @@ impl Settings {
             Kind::OneOf(values) => values
                 .iter()
                 .find(|known| known.eq_ignore_ascii_case(value))
-                .map(|known| if setting.name == "client_encoding" { "UTF8".to_owned() } else { (*known).to_owned() })
+                .map(|known| (*known).to_owned())
                 .ok_or_else(|| invalid().with_hint(format!("Available values: {}.", values.join(", ")))),
+            Kind::Encoding => {
+                // PostgreSQL looks at letters and digits alone: asyncpg sends 'utf-8' in its quotes.
+                let name: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
+                match name.to_ascii_lowercase().as_str() {
+                    "utf8" | "unicode" => Ok("UTF8".to_owned()),
+                    _ => Err(invalid().with_hint("The only encoding is UTF8.")),
+                }
+            }
             Kind::TimeZone => time_zone(value).ok_or_else(invalid),
             Kind::DateStyle => date_style(value).ok_or_else(|| {
                 invalid().with_hint("Only the ISO style is available, with an order of MDY, DMY or YMD.")

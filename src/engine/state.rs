@@ -17,6 +17,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
 use super::settings::Settings;
+use super::stoppable::StopJoins;
 use super::{functions, guard};
 use crate::catalog::{SessionFacts, SystemCatalog};
 use crate::error::{Error, Result};
@@ -114,7 +115,8 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     let guarded = SessionStateBuilder::new_from_existing(base.clone())
         .with_analyzer_rules(guard::analyzer(&base.analyzer().rules))
         .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
-        .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()));
+        .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
+        .with_physical_optimizer_rule(Arc::new(StopJoins));
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
     functions::register(&mut state, &parts.activity)?;

@@ -21,6 +21,7 @@ use super::types::{self, Format};
 use super::decode;
 use crate::engine::command::Completion;
 use crate::engine::control::{StatementControl, StopReason};
+use crate::engine::cursor::{Declaration, FetchRequest, no_cursor};
 use crate::engine::session::{Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus};
 use crate::engine::statement::Parsed;
 use crate::error::{Error, Result};
@@ -32,6 +33,9 @@ const MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// Time for the last words to a client that may not read.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// Time for stopped work to say so itself; then its client is answered and the work is abandoned.
+const STOP_TIME_MAX: Duration = Duration::from_millis(500);
+
 /// Portals that are open at the same time in one session.
 const PORTALS_MAX: usize = 1_000;
 
@@ -42,6 +46,7 @@ pub struct Connection<R, W> {
     writer: FrameWriter<W>,
     session: Session,
     portals: HashMap<String, Portal>,
+    cursors: HashMap<String, Cursor>,
     /// After an error in the extended protocol everything up to Sync is skipped.
     skipping: bool,
 }
@@ -53,6 +58,16 @@ struct Portal {
     values: Vec<ScalarValue>,
     formats: Vec<Format>,
     state: PortalState,
+}
+
+/// A declared cursor.
+#[derive(Debug)]
+struct Cursor {
+    columns: Columns,
+    binary: bool,
+    hold: bool,
+    /// `None` once all rows were sent.
+    result: Option<Box<RunningResult>>,
 }
 
 #[derive(Debug)]
@@ -76,7 +91,7 @@ where
 {
     /// A connection of an accepted session, whose greeting waits in `writer`.
     pub fn new(reader: FrameReader<R>, writer: FrameWriter<W>, session: Session) -> Self {
-        Self { reader, writer, session, portals: HashMap::new(), skipping: false }
+        Self { reader, writer, session, portals: HashMap::new(), cursors: HashMap::new(), skipping: false }
     }
 
     /// Serves the client until it leaves or the server ends the session.
@@ -114,9 +129,6 @@ where
 
     /// Handles one message. An error that ends the connection is returned; any other is sent.
     async fn message(&mut self, tag: u8, body: Bytes) -> Result<Next> {
-        if !frontend::is_known(tag) {
-            return Err(Error::protocol_violation(format!("invalid frontend message type {tag}")));
-        }
         let message = match frontend::decode(tag, body) {
             Ok(message) => message,
             Err(error) => {
@@ -135,6 +147,9 @@ where
             Frontend::Query { sql } => {
                 self.skipping = false;
                 self.simple_query(sql).await?;
+                if self.session.backend().is_terminated() {
+                    return Err(StopReason::Termination.error());
+                }
                 self.ready();
             }
             Frontend::FunctionCall => {
@@ -169,6 +184,8 @@ where
         let status = self.session.transaction_status();
         if status == TransactionStatus::Idle {
             self.portals.clear();
+            self.cursors.retain(|_, cursor| cursor.hold);
+            self.forget_cursors();
         }
         self.session.end();
         self.writer.push(&backend::ready_for_query(match status {
@@ -251,7 +268,94 @@ where
                 self.writer.push(&backend::empty_query_response());
                 Ok(())
             }
+            Outcome::Fetch(request) => {
+                let cursor = self.cursors.get(&request.name).ok_or_else(|| no_cursor(&request.name))?;
+                let columns = cursor.columns.clone();
+                let format = if cursor.binary { Format::Binary } else { Format::Text };
+                let formats = vec![format; columns.names.len()];
+                self.describe_rows(&columns, &formats)?;
+                self.fetch(&request, &formats, control).await
+            }
+            outcome => self.cursor_command(outcome),
         }
+    }
+
+    // --- cursors ---
+
+    fn cursor_command(&mut self, outcome: Outcome) -> Result<()> {
+        match outcome {
+            Outcome::Declare(declaration, rows) => {
+                self.declare(declaration, rows)?;
+                self.writer.push(&backend::command_complete("DECLARE CURSOR"));
+            }
+            Outcome::Close(Some(name)) => {
+                self.cursors.remove(&name).ok_or_else(|| no_cursor(&name))?;
+                self.forget_cursors();
+                self.writer.push(&backend::command_complete("CLOSE CURSOR"));
+            }
+            Outcome::Close(None) => {
+                self.cursors.clear();
+                self.forget_cursors();
+                self.writer.push(&backend::command_complete("CLOSE CURSOR ALL"));
+            }
+            other => return Err(Error::internal(format!("no command on cursors: {other:?}"))),
+        }
+        Ok(())
+    }
+
+    fn declare(&mut self, declaration: Declaration, rows: Rows) -> Result<()> {
+        let name = declaration.name;
+        if self.cursors.contains_key(&name) {
+            return Err(Error::duplicate_cursor(format!("cursor \"{name}\" already exists")));
+        }
+        if self.cursors.len() >= PORTALS_MAX {
+            return Err(Error::program_limit_exceeded("the session has too many open cursors")
+                .with_detail(format!("A session may have {PORTALS_MAX}.")));
+        }
+        let columns = rows.columns.clone();
+        let formats = vec![Format::Text; columns.names.len()];
+        let result = Some(Box::new(self.start(rows, &formats)?));
+        self.session.remember_cursor(&name, columns.clone());
+        let (binary, hold) = (declaration.binary, declaration.hold);
+        self.cursors.insert(name, Cursor { columns, binary, hold, result });
+        Ok(())
+    }
+
+    /// Sends rows of a cursor; an exhausted one gives none.
+    async fn fetch(
+        &mut self,
+        request: &FetchRequest,
+        formats: &[Format],
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
+        let style = self.text_style()?;
+        let mut cursor = self.cursors.remove(&request.name).ok_or_else(|| no_cursor(&request.name))?;
+        let mut sent = 0;
+        if let Some(result) = &mut cursor.result {
+            let encoder = RowEncoder::try_new(&cursor.columns.schema, formats, &style)?;
+            result.fetch(request.rows_max, control, Some(Encoder::Rows(encoder))).await?;
+            loop {
+                match self.next_chunk(result, control).await? {
+                    Chunk::Rows(bytes, rows) => {
+                        self.send_chunk(bytes, control).await?;
+                        sent += rows;
+                    }
+                    Chunk::Suspended => break,
+                    Chunk::Finished => {
+                        cursor.result = None;
+                        break;
+                    }
+                }
+            }
+        }
+        self.cursors.insert(request.name.clone(), cursor);
+        self.writer.push(&backend::command_complete(&format!("FETCH {sent}")));
+        Ok(())
+    }
+
+    fn forget_cursors(&mut self) {
+        let Self { session, cursors, .. } = self;
+        session.forget_cursors(|name| cursors.contains_key(name));
     }
 
     // --- extended protocol ---
@@ -420,6 +524,15 @@ where
                     self.writer.push(&backend::empty_query_response());
                     return Ok(());
                 }
+                Outcome::Fetch(request) => {
+                    portal.state = PortalState::Done;
+                    let formats = portal.formats.clone();
+                    return self.fetch(&request, &formats, control).await;
+                }
+                outcome => {
+                    portal.state = PortalState::Done;
+                    return self.cursor_command(outcome);
+                }
             }
         }
         match &mut portal.state {
@@ -464,7 +577,7 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<Streamed> {
         let mut sent = 0;
-        result.fetch(rows_max, control).await?;
+        result.fetch(rows_max, control, None).await?;
         loop {
             match self.next_chunk(result, control).await? {
                 Chunk::Rows(bytes, rows) => {
@@ -500,7 +613,7 @@ where
         self.writer.push(&header);
         let mut result = RunningResult::start(self.session.workers(), rows, Encoder::Copy(encoder));
         let mut sent = 0;
-        result.fetch(u64::MAX, control).await?;
+        result.fetch(u64::MAX, control, None).await?;
         while let Chunk::Rows(bytes, rows) = self.next_chunk(&mut result, control).await? {
             self.send_chunk(bytes, control).await?;
             sent += rows;
@@ -578,13 +691,20 @@ async fn guarded<R, T>(
 where
     R: AsyncRead + Unpin,
 {
+    let mut work = std::pin::pin!(work);
     tokio::select! {
         biased;
-        result = work => result,
+        result = &mut work => return result,
         () = reader.closed() => {
             control.stop(StopReason::ClientGone);
-            Err(Error::new(SqlState::ConnectionFailure, "the client closed the connection"))
+            return Err(Error::new(SqlState::ConnectionFailure, "the client closed the connection"));
         }
+        () = control.stopped() => {}
+    }
+    // Stopped: what runs usually says so itself in a moment.
+    match tokio::time::timeout(STOP_TIME_MAX, work).await {
+        Ok(result) => result,
+        Err(_) => Err(control.error()),
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::copy::CopyEncoder;
 use super::encode::RowEncoder;
-use crate::engine::control::StatementControl;
+use crate::engine::control::{StatementControl, StopReason};
 use crate::engine::session::Rows;
 use crate::error::{Error, Result};
 use crate::runtime::{Workers, panic_error};
@@ -59,6 +59,8 @@ pub enum Chunk {
 struct Fetch {
     rows_max: u64,
     control: Arc<StatementControl>,
+    /// Replaces the encoder: each FETCH of a cursor chooses its own formats.
+    encoder: Option<Encoder>,
 }
 
 /// A result that runs. Dropping it stops its operators.
@@ -67,6 +69,7 @@ pub struct RunningResult {
     fetches: mpsc::Sender<Fetch>,
     chunks: mpsc::Receiver<Result<Chunk>>,
     task: Option<JoinHandle<()>>,
+    operators: Option<Arc<StatementControl>>,
 }
 
 impl RunningResult {
@@ -74,13 +77,19 @@ impl RunningResult {
     pub fn start(workers: &Workers, rows: Rows, encoder: Encoder) -> Self {
         let (fetches, requests) = mpsc::channel(1);
         let (sender, chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
+        let operators = rows.control();
         let task = workers.spawn_query(run(rows, encoder, requests, sender));
-        Self { fetches, chunks, task: Some(task) }
+        Self { fetches, chunks, task: Some(task), operators }
     }
 
-    /// Asks for up to `rows_max` rows; `control` stops the work.
-    pub async fn fetch(&mut self, rows_max: u64, control: &Arc<StatementControl>) -> Result<()> {
-        let fetch = Fetch { rows_max, control: Arc::clone(control) };
+    /// Asks for up to `rows_max` rows; `control` stops the work. An `encoder` replaces the one before.
+    pub async fn fetch(
+        &mut self,
+        rows_max: u64,
+        control: &Arc<StatementControl>,
+        encoder: Option<Encoder>,
+    ) -> Result<()> {
+        let fetch = Fetch { rows_max, control: Arc::clone(control), encoder };
         match self.fetches.send(fetch).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failure().await),
@@ -109,6 +118,9 @@ impl RunningResult {
 
 impl Drop for RunningResult {
     fn drop(&mut self) {
+        if let Some(operators) = &self.operators {
+            operators.stop(StopReason::ClientGone);
+        }
         if let Some(task) = &self.task {
             task.abort();
         }
@@ -129,7 +141,10 @@ async fn run(
             return;
         }
     };
-    while let Some(fetch) = fetches.recv().await {
+    while let Some(mut fetch) = fetches.recv().await {
+        if let Some(encoder) = fetch.encoder.take() {
+            cursor.encoder = encoder;
+        }
         let stopped = Arc::clone(&fetch.control);
         let outcome = tokio::select! {
             biased;

@@ -11,10 +11,10 @@ use crate::error::{Error, Result};
 const READ_AHEAD_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes asked of the socket at a time.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 4 << 10;
 
-/// Bytes of answers the buffer keeps room for between messages.
-const WRITE_BUFFER_BYTES: usize = 32 << 10;
+/// Bytes that a buffer keeps room for while its session is idle: there may be thousands of them.
+const IDLE_BUFFER_BYTES: usize = 8 << 10;
 
 /// Reads whole messages. Every wait may be abandoned: what was read stays in the buffer.
 #[derive(Debug)]
@@ -57,12 +57,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             return Ok(None);
         }
         let (tag, length) = frontend::frame_length(&self.buffer[..HEADER_BYTES], length_max)?;
+        if !frontend::is_known(tag) {
+            return Err(Error::protocol_violation(format!("invalid frontend message type {tag}")));
+        }
         if !self.fill_to(HEADER_BYTES + length).await? {
             return Ok(None);
         }
         let mut frame = self.buffer.split_to(HEADER_BYTES + length);
         frame.advance(HEADER_BYTES);
-        if self.buffer.is_empty() && self.buffer.capacity() > READ_AHEAD_BYTES_MAX {
+        if self.buffer.is_empty() && self.buffer.capacity() > IDLE_BUFFER_BYTES {
             self.buffer = BytesMut::new();
         }
         Ok(Some((tag, frame.freeze())))
@@ -135,7 +138,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                 return Err(gone(std::io::ErrorKind::WriteZero.into()));
             }
         }
-        if self.pending.capacity() > 4 * WRITE_BUFFER_BYTES {
+        if self.pending.capacity() > IDLE_BUFFER_BYTES {
             self.pending = BytesMut::new();
         }
         self.socket.flush().await.map_err(gone)

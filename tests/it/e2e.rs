@@ -201,6 +201,27 @@ fn nothing_runs_before_the_login() {
 }
 
 #[test]
+fn cursors_read_forward_and_end_with_their_transaction() {
+    let mut client = Client::connect(Server::shared().port);
+    assert_eq!(client.simple("DECLARE c CURSOR FOR SELECT 1").unwrap_err().code, "25P01");
+    client.simple("BEGIN").unwrap();
+    assert_eq!(client.simple("DECLARE C NO SCROLL CURSOR FOR SELECT id FROM numbers ORDER BY id").unwrap().tag, "DECLARE CURSOR");
+    let first = client.simple("FETCH FORWARD 3 FROM c").unwrap();
+    assert_eq!((first.tag.as_str(), first.rows.len()), ("FETCH 3", 3));
+    let next = client.extended("FETCH 2 FROM c", &[]).unwrap();
+    assert_eq!((next.names, next.rows[0][0].as_deref()), (vec!["id".to_owned()], Some("3")));
+    assert_eq!(client.simple("FETCH ALL IN c").unwrap().tag, "FETCH 9995");
+    assert_eq!(client.simple("FETCH NEXT FROM c").unwrap().tag, "FETCH 0");
+    client.simple("DECLARE h CURSOR WITH HOLD FOR SELECT id FROM numbers").unwrap();
+    client.simple("COMMIT").unwrap();
+    assert_eq!(client.simple("FETCH NEXT FROM c").unwrap_err().code, "34000");
+    assert_eq!(client.simple("FETCH 10 FROM h").unwrap().tag, "FETCH 10");
+    assert_eq!(client.simple("FETCH BACKWARD 1 FROM h").unwrap_err().code, "55000");
+    assert_eq!(client.simple("CLOSE h").unwrap().tag, "CLOSE CURSOR");
+    assert_eq!(client.simple("CLOSE h").unwrap_err().code, "34000");
+}
+
+#[test]
 fn databases_that_do_not_exist_are_refused() {
     let mut client = Client { socket: client::open(Server::shared().port), pid: 0, secret: Vec::new() };
     client.send_startup(0x0003_0000, &[("user", "tester"), ("database", "elsewhere")]);
@@ -215,7 +236,7 @@ fn newer_protocols_are_negotiated_and_have_long_keys() {
     client.send_startup(0x0003_0009, &[("user", "tester"), ("_pq_.new_thing", "on")]);
     let messages = client.until_ready();
     assert_eq!(messages[0].tag, b'v');
-    assert_eq!(messages[0].body[..4], 2_i32.to_be_bytes()[..]);
+    assert_eq!(messages[0].body[..4], 0x0003_0002_i32.to_be_bytes()[..]);
     let key = messages.iter().find(|message| message.tag == b'K').unwrap();
     assert_eq!(key.body.len(), 4 + 32);
     assert_eq!(messages.last().unwrap().tag, b'Z');

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, StringArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Float64Type, Int32Type};
+use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -73,7 +73,7 @@ impl Hash for Signal {
 
 impl Signal {
     fn new(action: Action, activity: &Arc<Activity>) -> Self {
-        let signature = Signature::exact(vec![DataType::Int32], Volatility::Volatile);
+        let signature = Signature::exact(vec![DataType::Int64], Volatility::Volatile);
         Self { action, activity: Arc::clone(activity), signature }
     }
 }
@@ -97,11 +97,12 @@ impl ScalarUDFImpl for Signal {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let pids = arrays[0].as_primitive::<Int32Type>();
+        let pids = arrays[0].as_primitive::<Int64Type>();
         let signalled: BooleanArray = pids
             .iter()
             .map(|pid| {
-                pid.map(|pid| match self.action {
+                let pid = i32::try_from(pid?).unwrap_or_default();
+                Some(match self.action {
                     Action::Cancel => self.activity.cancel(pid),
                     Action::Terminate => self.activity.terminate(pid),
                 })
