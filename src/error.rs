@@ -24,6 +24,8 @@ struct Parts {
     hint: Option<String>,
     /// One-based character offset into the statement, as in PostgreSQL's `P` field.
     position: Option<usize>,
+    /// One-based line and column in the statement, before they are made a position.
+    place: Option<(u64, u64)>,
     source: Option<Source>,
 }
 
@@ -128,6 +130,7 @@ impl Error {
             detail: None,
             hint: None,
             position: None,
+            place: None,
             source: None,
         }))
     }
@@ -158,6 +161,18 @@ impl Error {
         self
     }
 
+    /// Remembers the line and column that the error is about; whoever has the text makes them a position.
+    #[must_use]
+    pub fn with_place(mut self, line: u64, column: u64) -> Self {
+        self.0.place = Some((line, column));
+        self
+    }
+
+    /// The line and column that the error is about.
+    pub fn place(&self) -> Option<(u64, u64)> {
+        self.0.place
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
@@ -175,6 +190,7 @@ impl Error {
             detail: parts.detail.clone(),
             hint: parts.hint.clone(),
             position: parts.position,
+            place: parts.place,
             source: None,
         }))
     }

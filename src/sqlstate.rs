@@ -181,7 +181,13 @@ fn from_datafusion(error: &DataFusionError) -> Error {
         DataFusionError::External(error) => from_boxed(error.as_ref()),
         DataFusionError::Context(_, inner) => from_datafusion(inner),
         DataFusionError::Substrait(text) | DataFusionError::Ffi(text) => internal(text),
-        DataFusionError::Diagnostic(_, inner) => from_datafusion(inner),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            let error = from_datafusion(inner);
+            match diagnostic.span {
+                Some(span) => error.with_place(span.start.line, span.start.column),
+                None => error,
+            }
+        }
         DataFusionError::Collection(errors) => match errors.first() {
             Some(error) => from_datafusion(error),
             None => internal("an empty collection of errors"),

@@ -255,12 +255,13 @@ impl Session {
         declared: Vec<Option<DataType>>,
         control: &Arc<StatementControl>,
     ) -> Result<Prepared> {
-        let Parsed { statement, text } = parsed;
-        let Some(statement) = statement else {
+        let Some(statement) = parsed.statement.clone() else {
+            let text = parsed.text;
             return Ok(Prepared { text, parameters: Vec::new(), columns: None, body: Body::Empty, declared });
         };
         self.transaction.admit(&statement)?;
-        let body = self.body(statement, &declared, control).await?;
+        let body = self.body(statement, &declared, control).await.map_err(|error| parsed.locate(error))?;
+        let text = parsed.text;
         let (parameters, columns) = match &body {
             Body::Query { planned, .. } => (
                 planned.parameters.clone(),

@@ -103,6 +103,8 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_option_extension(SessionFacts::default());
     let options = config.options_mut();
     options.sql_parser.dialect = Dialect::PostgreSQL;
+    // So that errors of the planner say where in the statement they are.
+    options.sql_parser.collect_spans = true;
     options.sql_parser.recursion_limit =
         ConfigNonZeroUsize::try_new(super::statement::limits::NESTING_DEPTH_MAX)?;
     options.execution.parquet.reorder_filters = true;

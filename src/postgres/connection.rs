@@ -400,7 +400,7 @@ where
         if parsed.len() > 1 {
             return Err(Error::syntax_error("cannot insert multiple commands into a prepared statement"));
         }
-        let parsed = parsed.pop().unwrap_or(Parsed { statement: None, text: String::new() });
+        let parsed = parsed.pop().unwrap_or_else(Parsed::empty);
         let prepare = self.session.prepare(parsed, declared, control);
         let prepared = guarded(&mut self.reader, control, prepare).await?;
         self.session.store_statement(name, prepared)?;

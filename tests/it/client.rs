@@ -25,6 +25,8 @@ pub struct Report {
     pub message: String,
     /// Severity.
     pub severity: String,
+    /// One-based character position in the statement; empty if not told.
+    pub position: String,
 }
 
 impl std::fmt::Display for Report {
@@ -200,7 +202,7 @@ pub fn report(message: &Message) -> Report {
             .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
             .unwrap_or_default()
     };
-    Report { code: field(b'C'), message: field(b'M'), severity: field(b'S') }
+    Report { code: field(b'C'), message: field(b'M'), severity: field(b'S'), position: field(b'P') }
 }
 
 /// The cells of a DataRow.

@@ -117,7 +117,7 @@ impl DB for InProcess {
         runtimes.block_on(run(&mut self.session, sql)).map(output).map_err(|error| {
             self.session.fail_transaction();
             let code = error.state().code().to_owned();
-            Report { code, message: error.message().to_owned(), severity: "ERROR".to_owned() }
+            Report { code, message: error.message().to_owned(), severity: "ERROR".to_owned(), position: String::new() }
         })
     }
 }

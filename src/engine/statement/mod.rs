@@ -4,12 +4,16 @@ pub mod dialect;
 pub mod limits;
 pub mod loyalty;
 
-use datafusion::sql::sqlparser::ast;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
 
 /// One statement of a query string.
 #[derive(Debug, Clone)]
@@ -18,6 +22,82 @@ pub struct Parsed {
     pub statement: Option<ast::Statement>,
     /// Its text as the client wrote it.
     pub text: String,
+    /// The whole query string, in which lines and columns count.
+    pub source: Arc<str>,
+}
+
+impl Parsed {
+    /// The statement of an empty string.
+    pub fn empty() -> Self {
+        Self { statement: None, text: String::new(), source: "".into() }
+    }
+
+    /// Gives an error its position in the query string.
+    pub fn locate(&self, error: Error) -> Error {
+        if error.position().is_some() {
+            return error;
+        }
+        let place = error.place().or_else(|| self.place_of_name(&error));
+        let position = place.and_then(|(line, column)| {
+            character_position(&self.source, Location { line, column })
+        });
+        match position {
+            Some(position) => error.with_position(position),
+            None => error,
+        }
+    }
+
+    /// Where the relation or function stands that the planner does not know: it names it without
+    /// saying where.
+    fn place_of_name(&self, error: &Error) -> Option<(u64, u64)> {
+        let name = match error.state() {
+            SqlState::UndefinedTable => error.message().split('"').nth(1)?,
+            SqlState::UndefinedFunction => error.message().strip_prefix("function ")?.split(' ').next()?,
+            _ => return None,
+        };
+        let last = name.rsplit('.').next()?;
+        let mut finder = NameFinder { name: last };
+        match self.statement.as_ref()?.visit(&mut finder) {
+            ControlFlow::Break(start) => Some((start.line, start.column)),
+            ControlFlow::Continue(()) => None,
+        }
+    }
+}
+
+/// Finds the first relation or function of a name.
+struct NameFinder<'a> {
+    name: &'a str,
+}
+
+impl NameFinder<'_> {
+    fn look_at(&self, name: &ast::ObjectName) -> ControlFlow<Location> {
+        let Some(ident) = name.0.last().and_then(ast::ObjectNamePart::as_ident) else {
+            return ControlFlow::Continue(());
+        };
+        let same = match ident.quote_style {
+            Some(_) => ident.value == self.name,
+            None => ident.value.eq_ignore_ascii_case(self.name),
+        };
+        match name.0.first().and_then(ast::ObjectNamePart::as_ident) {
+            Some(first) if same && first.span.start.line > 0 => ControlFlow::Break(first.span.start),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Visitor for NameFinder<'_> {
+    type Break = Location;
+
+    fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<Location> {
+        self.look_at(name)
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Location> {
+        match expr {
+            ast::Expr::Function(function) => self.look_at(&function.name),
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// Parses every statement of `sql`. Nothing runs if any of them does not parse, as in PostgreSQL.
@@ -30,6 +110,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         .tokenize_with_location()
         .map_err(|error| tokenizer_error(sql, &error))?;
     limits::check_tokens(&tokens)?;
+    let source: Arc<str> = sql.into();
     let mut parsed = Vec::new();
     for piece in split_statements(tokens) {
         let text = text_of(sql, &piece);
@@ -42,7 +123,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
             return Err(near(sql, &next.token.to_string(), next.span.start));
         }
         limits::check_statement(&statement)?;
-        parsed.push(Parsed { statement: Some(statement), text });
+        parsed.push(Parsed { statement: Some(statement), text, source: Arc::clone(&source) });
     }
     Ok(parsed)
 }
@@ -154,7 +235,6 @@ fn split_location(text: &str) -> (&str, Option<Location>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlstate::SqlState;
 
     #[test]
     fn statements_keep_their_text() {
