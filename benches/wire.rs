@@ -29,7 +29,14 @@ impl Drop for Server {
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    sample::write(&SampleOptions { scale: SCALE, seed: 1 }, &data, &mut |_| {})?;
+    sample::write(
+        &SampleOptions {
+            scale: SCALE,
+            seed: 1,
+        },
+        &data,
+        &mut |_| {},
+    )?;
     let mut process = Command::new(env!("CARGO_BIN_EXE_loyalhouse"))
         .args(["serve", "--listen", "127.0.0.1:0"])
         .arg(&data)
@@ -64,11 +71,23 @@ fn rows_per_second(port: u16, sql: &str, format: u16) -> Result<f64, Box<dyn Err
     let mut socket = TcpStream::connect(("127.0.0.1", port))?;
     socket.set_nodelay(true)?;
     socket.write_all(&startup())?;
-    let mut messages = Messages { socket: socket.try_clone()?, buffer: Vec::new(), at: 0 };
+    let mut messages = Messages {
+        socket: socket.try_clone()?,
+        buffer: Vec::new(),
+        at: 0,
+    };
     while messages.next_tag()? != b'Z' {}
     let mut request = Vec::new();
-    push(&mut request, b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"].concat());
-    push(&mut request, b'B', &[&b"\0\0\0\0\0\0\0\x01"[..], &format.to_be_bytes()].concat());
+    push(
+        &mut request,
+        b'P',
+        &[b"\0", sql.as_bytes(), b"\0\0\0"].concat(),
+    );
+    push(
+        &mut request,
+        b'B',
+        &[&b"\0\0\0\0\0\0\0\x01"[..], &format.to_be_bytes()].concat(),
+    );
     push(&mut request, b'E', b"\0\0\0\0\0");
     push(&mut request, b'S', b"");
     let start = Instant::now();

@@ -55,17 +55,61 @@ pub struct Key {
 
 /// Every key, sorted by name.
 pub const KEYS: &[Key] = &[
-    Key { name: "connections_max", default: "2000", description: "Connections at the same time; more are refused with 53300." },
-    Key { name: "insecure", default: "false", description: "Serve an address beyond loopback without passwords." },
-    Key { name: "listen", default: "127.0.0.1:5433", description: "Address to listen on; port 0 picks a free one." },
-    Key { name: "memory_limit", default: "70 % of memory", description: "Memory of all queries together, e.g. `4GB`; a query over it fails with 53200." },
-    Key { name: "planning_timeout", default: "30s", description: "Time a statement may take to plan; then 54001." },
-    Key { name: "query_threads", default: "number of cores", description: "Threads that run queries." },
-    Key { name: "shutdown_grace", default: "30s", description: "Time running statements get to finish on SIGTERM." },
-    Key { name: "spill_folder", default: "system's temporary folder", description: "Folder for data of queries that do not fit in memory." },
-    Key { name: "spill_limit", default: "50GB", description: "Disk for that data." },
-    Key { name: "staleness", default: "10s", description: "Longest time until new and removed files are seen." },
-    Key { name: "warehouse", default: "none", description: "Folder of the tables that this server writes." },
+    Key {
+        name: "connections_max",
+        default: "2000",
+        description: "Connections at the same time; more are refused with 53300.",
+    },
+    Key {
+        name: "insecure",
+        default: "false",
+        description: "Serve an address beyond loopback without passwords.",
+    },
+    Key {
+        name: "listen",
+        default: "127.0.0.1:5433",
+        description: "Address to listen on; port 0 picks a free one.",
+    },
+    Key {
+        name: "memory_limit",
+        default: "70 % of memory",
+        description: "Memory of all queries together, e.g. `4GB`; a query over it fails with 53200.",
+    },
+    Key {
+        name: "planning_timeout",
+        default: "30s",
+        description: "Time a statement may take to plan; then 54001.",
+    },
+    Key {
+        name: "query_threads",
+        default: "number of cores",
+        description: "Threads that run queries.",
+    },
+    Key {
+        name: "shutdown_grace",
+        default: "30s",
+        description: "Time running statements get to finish on SIGTERM.",
+    },
+    Key {
+        name: "spill_folder",
+        default: "system's temporary folder",
+        description: "Folder for data of queries that do not fit in memory.",
+    },
+    Key {
+        name: "spill_limit",
+        default: "50GB",
+        description: "Disk for that data.",
+    },
+    Key {
+        name: "staleness",
+        default: "10s",
+        description: "Longest time until new and removed files are seen.",
+    },
+    Key {
+        name: "warehouse",
+        default: "none",
+        description: "Folder of the tables that this server writes.",
+    },
 ];
 
 impl Default for Config {
@@ -89,7 +133,10 @@ impl Default for Config {
 impl Config {
     /// Reads the file and the environment. `file` must exist if given; else [`FILE_NAME`] is read if
     /// it is there.
-    pub fn load(file: Option<&Path>, environment: impl Iterator<Item = (String, String)>) -> Result<Self> {
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self> {
         let mut config = Self::default();
         let (path, required) = match file {
             Some(path) => (path.to_owned(), true),
@@ -97,15 +144,20 @@ impl Config {
         };
         if required || path.exists() {
             let text = std::fs::read_to_string(&path).map_err(|error| {
-                Error::undefined_file(format!("could not read configuration {}: {error}", path.display()))
+                Error::undefined_file(format!(
+                    "could not read configuration {}: {error}",
+                    path.display()
+                ))
             })?;
-            config.apply_file(&text).map_err(|error| in_place(&error, &path.display().to_string()))?;
+            config
+                .apply_file(&text)
+                .map_err(|error| in_place(&error, &path.display().to_string()))?;
         }
         for (name, value) in environment {
             if let Some(key) = name.strip_prefix(ENVIRONMENT_PREFIX) {
-                config
-                    .apply(&key.to_lowercase(), &value)
-                    .map_err(|error| in_place(&error, &format!("the environment variable {name}")))?;
+                config.apply(&key.to_lowercase(), &value).map_err(|error| {
+                    in_place(&error, &format!("the environment variable {name}"))
+                })?;
             }
         }
         Ok(config)
@@ -126,10 +178,15 @@ impl Config {
             Error::invalid_parameter_value(format!("invalid value for \"{name}\": \"{value}\""))
                 .with_hint(format!("Write {what}."))
         };
-        let time = || span(value).ok_or_else(|| invalid("a time such as \"500ms\", \"10s\" or \"2min\""));
+        let time =
+            || span(value).ok_or_else(|| invalid("a time such as \"500ms\", \"10s\" or \"2min\""));
         let bytes = || size(value).ok_or_else(|| invalid("a size such as \"512MB\" or \"4GB\""));
         let count = || {
-            value.parse().ok().filter(|count| *count > 0).ok_or_else(|| invalid("a whole number of at least 1"))
+            value
+                .parse()
+                .ok()
+                .filter(|count| *count > 0)
+                .ok_or_else(|| invalid("a whole number of at least 1"))
         };
         match name {
             "listen" => value.clone_into(&mut self.listen),
@@ -197,7 +254,9 @@ fn span(text: &str) -> Option<Duration> {
 /// A size in bytes, with PostgreSQL's units (powers of 1024).
 fn size(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: f64 = number.parse().ok()?;
     let factor: u64 = match unit.trim().to_ascii_uppercase().as_str() {
@@ -216,15 +275,21 @@ fn size(text: &str) -> Option<u64> {
 fn memory_of_machine() -> usize {
     /// What is assumed when the system does not say.
     const ASSUMED_BYTES: usize = 2 << 30;
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kilobytes << 10)
-    });
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+            let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+            Some(kilobytes << 10)
+        });
     let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
         .ok()
         .and_then(|text| text.trim().parse().ok());
-    [machine, group].into_iter().flatten().min().unwrap_or(ASSUMED_BYTES)
+    [machine, group]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(ASSUMED_BYTES)
 }
 
 #[cfg(test)]
@@ -235,7 +300,11 @@ mod tests {
     fn later_sources_win() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("own.toml");
-        std::fs::write(&file, "staleness = \"2s\"\nquery_threads = 3\nlisten = \"127.0.0.1:1\"\n").unwrap();
+        std::fs::write(
+            &file,
+            "staleness = \"2s\"\nquery_threads = 3\nlisten = \"127.0.0.1:1\"\n",
+        )
+        .unwrap();
         let environment = [("LOYALHOUSE_LISTEN", "127.0.0.1:2"), ("PATH", "/bin")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let config = Config::load(Some(&file), environment.into_iter()).unwrap();
@@ -246,9 +315,15 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_the_nearest_name() {
-        let error = Config::default().apply_file("stalenes = \"2s\"").unwrap_err();
+        let error = Config::default()
+            .apply_file("stalenes = \"2s\"")
+            .unwrap_err();
         assert_eq!(error.hint(), Some("Perhaps you meant \"staleness\"."));
-        let error = Config::load(None, [("LOYALHOUSE_PORT".to_owned(), "1".to_owned())].into_iter()).unwrap_err();
+        let error = Config::load(
+            None,
+            [("LOYALHOUSE_PORT".to_owned(), "1".to_owned())].into_iter(),
+        )
+        .unwrap_err();
         assert!(error.message().contains("LOYALHOUSE_PORT"), "{error}");
     }
 
@@ -264,7 +339,13 @@ mod tests {
             };
             Config::default().apply(key.name, value).unwrap();
         }
-        assert!(Config::default().apply("memory_limit", "lots").unwrap_err().hint().is_some());
+        assert!(
+            Config::default()
+                .apply("memory_limit", "lots")
+                .unwrap_err()
+                .hint()
+                .is_some()
+        );
         assert!(Config::default().apply("query_threads", "0").is_err());
         assert_eq!(size("1.5GB"), Some(1_610_612_736));
     }

@@ -12,7 +12,9 @@ pub fn boolean(text: &str) -> Option<bool> {
 /// A time span with PostgreSQL's units; a bare number is milliseconds.
 pub fn milliseconds(text: &str) -> Option<u64> {
     let text = text.trim();
-    let split = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
+    let split = text
+        .find(|letter: char| !letter.is_ascii_digit() && letter != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let number: f64 = number.parse().ok()?;
     let factor = match unit.trim() {
@@ -25,7 +27,9 @@ pub fn milliseconds(text: &str) -> Option<u64> {
         _ => return None,
     };
     let millis = (number * factor).round();
-    (0.0..=f64::from(i32::MAX)).contains(&millis).then_some(millis as u64)
+    (0.0..=f64::from(i32::MAX))
+        .contains(&millis)
+        .then_some(millis as u64)
 }
 
 #[cfg(test)]
@@ -34,7 +38,14 @@ mod tests {
 
     #[test]
     fn time_spans_take_postgres_units() {
-        for (text, millis) in [("200ms", 200), ("200", 200), ("1.5s", 1500), ("2min", 120_000), ("0", 0), ("1 h", 3_600_000)] {
+        for (text, millis) in [
+            ("200ms", 200),
+            ("200", 200),
+            ("1.5s", 1500),
+            ("2min", 120_000),
+            ("0", 0),
+            ("1 h", 3_600_000),
+        ] {
             assert_eq!(milliseconds(text), Some(millis), "{text}");
         }
         for text in ["", "fast", "-1", "1 fortnight"] {

@@ -45,7 +45,9 @@ impl Runtimes {
             .thread_stack_size(NETWORK_STACK_BYTES)
             .enable_all()
             .build()
-            .map_err(|error| Error::io_error("could not start the network threads").with_source(error))?;
+            .map_err(|error| {
+                Error::io_error("could not start the network threads").with_source(error)
+            })?;
         let statement = Builder::new_multi_thread()
             .worker_threads(query_threads.max(1))
             .max_blocking_threads(BLOCKING_THREADS_MAX)
@@ -53,7 +55,9 @@ impl Runtimes {
             .thread_stack_size(STATEMENT_STACK_BYTES)
             .enable_all()
             .build()
-            .map_err(|error| Error::io_error("could not start the query threads").with_source(error))?;
+            .map_err(|error| {
+                Error::io_error("could not start the query threads").with_source(error)
+            })?;
         Ok(Self {
             network: Some(network),
             statement: Some(statement),
@@ -84,7 +88,10 @@ impl Runtimes {
 
 impl Drop for Runtimes {
     fn drop(&mut self) {
-        for runtime in [self.statement.take(), self.network.take()].into_iter().flatten() {
+        for runtime in [self.statement.take(), self.network.take()]
+            .into_iter()
+            .flatten()
+        {
             runtime.shutdown_background();
         }
     }
@@ -173,9 +180,13 @@ pub fn panic_text_error(text: &str) -> Error {
 
 /// Arrow and the standard library panic when a buffer would be larger than they can address.
 fn is_allocation_panic(text: &str) -> bool {
-    ["capacity overflow", "offset overflow", "byte array offset overflow"]
-        .iter()
-        .any(|known| text.to_ascii_lowercase().contains(known))
+    [
+        "capacity overflow",
+        "offset overflow",
+        "byte array offset overflow",
+    ]
+    .iter()
+    .any(|known| text.to_ascii_lowercase().contains(known))
 }
 
 /// Wall-clock time; tests hand in their own.
@@ -231,18 +242,27 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!(error.state(), SqlState::InternalError);
         assert!(error.detail().unwrap().contains("planner fell over"));
-        assert_eq!(runtimes.block_on(workers.plan(|| async { Ok(7) })).unwrap(), 7);
+        assert_eq!(
+            runtimes.block_on(workers.plan(|| async { Ok(7) })).unwrap(),
+            7
+        );
     }
 
     #[test]
     fn planning_has_a_deep_stack() {
         fn descend(depth: usize) -> usize {
             let frame = [depth as u8; 1024];
-            if depth == 0 { std::hint::black_box(frame)[0] as usize } else { 1 + descend(depth - 1) }
+            if depth == 0 {
+                std::hint::black_box(frame)[0] as usize
+            } else {
+                1 + descend(depth - 1)
+            }
         }
         let runtimes = Runtimes::start(1).unwrap();
         let workers = runtimes.workers().unwrap();
-        let depth = runtimes.block_on(workers.plan(|| async { Ok(descend(50_000)) })).unwrap();
+        let depth = runtimes
+            .block_on(workers.plan(|| async { Ok(descend(50_000)) }))
+            .unwrap();
         assert_eq!(depth, 50_000);
     }
 }

@@ -16,7 +16,11 @@ use crate::runtime::{Clock, SystemClock, Workers};
 use crate::storage::{Lake, Location, StorageSettings};
 
 /// An engine over the tables of `locations`.
-pub async fn engine(config: &Config, locations: &[String], workers: Workers) -> Result<Arc<Engine>> {
+pub async fn engine(
+    config: &Config,
+    locations: &[String],
+    workers: Workers,
+) -> Result<Arc<Engine>> {
     let limits = ResourceLimits {
         memory_bytes_max: config.memory_limit,
         spill_bytes_max: config.spill_limit,
@@ -46,13 +50,22 @@ pub async fn open_lake(
     runtime: &Arc<datafusion::execution::runtime_env::RuntimeEnv>,
     workers: &Workers,
 ) -> Result<Arc<Lake>> {
-    let locations = locations.iter().map(|text| Location::parse(text)).collect::<Result<Vec<_>>>()?;
+    let locations = locations
+        .iter()
+        .map(|text| Location::parse(text))
+        .collect::<Result<Vec<_>>>()?;
     let settings = StorageSettings {
         staleness_max: config.staleness,
         io_runtime: Some(workers.network().clone()),
         ..StorageSettings::default()
     };
-    Lake::open(locations, Arc::clone(runtime), settings, Arc::new(Instant::now)).await
+    Lake::open(
+        locations,
+        Arc::clone(runtime),
+        settings,
+        Arc::new(Instant::now),
+    )
+    .await
 }
 
 /// A server that listens.
@@ -68,15 +81,27 @@ impl Server {
     /// Opens the tables and listens; nothing is accepted before [`Server::run`].
     pub async fn start(config: Config, locations: &[String], workers: Workers) -> Result<Self> {
         if config.warehouse.is_some() {
-            return Err(Error::feature_not_supported("tables that the server writes are not available yet")
-                .with_hint("Start without --warehouse; tables in LOCATION are read in place."));
+            return Err(Error::feature_not_supported(
+                "tables that the server writes are not available yet",
+            )
+            .with_hint("Start without --warehouse; tables in LOCATION are read in place."));
         }
         let engine = engine(&config, locations, workers).await?;
         let draining = CancellationToken::new();
         let loopback_only = !config.insecure;
-        let listener =
-            Listener::bind(&config.listen, Arc::clone(&engine), loopback_only, draining.clone()).await?;
-        Ok(Self { engine, listener: Arc::new(listener), draining, config })
+        let listener = Listener::bind(
+            &config.listen,
+            Arc::clone(&engine),
+            loopback_only,
+            draining.clone(),
+        )
+        .await?;
+        Ok(Self {
+            engine,
+            listener: Arc::new(listener),
+            draining,
+            config,
+        })
     }
 
     /// Where it listens.
@@ -119,7 +144,10 @@ impl Server {
         activity.terminate_all();
         /// Time for terminated sessions to say goodbye.
         const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
-        if tokio::time::timeout(FAREWELL, connections.wait()).await.is_err() {
+        if tokio::time::timeout(FAREWELL, connections.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("some connections did not end in time");
         }
     }

@@ -16,7 +16,10 @@ use crate::error::Error;
 /// The variants carry the condition names of PostgreSQL's Appendix A ("PostgreSQL Error Codes");
 /// [`SqlState::code`] gives the five characters that clients match on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is named and defined by PostgreSQL's Appendix A")]
+#[expect(
+    missing_docs,
+    reason = "each variant is named and defined by PostgreSQL's Appendix A"
+)]
 pub enum SqlState {
     ActiveSqlTransaction,
     AdminShutdown,
@@ -149,7 +152,11 @@ impl SqlState {
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         let mapped = from_datafusion(&error);
-        if mapped.state() == SqlState::InternalError { mapped.with_source(error) } else { mapped }
+        if mapped.state() == SqlState::InternalError {
+            mapped.with_source(error)
+        } else {
+            mapped
+        }
     }
 }
 
@@ -242,7 +249,9 @@ fn from_arrow(error: &ArrowError) -> Error {
                 .with_detail(format!("{}.", text.trim_end_matches('.')))
         }
         ArrowError::IoError(_, error) => from_io(error),
-        ArrowError::ParquetError(text) => Error::data_corrupted(format!("could not read a Parquet file: {text}")),
+        ArrowError::ParquetError(text) => {
+            Error::data_corrupted(format!("could not read a Parquet file: {text}"))
+        }
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) => {
             from_execution_text(text)
         }
@@ -266,8 +275,11 @@ fn from_parquet(error: &ParquetError) -> Error {
     if let ParquetError::External(inner) = error {
         return from_boxed(inner.as_ref());
     }
-    Error::data_corrupted(format!("could not read a Parquet file: {}", first_line(&error.to_string())))
-        .with_hint("`loyalhouse check` names every file that cannot be read.")
+    Error::data_corrupted(format!(
+        "could not read a Parquet file: {}",
+        first_line(&error.to_string())
+    ))
+    .with_hint("`loyalhouse check` names every file that cannot be read.")
 }
 
 fn from_object_store(error: &object_store::Error) -> Error {
@@ -281,7 +293,9 @@ fn from_object_store(error: &object_store::Error) -> Error {
     }
     use object_store::Error as Store;
     match error {
-        Store::NotFound { path, .. } => Error::undefined_file(format!("file \"{path}\" does not exist")),
+        Store::NotFound { path, .. } => {
+            Error::undefined_file(format!("file \"{path}\" does not exist"))
+        }
         Store::Precondition { path, .. } | Store::NotModified { path, .. } => {
             Error::data_corrupted(format!("file \"{path}\" changed while it was read"))
                 .with_hint("Run the statement again.")
@@ -325,19 +339,27 @@ fn from_schema(error: &SchemaError) -> Error {
             Error::ambiguous_column(format!("column reference \"{}\" is ambiguous", field.name))
         }
         SchemaError::DuplicateQualifiedField { name, .. }
-        | SchemaError::DuplicateUnqualifiedField { name } => {
-            Error::new(SqlState::DuplicateColumn, format!("column \"{name}\" is specified more than once"))
-                .with_hint("Give each column a name of its own with AS.")
-        }
-        SchemaError::FieldNotFound { field, valid_fields } => {
+        | SchemaError::DuplicateUnqualifiedField { name } => Error::new(
+            SqlState::DuplicateColumn,
+            format!("column \"{name}\" is specified more than once"),
+        )
+        .with_hint("Give each column a name of its own with AS."),
+        SchemaError::FieldNotFound {
+            field,
+            valid_fields,
+        } => {
             let name = match &field.relation {
-                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                Some(relation) => {
+                    format!("column {}.{} does not exist", relation.table(), field.name)
+                }
                 None => format!("column \"{}\" does not exist", field.name),
             };
             let error = Error::undefined_column(name);
             let names = valid_fields.iter().map(|column| column.name.as_str());
             match nearest(&field.name, names) {
-                Some(near) => error.with_hint(format!("Perhaps you meant to reference the column \"{near}\".")),
+                Some(near) => error.with_hint(format!(
+                    "Perhaps you meant to reference the column \"{near}\"."
+                )),
                 None => error,
             }
         }
@@ -348,28 +370,64 @@ fn from_schema(error: &SchemaError) -> Error {
 /// so that a changed wording upstream breaks a test and not a client.
 const PLAN_TEXTS: &[(&str, SqlState)] = &[
     ("Invalid function", SqlState::UndefinedFunction),
-    ("There is no window function named", SqlState::UndefinedFunction),
+    (
+        "There is no window function named",
+        SqlState::UndefinedFunction,
+    ),
     ("Failed to coerce arguments", SqlState::UndefinedFunction),
-    ("No function matches the given name and argument types", SqlState::UndefinedFunction),
-    ("Cannot coerce arithmetic expression", SqlState::UndefinedFunction),
-    ("Cannot infer common argument type", SqlState::UndefinedFunction),
+    (
+        "No function matches the given name and argument types",
+        SqlState::UndefinedFunction,
+    ),
+    (
+        "Cannot coerce arithmetic expression",
+        SqlState::UndefinedFunction,
+    ),
+    (
+        "Cannot infer common argument type",
+        SqlState::UndefinedFunction,
+    ),
     ("Cannot get result type for", SqlState::UndefinedFunction),
-    ("There isn't a common type to coerce", SqlState::UndefinedFunction),
-    ("Projections require unique expression names", SqlState::DuplicateColumn),
-    ("must be in GROUP BY or an aggregate function", SqlState::GroupingError),
-    ("must appear in the GROUP BY clause", SqlState::GroupingError),
-    ("No value found for placeholder", SqlState::UndefinedParameter),
+    (
+        "There isn't a common type to coerce",
+        SqlState::UndefinedFunction,
+    ),
+    (
+        "Projections require unique expression names",
+        SqlState::DuplicateColumn,
+    ),
+    (
+        "must be in GROUP BY or an aggregate function",
+        SqlState::GroupingError,
+    ),
+    (
+        "must appear in the GROUP BY clause",
+        SqlState::GroupingError,
+    ),
+    (
+        "No value found for placeholder",
+        SqlState::UndefinedParameter,
+    ),
     ("Placeholder type for", SqlState::UndefinedParameter),
     ("Unsupported CAST from", SqlState::CannotCoerce),
     ("Cannot automatically convert", SqlState::DatatypeMismatch),
-    ("UNION queries have different number of columns", SqlState::SyntaxError),
+    (
+        "UNION queries have different number of columns",
+        SqlState::SyntaxError,
+    ),
     ("is ambiguous", SqlState::AmbiguousColumn),
     ("not found in function", SqlState::UndefinedFunction),
 ];
 
 fn from_plan_text(text: &str) -> Error {
-    if let Some(name) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
-        return Error::undefined_table(format!("relation \"{}\" does not exist", unqualified(name)));
+    if let Some(name) = text
+        .strip_prefix("table '")
+        .and_then(|rest| rest.strip_suffix("' not found"))
+    {
+        return Error::undefined_table(format!(
+            "relation \"{}\" does not exist",
+            unqualified(name)
+        ));
     }
     if let Some(rest) = text.strip_prefix("Invalid function '")
         && let Some((name, tail)) = rest.split_once('\'')
@@ -398,9 +456,15 @@ fn from_execution_text(text: &str) -> Error {
             false => Error::numeric_value_out_of_range(first_line(&lower_first(text))),
         }
     } else if lower.contains("regex") || lower.contains("regular expression") {
-        Error::new(SqlState::InvalidRegularExpression, first_line(&lower_first(text)))
+        Error::new(
+            SqlState::InvalidRegularExpression,
+            first_line(&lower_first(text)),
+        )
     } else if lower.contains("more than one row") {
-        Error::new(SqlState::CardinalityViolation, "more than one row returned by a subquery used as an expression")
+        Error::new(
+            SqlState::CardinalityViolation,
+            "more than one row returned by a subquery used as an expression",
+        )
     } else if text.starts_with("Error parsing") || lower.contains("parser error") {
         from_parse_text(text)
     } else {
@@ -410,7 +474,10 @@ fn from_execution_text(text: &str) -> Error {
 
 /// `Cannot cast string 'abc' to value of Int32 type` and kin.
 fn from_cast_text(text: &str) -> Error {
-    if text.contains("Overflow") || text.contains("out of range") || text.contains("Can't cast value") {
+    if text.contains("Overflow")
+        || text.contains("out of range")
+        || text.contains("Can't cast value")
+    {
         return Error::numeric_value_out_of_range(first_line(&lower_first(text)));
     }
     let value = text.split('\'').nth(1);
@@ -418,7 +485,9 @@ fn from_cast_text(text: &str) -> Error {
         (Some(value), true) => {
             let kind = text.rsplit("to value of ").next().unwrap_or_default();
             let name = postgres_type_name(kind.trim_end_matches(" type"));
-            Error::invalid_text_representation(format!("invalid input syntax for type {name}: \"{value}\""))
+            Error::invalid_text_representation(format!(
+                "invalid input syntax for type {name}: \"{value}\""
+            ))
         }
         _ => Error::cannot_coerce(first_line(&lower_first(text))),
     }
@@ -426,18 +495,22 @@ fn from_cast_text(text: &str) -> Error {
 
 fn from_parse_text(text: &str) -> Error {
     let lower = text.to_ascii_lowercase();
-    let state = match lower.contains("timestamp") || lower.contains("date") || lower.contains("time") {
-        true => SqlState::InvalidDatetimeFormat,
-        false => SqlState::InvalidTextRepresentation,
-    };
+    let state =
+        match lower.contains("timestamp") || lower.contains("date") || lower.contains("time") {
+            true => SqlState::InvalidDatetimeFormat,
+            false => SqlState::InvalidTextRepresentation,
+        };
     Error::new(state, first_line(&lower_first(text)))
 }
 
 fn from_exhausted_text(text: &str) -> Error {
     let lower = text.to_ascii_lowercase();
     if lower.contains("disk") || lower.contains("temp") && lower.contains("directory") {
-        return Error::new(SqlState::DiskFull, "the query needs more temporary disk space than it may use")
-            .with_detail(format!("{}.", first_line(text).trim_end_matches('.')));
+        return Error::new(
+            SqlState::DiskFull,
+            "the query needs more temporary disk space than it may use",
+        )
+        .with_detail(format!("{}.", first_line(text).trim_end_matches('.')));
     }
     Error::out_of_memory("the query needs more memory than it may use")
         .with_detail(format!("{}.", first_line(text).trim_end_matches('.')))
@@ -467,26 +540,41 @@ pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&
     /// Similarity (Jaro-Winkler, 0 to 1) from which a name is worth a hint.
     const SIMILARITY_MIN: f64 = 0.8;
     known
-        .map(|candidate| (strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()), candidate))
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&name.to_lowercase(), &candidate.to_lowercase()),
+                candidate,
+            )
+        })
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|(left, _), (right, _)| left.total_cmp(right))
         .map(|(_, candidate)| candidate)
 }
 
 fn unqualified(name: &str) -> &str {
-    name.strip_prefix("loyalhouse.public.").or_else(|| name.strip_prefix("loyalhouse.")).unwrap_or(name)
+    name.strip_prefix("loyalhouse.public.")
+        .or_else(|| name.strip_prefix("loyalhouse."))
+        .unwrap_or(name)
 }
 
 fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 /// Primary messages start in lower case, unless the first word is a name or an acronym.
 fn lower_first(text: &str) -> String {
-    let text = text.trim_start_matches("Error during planning: ").trim_start_matches("Execution error: ");
+    let text = text
+        .trim_start_matches("Error during planning: ")
+        .trim_start_matches("Execution error: ");
     let mut letters = text.chars();
     match (letters.next(), letters.next()) {
-        (Some(first), Some(second)) if first.is_ascii_uppercase() && second.is_ascii_lowercase() => {
+        (Some(first), Some(second))
+            if first.is_ascii_uppercase() && second.is_ascii_lowercase() =>
+        {
             let mut lowered = first.to_ascii_lowercase().to_string();
             lowered.push_str(&text[1..]);
             lowered

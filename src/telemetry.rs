@@ -10,7 +10,8 @@ const FILTER_VARIABLE: &str = "LOYALHOUSE_LOG";
 /// Starts logging. Results and the line that says where the server listens go to standard output,
 /// everything else goes through here.
 pub fn start() -> Result<()> {
-    let filter = EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter =
+        EnvFilter::try_from_env(FILTER_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -10,7 +10,18 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["engine"]),
     (3, &["catalog"]),
     (2, &["storage"]),
-    (1, &["config", "error", "parse", "runtime", "sample", "sqlstate", "telemetry"]),
+    (
+        1,
+        &[
+            "config",
+            "error",
+            "parse",
+            "runtime",
+            "sample",
+            "sqlstate",
+            "telemetry",
+        ],
+    ),
 ];
 
 /// Imports within one floor that are meant: what stands on the left may use what stands on the right.
@@ -45,12 +56,19 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files.sort();
-    assert!(!files.is_empty(), "no Rust files under {}", folder.display());
+    assert!(
+        !files.is_empty(),
+        "no Rust files under {}",
+        folder.display()
+    );
     files
 }
 
 fn floor(module: &str) -> Option<u8> {
-    FLOORS.iter().find(|(_, modules)| modules.contains(&module)).map(|(floor, _)| *floor)
+    FLOORS
+        .iter()
+        .find(|(_, modules)| modules.contains(&module))
+        .map(|(floor, _)| *floor)
 }
 
 /// The module of the map that a file belongs to; none for `lib.rs` and `main.rs`.
@@ -65,7 +83,9 @@ fn module_of(path: &Path) -> Option<String> {
 fn imports_go_down() {
     let mut faults = Vec::new();
     for path in rust_files(&root().join("src")) {
-        let Some(module) = module_of(&path) else { continue };
+        let Some(module) = module_of(&path) else {
+            continue;
+        };
         let own = floor(&module).unwrap_or_else(|| panic!("{module} has no floor"));
         let text = std::fs::read_to_string(&path).unwrap();
         // Tests at the bottom of a file may reach up for fixtures.
@@ -76,11 +96,20 @@ fn imports_go_down() {
                 continue;
             }
             for used in line.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+                let used: String = used
+                    .chars()
+                    .take_while(|letter| letter.is_alphanumeric() || *letter == '_')
+                    .collect();
                 let Some(theirs) = floor(&used) else { continue };
-                let meant = WITHIN_FLOOR.iter().any(|(from, to)| *from == module && to.contains(&used.as_str()));
+                let meant = WITHIN_FLOOR
+                    .iter()
+                    .any(|(from, to)| *from == module && to.contains(&used.as_str()));
                 if used != module && theirs >= own && !(theirs == own && meant) {
-                    faults.push(format!("{}:{}: {module} (floor {own}) imports {used} (floor {theirs})", path.display(), number + 1));
+                    faults.push(format!(
+                        "{}:{}: {module} (floor {own}) imports {used} (floor {theirs})",
+                        path.display(),
+                        number + 1
+                    ));
                 }
             }
         }
@@ -93,7 +122,10 @@ fn the_map_shows_the_same_floors() {
     let map = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     for (floor, modules) in FLOORS {
         let line = format!("//! {floor}  {}", modules.join(" "));
-        assert!(map.lines().any(|known| known == line), "src/lib.rs lacks the line {line:?}");
+        assert!(
+            map.lines().any(|known| known == line),
+            "src/lib.rs lacks the line {line:?}"
+        );
     }
     for path in rust_files(&root().join("src")) {
         if let Some(module) = module_of(&path) {
@@ -105,7 +137,14 @@ fn the_map_shows_the_same_floors() {
 #[test]
 fn every_file_says_what_it_is() {
     let mut faults = Vec::new();
-    for folder in ["src", "udfs/src", "tests", "udfs/tests", "benches", "udfs/benches"] {
+    for folder in [
+        "src",
+        "udfs/src",
+        "tests",
+        "udfs/tests",
+        "benches",
+        "udfs/benches",
+    ] {
         for path in rust_files(&root().join(folder)) {
             let text = std::fs::read_to_string(&path).unwrap();
             if !text.starts_with("//! ") {
@@ -125,7 +164,10 @@ fn the_readme_lists_every_key_of_the_configuration() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     for key in loyalhouse::config::KEYS {
         let row = format!("| `{}` | {} | {} |", key.name, key.default, key.description);
-        assert!(readme.lines().any(|line| line == row), "README.md lacks the row {row}");
+        assert!(
+            readme.lines().any(|line| line == row),
+            "README.md lacks the row {row}"
+        );
     }
 }
 

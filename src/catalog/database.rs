@@ -36,7 +36,10 @@ impl CatalogProvider for Database {
         }
         let known = self.lake.schema_names().iter().any(|known| known == name);
         known.then(|| {
-            Arc::new(LakeSchema { lake: Arc::clone(&self.lake), name: name.to_owned() }) as _
+            Arc::new(LakeSchema {
+                lake: Arc::clone(&self.lake),
+                name: name.to_owned(),
+            }) as _
         })
     }
 }
@@ -59,6 +62,9 @@ impl SchemaProvider for LakeSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.lake.table_names(&self.name).iter().any(|known| known == name)
+        self.lake
+            .table_names(&self.name)
+            .iter()
+            .any(|known| known == name)
     }
 }

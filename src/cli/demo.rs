@@ -12,7 +12,10 @@ const DEMO_SCALE: f64 = 0.2;
 
 /// The folder of the demo data; written at the first use.
 pub(super) fn folder() -> Result<String> {
-    let options = SampleOptions { scale: DEMO_SCALE, seed: sample::DEFAULT_SEED };
+    let options = SampleOptions {
+        scale: DEMO_SCALE,
+        seed: sample::DEFAULT_SEED,
+    };
     let folder = cache_folder().join("demo");
     if !sample::holds(&options, &folder)? {
         if let Some(parent) = folder.parent() {
@@ -29,7 +32,8 @@ pub(super) fn folder() -> Result<String> {
 pub(super) fn write(options: &SampleOptions, folder: &Path) -> Result<()> {
     // indicatif draws on standard error, and nothing if that is no terminal.
     let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg:14} {bar:40} {percent:>3} %  {eta} left") {
+    if let Ok(style) = ProgressStyle::with_template("{msg:14} {bar:40} {percent:>3} %  {eta} left")
+    {
         bar.set_style(style);
     }
     let summary = sample::write(options, folder, &mut |progress| {

@@ -236,15 +236,23 @@ async fn serve(config: Config, locations: &[String], workers: Workers) -> Result
     let insecure = config.insecure;
     let server = Server::start(config, locations, workers.clone()).await?;
     if !server.engine().has_tables() {
-        return Err(Error::undefined_table(format!("no tables found in {}", locations.join(", ")))
-            .with_detail("A table is a .parquet file, or a folder that holds some.")
-            .with_hint("Try `loyalhouse check LOCATION`, or `loyalhouse serve --demo`."));
+        return Err(
+            Error::undefined_table(format!("no tables found in {}", locations.join(", ")))
+                .with_detail("A table is a .parquet file, or a folder that holds some.")
+                .with_hint("Try `loyalhouse check LOCATION`, or `loyalhouse serve --demo`."),
+        );
     }
     let signals = workers.spawn_network(server::watch_signals(stop.clone(), stop_now.clone()));
     let mut out = std::io::stderr();
     let _closed = match insecure {
-        false => writeln!(out, "warning: no passwords are set; connections are accepted from this machine only"),
-        true => writeln!(out, "warning: no passwords are set and --insecure serves every machine that can connect"),
+        false => writeln!(
+            out,
+            "warning: no passwords are set; connections are accepted from this machine only"
+        ),
+        true => writeln!(
+            out,
+            "warning: no passwords are set and --insecure serves every machine that can connect"
+        ),
     };
     announce(&format!("listening on {}", server.address()?))?;
     server.run(stop, stop_now).await;
@@ -255,9 +263,9 @@ async fn serve(config: Config, locations: &[String], workers: Workers) -> Result
 /// The line that scripts wait for.
 fn announce(line: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|error| {
-        Error::io_error("could not write to standard output").with_source(error)
-    })
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::io_error("could not write to standard output").with_source(error))
 }
 
 impl Query {
@@ -271,19 +279,30 @@ impl Query {
     async fn execute(self, config: &Config, workers: Workers) -> Result<()> {
         let engine = server::engine(config, &self.locations, workers.clone()).await?;
         let user = "loyalhouse".to_owned();
-        let origin = Origin { database: user.clone(), user, client: None };
+        let origin = Origin {
+            database: user.clone(),
+            user,
+            client: None,
+        };
         let mut session = engine.open_session(origin, Settings::default(), Vec::new())?;
         let running = session.begin(&self.sql);
         let parsed = session.parse(&self.sql, &running.control).await?;
         for statement in parsed {
-            let prepared = session.prepare(statement, Vec::new(), &running.control).await?;
-            match session.execute(&prepared, Vec::new(), &running.control).await? {
+            let prepared = session
+                .prepare(statement, Vec::new(), &running.control)
+                .await?;
+            match session
+                .execute(&prepared, Vec::new(), &running.control)
+                .await?
+            {
                 Outcome::Rows(rows) | Outcome::Copy(rows, _) => {
                     self.print(&session, rows).await?;
                 }
                 Outcome::Done(_) | Outcome::Empty => {}
                 Outcome::Declare(..) | Outcome::Fetch(_) | Outcome::Close(_) => {
-                    return Err(Error::feature_not_supported("cursors are not available without a server"));
+                    return Err(Error::feature_not_supported(
+                        "cursors are not available without a server",
+                    ));
                 }
             }
         }
@@ -298,15 +317,19 @@ impl Query {
             let terminal = out.is_terminal();
             Ok(output::write_result(stream, format, terminal, &mut out).await?)
         });
-        let printed: Result<u64> =
-            task.await.unwrap_or_else(|error| Err(crate::runtime::panic_error(error)));
+        let printed: Result<u64> = task
+            .await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)));
         printed.map(|_| ())
     }
 }
 
 impl Sample {
     fn run(self) -> Result<ExitCode> {
-        let options = SampleOptions { scale: self.scale, seed: self.seed };
+        let options = SampleOptions {
+            scale: self.scale,
+            seed: self.seed,
+        };
         demo::write(&options, &self.folder)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -333,8 +356,20 @@ impl Check {
             writeln!(out, "{level}: {}: {}", finding.place, finding.message)
         });
         written
-            .and_then(|()| if findings.is_empty() { writeln!(out, "no findings") } else { Ok(()) })
-            .map_err(|error| Error::io_error("could not write to standard output").with_source(error))?;
-        Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FINDINGS) })
+            .and_then(|()| {
+                if findings.is_empty() {
+                    writeln!(out, "no findings")
+                } else {
+                    Ok(())
+                }
+            })
+            .map_err(|error| {
+                Error::io_error("could not write to standard output").with_source(error)
+            })?;
+        Ok(if findings.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(FINDINGS)
+        })
     }
 }

@@ -26,17 +26,32 @@ pub struct Activity {
 impl Activity {
     /// An empty registry that admits `connections_max` sessions.
     pub fn new(connections_max: usize, started_at: SystemTime) -> Self {
-        Self { backends: Mutex::default(), next_pid: AtomicI32::new(1), connections_max, started_at }
+        Self {
+            backends: Mutex::default(),
+            next_pid: AtomicI32::new(1),
+            connections_max,
+            started_at,
+        }
     }
 
     /// Registers a session; it leaves the registry when the guard is dropped. `secret` is the
     /// cancel key that its client is told.
-    pub fn register(self: &Arc<Self>, origin: Origin, secret: Vec<u8>, now: SystemTime) -> Result<BackendGuard> {
+    pub fn register(
+        self: &Arc<Self>,
+        origin: Origin,
+        secret: Vec<u8>,
+        now: SystemTime,
+    ) -> Result<BackendGuard> {
         let mut backends = lock(&self.backends);
         if backends.len() >= self.connections_max {
-            return Err(Error::too_many_connections("sorry, too many clients already")
-                .with_detail(format!("The server admits {} connections.", self.connections_max))
-                .with_hint("Close idle connections, or raise connections_max."));
+            return Err(
+                Error::too_many_connections("sorry, too many clients already")
+                    .with_detail(format!(
+                        "The server admits {} connections.",
+                        self.connections_max
+                    ))
+                    .with_hint("Close idle connections, or raise connections_max."),
+            );
         }
         let pid = loop {
             let pid = self.next_pid.fetch_add(1, Ordering::Relaxed);
@@ -53,10 +68,20 @@ impl Activity {
             started_at: now,
             terminated: CancellationToken::new(),
             draining: CancellationToken::new(),
-            work: Mutex::new(Work { state: State::Idle, query: String::new(), query_started_at: None, state_changed_at: now, application_name: String::new(), control: None }),
+            work: Mutex::new(Work {
+                state: State::Idle,
+                query: String::new(),
+                query_started_at: None,
+                state_changed_at: now,
+                application_name: String::new(),
+                control: None,
+            }),
         });
         backends.insert(pid, Arc::clone(&backend));
-        Ok(BackendGuard { activity: Arc::clone(self), backend })
+        Ok(BackendGuard {
+            activity: Arc::clone(self),
+            backend,
+        })
     }
 
     /// A CancelRequest: stops the running statement of the session with that id and key.
@@ -283,7 +308,11 @@ fn truncated(text: &str) -> String {
 /// Compares without a shortcut at the first difference, so that time tells nothing about the key.
 fn constant_time_equal(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
-        && left.iter().zip(right).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        && left
+            .iter()
+            .zip(right)
+            .fold(0, |difference, (a, b)| difference | (a ^ b))
+            == 0
 }
 
 #[cfg(test)]
@@ -327,7 +356,10 @@ mod tests {
     fn the_registry_is_bounded_and_forgets_who_left() {
         let activity = registry(1);
         let backend = join(&activity).unwrap();
-        assert_eq!(join(&activity).unwrap_err().state(), crate::sqlstate::SqlState::TooManyConnections);
+        assert_eq!(
+            join(&activity).unwrap_err().state(),
+            crate::sqlstate::SqlState::TooManyConnections
+        );
         drop(backend);
         assert!(join(&activity).is_ok());
     }

@@ -26,7 +26,12 @@ pub struct Completion {
 
 impl Completion {
     fn tag(tag: &str) -> Self {
-        Self { tag: tag.to_owned(), notices: Vec::new(), reported: Vec::new(), closes_portals: false }
+        Self {
+            tag: tag.to_owned(),
+            notices: Vec::new(),
+            reported: Vec::new(),
+            closes_portals: false,
+        }
     }
 
     fn warning(mut self, state: SqlState, message: &str) -> Self {
@@ -89,8 +94,13 @@ pub fn run(session: &mut Session, statement: &ast::Statement) -> Result<Completi
         S::Reset(reset) => run_reset(session, &reset.reset),
         S::StartTransaction { modes, begin, .. } => begin_transaction(session, modes, *begin),
         S::Commit { .. } => Ok(end_transaction(session, true)),
-        S::Rollback { savepoint: Some(name), .. } => rollback_to(session, name),
-        S::Rollback { savepoint: None, .. } => Ok(end_transaction(session, false)),
+        S::Rollback {
+            savepoint: Some(name),
+            ..
+        } => rollback_to(session, name),
+        S::Rollback {
+            savepoint: None, ..
+        } => Ok(end_transaction(session, false)),
         S::Savepoint { name } => savepoint(session, name),
         S::ReleaseSavepoint { name } => release(session, name),
         S::Discard { object_type } => discard(session, *object_type),
@@ -103,28 +113,48 @@ pub fn run(session: &mut Session, statement: &ast::Statement) -> Result<Completi
 fn unsupported(statement: &ast::Statement) -> Error {
     let text = statement.to_string();
     let words: Vec<_> = text.split_whitespace().take(2).collect();
-    Error::feature_not_supported(format!("{} is not supported", words.join(" ").to_uppercase()))
-        .with_detail("This server reads tables in place: it answers queries and does not change them.")
+    Error::feature_not_supported(format!(
+        "{} is not supported",
+        words.join(" ").to_uppercase()
+    ))
+    .with_detail("This server reads tables in place: it answers queries and does not change them.")
 }
 
 fn run_set(session: &mut Session, set: &ast::Set) -> Result<Completion> {
     use ast::Set;
     let (local, pairs) = match set {
-        Set::SingleAssignment { scope, variable, values, .. } => {
+        Set::SingleAssignment {
+            scope,
+            variable,
+            values,
+            ..
+        } => {
             let name = setting_name(variable);
-            (scope == &Some(ContextModifier::Local), vec![(name, Some(values_text(values)?))])
+            (
+                scope == &Some(ContextModifier::Local),
+                vec![(name, Some(values_text(values)?))],
+            )
         }
-        Set::SetTimeZone { local, value } => {
-            (*local, vec![("TimeZone".to_owned(), Some(value_text(value)?))])
-        }
-        Set::SetNames { charset_name, .. } => {
-            (false, vec![("client_encoding".to_owned(), Some(charset_name.value.clone()))])
-        }
+        Set::SetTimeZone { local, value } => (
+            *local,
+            vec![("TimeZone".to_owned(), Some(value_text(value)?))],
+        ),
+        Set::SetNames { charset_name, .. } => (
+            false,
+            vec![(
+                "client_encoding".to_owned(),
+                Some(charset_name.value.clone()),
+            )],
+        ),
         Set::SetNamesDefault {} => (false, vec![("client_encoding".to_owned(), None)]),
         Set::SetTransaction { modes, .. } => return set_transaction(session, modes, set),
         Set::SetRole { role_name, .. } => return set_role(session, role_name.as_ref()),
         Set::SetSessionAuthorization(_) => return Ok(Completion::tag("SET SESSION AUTHORIZATION")),
-        other => return Err(Error::feature_not_supported(format!("{other} is not supported"))),
+        other => {
+            return Err(Error::feature_not_supported(format!(
+                "{other} is not supported"
+            )));
+        }
     };
     let mut completion = Completion::tag("SET");
     if local && session.transaction.block.is_none() {
@@ -132,8 +162,15 @@ fn run_set(session: &mut Session, set: &ast::Set) -> Result<Completion> {
         return Ok(completion.warning(SqlState::NoActiveSqlTransaction, message));
     }
     for (name, value) in pairs {
-        let default = value.as_deref().is_none_or(|value| value.eq_ignore_ascii_case("default"));
-        apply(session, &name, if default { None } else { value.as_deref() }, local)?;
+        let default = value
+            .as_deref()
+            .is_none_or(|value| value.eq_ignore_ascii_case("default"));
+        apply(
+            session,
+            &name,
+            if default { None } else { value.as_deref() },
+            local,
+        )?;
         completion.reported.extend(reported(session, &name));
     }
     Ok(completion)
@@ -157,7 +194,11 @@ fn apply(session: &mut Session, name: &str, value: Option<&str>, local: bool) ->
 fn reported(session: &Session, name: &str) -> Option<&'static str> {
     let setting = lookup(name)?;
     if setting.name == "application_name" {
-        let name = session.settings().get(setting.name).unwrap_or_default().to_owned();
+        let name = session
+            .settings()
+            .get(setting.name)
+            .unwrap_or_default()
+            .to_owned();
         session.backend().set_application_name(&name);
     }
     setting.reported.then_some(setting.name)
@@ -183,27 +224,43 @@ fn run_reset(session: &mut Session, reset: &ast::Reset) -> Result<Completion> {
 }
 
 fn reportable() -> Vec<&'static str> {
-    SETTINGS.iter().filter(|setting| setting.reported).map(|setting| setting.name).collect()
+    SETTINGS
+        .iter()
+        .filter(|setting| setting.reported)
+        .map(|setting| setting.name)
+        .collect()
 }
 
 fn set_role(session: &Session, role: Option<&Ident>) -> Result<Completion> {
     let user = &session.backend().origin.user;
     match role {
-        Some(role) if role.value != *user && !role.value.eq_ignore_ascii_case("none") => {
-            Err(Error::undefined_object(format!("role \"{}\" does not exist", role.value)))
-        }
+        Some(role) if role.value != *user && !role.value.eq_ignore_ascii_case("none") => Err(
+            Error::undefined_object(format!("role \"{}\" does not exist", role.value)),
+        ),
         _ => Ok(Completion::tag("SET")),
     }
 }
 
-fn set_transaction(session: &mut Session, modes: &[ast::TransactionMode], set: &ast::Set) -> Result<Completion> {
+fn set_transaction(
+    session: &mut Session,
+    modes: &[ast::TransactionMode],
+    set: &ast::Set,
+) -> Result<Completion> {
     let for_session = matches!(set, ast::Set::SetTransaction { session: true, .. });
     let completion = Completion::tag("SET");
     if !for_session && session.transaction.block.is_none() {
         let message = "SET TRANSACTION can only be used in transaction blocks";
         return Ok(completion.warning(SqlState::NoActiveSqlTransaction, message));
     }
-    apply_modes(session, modes, if for_session { "default_transaction" } else { "transaction" })?;
+    apply_modes(
+        session,
+        modes,
+        if for_session {
+            "default_transaction"
+        } else {
+            "transaction"
+        },
+    )?;
     Ok(completion)
 }
 
@@ -215,12 +272,21 @@ fn apply_modes(session: &mut Session, modes: &[ast::TransactionMode], prefix: &s
             Mode::AccessMode(Access::ReadWrite) => ("read_only", "off".to_owned()),
             Mode::IsolationLevel(level) => ("isolation", level.to_string().to_lowercase()),
         };
-        apply(session, &format!("{prefix}_{name}"), Some(&value), prefix == "transaction")?;
+        apply(
+            session,
+            &format!("{prefix}_{name}"),
+            Some(&value),
+            prefix == "transaction",
+        )?;
     }
     Ok(())
 }
 
-fn begin_transaction(session: &mut Session, modes: &[ast::TransactionMode], begin: bool) -> Result<Completion> {
+fn begin_transaction(
+    session: &mut Session,
+    modes: &[ast::TransactionMode],
+    begin: bool,
+) -> Result<Completion> {
     let completion = Completion::tag(if begin { "BEGIN" } else { "START TRANSACTION" });
     if session.transaction.block.is_some() {
         let message = "there is already a transaction in progress";
@@ -228,7 +294,12 @@ fn begin_transaction(session: &mut Session, modes: &[ast::TransactionMode], begi
     }
     let before = session.settings().clone();
     let committed = before.clone();
-    session.transaction.block = Some(Block { failed: false, before, committed, savepoints: Vec::new() });
+    session.transaction.block = Some(Block {
+        failed: false,
+        before,
+        committed,
+        savepoints: Vec::new(),
+    });
     apply_modes(session, modes, "transaction")?;
     Ok(completion)
 }
@@ -236,12 +307,22 @@ fn begin_transaction(session: &mut Session, modes: &[ast::TransactionMode], begi
 /// COMMIT and ROLLBACK. A COMMIT of a failed block is a ROLLBACK, and says so in its tag.
 fn end_transaction(session: &mut Session, commit: bool) -> Completion {
     let Some(block) = session.transaction.block.take() else {
-        return Completion::tag(if commit { "COMMIT" } else { "ROLLBACK" })
-            .warning(SqlState::NoActiveSqlTransaction, "there is no transaction in progress");
+        return Completion::tag(if commit { "COMMIT" } else { "ROLLBACK" }).warning(
+            SqlState::NoActiveSqlTransaction,
+            "there is no transaction in progress",
+        );
     };
     let commits = commit && !block.failed;
-    *session.settings() = if commits { block.committed } else { block.before };
-    let name = session.settings().get("application_name").unwrap_or_default().to_owned();
+    *session.settings() = if commits {
+        block.committed
+    } else {
+        block.before
+    };
+    let name = session
+        .settings()
+        .get("application_name")
+        .unwrap_or_default()
+        .to_owned();
     session.backend().set_application_name(&name);
     let mut completion = Completion::tag(if commits { "COMMIT" } else { "ROLLBACK" });
     completion.reported = reportable();
@@ -259,8 +340,10 @@ fn savepoint(session: &mut Session, name: &Ident) -> Result<Completion> {
         ));
     };
     if block.savepoints.len() >= SAVEPOINTS_MAX {
-        return Err(Error::program_limit_exceeded("the transaction has too many savepoints")
-            .with_detail(format!("The limit is {SAVEPOINTS_MAX}.")));
+        return Err(
+            Error::program_limit_exceeded("the transaction has too many savepoints")
+                .with_detail(format!("The limit is {SAVEPOINTS_MAX}.")),
+        );
     }
     block.savepoints.push(name.value.clone());
     Ok(Completion::tag("SAVEPOINT"))
@@ -273,12 +356,16 @@ fn find_savepoint(session: &mut Session, name: &Ident, verb: &str) -> Result<usi
             format!("{verb} can only be used in transaction blocks"),
         ));
     };
-    block.savepoints.iter().rposition(|known| *known == name.value).ok_or_else(|| {
-        Error::new(
-            SqlState::InvalidSavepointSpecification,
-            format!("savepoint \"{}\" does not exist", name.value),
-        )
-    })
+    block
+        .savepoints
+        .iter()
+        .rposition(|known| *known == name.value)
+        .ok_or_else(|| {
+            Error::new(
+                SqlState::InvalidSavepointSpecification,
+                format!("savepoint \"{}\" does not exist", name.value),
+            )
+        })
 }
 
 fn release(session: &mut Session, name: &Ident) -> Result<Completion> {
@@ -358,13 +445,22 @@ impl ExplainRequest {
                 "verbose" => self.verbose = on,
                 "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" => {}
                 "format" => {
-                    let format = option.arg.as_ref().map(value_text).transpose()?.unwrap_or_default();
+                    let format = option
+                        .arg
+                        .as_ref()
+                        .map(value_text)
+                        .transpose()?
+                        .unwrap_or_default();
                     if !format.eq_ignore_ascii_case("text") {
-                        return Err(Error::feature_not_supported(format!("EXPLAIN format \"{format}\" is not supported")));
+                        return Err(Error::feature_not_supported(format!(
+                            "EXPLAIN format \"{format}\" is not supported"
+                        )));
                     }
                 }
                 other => {
-                    return Err(Error::syntax_error(format!("unrecognized EXPLAIN option \"{other}\"")));
+                    return Err(Error::syntax_error(format!(
+                        "unrecognized EXPLAIN option \"{other}\""
+                    )));
                 }
             }
         }
@@ -373,31 +469,49 @@ impl ExplainRequest {
 }
 
 /// The query whose rows a COPY TO STDOUT sends.
-pub fn copy_query(source: ast::CopySource, to: bool, target: &ast::CopyTarget) -> Result<ast::Statement> {
+pub fn copy_query(
+    source: ast::CopySource,
+    to: bool,
+    target: &ast::CopyTarget,
+) -> Result<ast::Statement> {
     if !to {
-        return Err(Error::feature_not_supported("COPY FROM is not supported")
-            .with_detail("This server reads tables in place: it answers queries and does not change them."));
+        return Err(
+            Error::feature_not_supported("COPY FROM is not supported").with_detail(
+                "This server reads tables in place: it answers queries and does not change them.",
+            ),
+        );
     }
     match target {
         ast::CopyTarget::Stdout => {}
         _ => {
-            return Err(Error::insufficient_privilege("COPY to a file or program of the server is not allowed")
-                .with_hint("Use COPY … TO STDOUT, or psql's \\copy."));
+            return Err(Error::insufficient_privilege(
+                "COPY to a file or program of the server is not allowed",
+            )
+            .with_hint("Use COPY … TO STDOUT, or psql's \\copy."));
         }
     }
     let query = match source {
         ast::CopySource::Query(query) => query,
-        ast::CopySource::Table { table_name, columns } => {
-            Box::new(super::plan::select_from(table_name, &columns)?)
-        }
+        ast::CopySource::Table {
+            table_name,
+            columns,
+        } => Box::new(super::plan::select_from(table_name, &columns)?),
     };
     Ok(ast::Statement::Query(query))
 }
 
 /// The setting that a SHOW names.
 pub fn show_name(variable: &[Ident]) -> String {
-    let words: Vec<_> = variable.iter().map(|ident| ident.value.to_lowercase()).collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let words: Vec<_> = variable
+        .iter()
+        .map(|ident| ident.value.to_lowercase())
+        .collect();
+    match words
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["time", "zone"] => "TimeZone".to_owned(),
         ["transaction", "isolation", "level"] => "transaction_isolation".to_owned(),
         ["session", "authorization"] => "session_authorization".to_owned(),
@@ -409,24 +523,46 @@ pub fn show_name(variable: &[Ident]) -> String {
 /// The columns of a SHOW.
 pub fn show_columns(name: &str) -> Columns {
     let names: Vec<String> = match name {
-        "all" => ["name", "setting", "description"].map(str::to_owned).to_vec(),
-        name => vec![lookup(name).map_or_else(|| name.to_owned(), |setting| setting.name.to_owned())],
+        "all" => ["name", "setting", "description"]
+            .map(str::to_owned)
+            .to_vec(),
+        name => {
+            vec![lookup(name).map_or_else(|| name.to_owned(), |setting| setting.name.to_owned())]
+        }
     };
-    let fields: Vec<_> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    Columns { schema: Arc::new(Schema::new(fields)), names }
+    let fields: Vec<_> = names
+        .iter()
+        .map(|name| Field::new(name, DataType::Utf8, true))
+        .collect();
+    Columns {
+        schema: Arc::new(Schema::new(fields)),
+        names,
+    }
 }
 
 /// The row or rows of a SHOW.
 pub fn show(settings: &Settings, name: &str) -> Result<RecordBatch> {
     let columns: Vec<Vec<String>> = match name {
         "all" => vec![
-            SETTINGS.iter().map(|setting| setting.name.to_owned()).collect(),
-            SETTINGS.iter().map(|setting| settings.show(setting.name)).collect::<Result<_>>()?,
-            SETTINGS.iter().map(|setting| setting.description.to_owned()).collect(),
+            SETTINGS
+                .iter()
+                .map(|setting| setting.name.to_owned())
+                .collect(),
+            SETTINGS
+                .iter()
+                .map(|setting| settings.show(setting.name))
+                .collect::<Result<_>>()?,
+            SETTINGS
+                .iter()
+                .map(|setting| setting.description.to_owned())
+                .collect(),
         ],
         name => vec![vec![settings.show(name)?]],
     };
-    let arrays = columns.into_iter().map(|column| Arc::new(StringArray::from(column)) as ArrayRef).collect();
+    let arrays = columns
+        .into_iter()
+        .map(|column| Arc::new(StringArray::from(column)) as ArrayRef)
+        .collect();
     RecordBatch::try_new(show_columns(name).schema, arrays)
         .map_err(|error| Error::internal("a SHOW result was not built").with_source(error))
 }
@@ -452,9 +588,14 @@ fn value_text(value: &Expr) -> Result<String> {
             Value::Number(number, _) => Ok(number.clone()),
             Value::Boolean(on) => Ok(if *on { "on" } else { "off" }.to_owned()),
             Value::Null => Err(Error::syntax_error("syntax error at or near \"NULL\"")),
-            other => other.clone().into_string().ok_or_else(|| invalid_value(value)),
+            other => other
+                .clone()
+                .into_string()
+                .ok_or_else(|| invalid_value(value)),
         },
-        Expr::Identifier(ident) if ident.quote_style.is_some() => Ok(format!("\"{}\"", ident.value)),
+        Expr::Identifier(ident) if ident.quote_style.is_some() => {
+            Ok(format!("\"{}\"", ident.value))
+        }
         Expr::Identifier(ident) => Ok(ident.value.clone()),
         Expr::UnaryOp { op, expr } => Ok(format!("{op}{}", value_text(expr)?)),
         Expr::Interval(interval) => interval_hours(interval),

@@ -32,7 +32,9 @@ impl StopReason {
             Self::Termination => {
                 Error::admin_shutdown("terminating connection due to administrator command")
             }
-            Self::ClientGone => Error::query_canceled("canceling statement because its client went away"),
+            Self::ClientGone => {
+                Error::query_canceled("canceling statement because its client went away")
+            }
             Self::PlanningTimeout => {
                 Error::statement_too_complex("the statement took too long to plan")
                     .with_hint("Split it, or use fewer joins and nested expressions.")
@@ -62,7 +64,9 @@ impl StatementControl {
     /// Stops the statement; the first reason given is the one reported.
     pub fn stop(&self, reason: StopReason) {
         // A failed exchange means that an earlier reason stands.
-        let _earlier = self.reason.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        let _earlier =
+            self.reason
+                .compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         self.token.cancel();
     }
 
@@ -83,7 +87,11 @@ impl StatementControl {
 
     /// An error if the statement was stopped.
     pub fn check(&self) -> crate::error::Result<()> {
-        if self.is_stopped() { Err(self.error()) } else { Ok(()) }
+        if self.is_stopped() {
+            Err(self.error())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -126,6 +134,9 @@ mod tests {
         control.stop(StopReason::UserRequest);
         let error = control.check().unwrap_err();
         assert_eq!(error.state(), SqlState::QueryCanceled);
-        assert_eq!(error.message(), "canceling statement due to statement timeout");
+        assert_eq!(
+            error.message(),
+            "canceling statement due to statement timeout"
+        );
     }
 }

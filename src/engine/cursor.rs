@@ -37,9 +37,11 @@ pub fn declaration(statements: Vec<ast::Declare>) -> Result<Declaration> {
         return Err(Error::syntax_error("DECLARE needs a name and a query"));
     };
     if declare.scroll == Some(true) {
-        return Err(Error::feature_not_supported("SCROLL cursors are not supported")
-            .with_detail("Results are streamed and can be read forward only.")
-            .with_hint("Declare the cursor with NO SCROLL, or select into the client."));
+        return Err(
+            Error::feature_not_supported("SCROLL cursors are not supported")
+                .with_detail("Results are streamed and can be read forward only.")
+                .with_hint("Declare the cursor with NO SCROLL, or select into the client."),
+        );
     }
     Ok(Declaration {
         name: folded(name),
@@ -54,7 +56,9 @@ pub fn fetch(name: &Ident, direction: &FetchDirection) -> Result<FetchRequest> {
     let rows_max = match direction {
         FetchDirection::Next | FetchDirection::Forward { limit: None } => 1,
         FetchDirection::All | FetchDirection::ForwardAll => u64::MAX,
-        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => count(limit)?,
+        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
+            count(limit)?
+        }
         FetchDirection::Prior
         | FetchDirection::First
         | FetchDirection::Last
@@ -63,7 +67,10 @@ pub fn fetch(name: &Ident, direction: &FetchDirection) -> Result<FetchRequest> {
         | FetchDirection::Backward { .. }
         | FetchDirection::BackwardAll => return Err(forward_only()),
     };
-    Ok(FetchRequest { name: folded(name), rows_max })
+    Ok(FetchRequest {
+        name: folded(name),
+        rows_max,
+    })
 }
 
 /// The cursor that a CLOSE names; `None` for all.
@@ -85,15 +92,22 @@ fn count(limit: &ast::ValueWithSpan) -> Result<u64> {
         Value::Number(digits, _) => match digits.parse() {
             Ok(0) => Err(forward_only()),
             Ok(rows) => Ok(rows),
-            Err(_) => Err(Error::syntax_error(format!("syntax error at or near \"{digits}\""))),
+            Err(_) => Err(Error::syntax_error(format!(
+                "syntax error at or near \"{digits}\""
+            ))),
         },
-        other => Err(Error::syntax_error(format!("syntax error at or near \"{other}\""))),
+        other => Err(Error::syntax_error(format!(
+            "syntax error at or near \"{other}\""
+        ))),
     }
 }
 
 fn forward_only() -> Error {
-    Error::new(SqlState::ObjectNotInPrerequisiteState, "cursor can only scan forward")
-        .with_hint("Fetch NEXT, a positive number of rows, or ALL.")
+    Error::new(
+        SqlState::ObjectNotInPrerequisiteState,
+        "cursor can only scan forward",
+    )
+    .with_hint("Fetch NEXT, a positive number of rows, or ALL.")
 }
 
 /// Unquoted names are lower case.

@@ -12,7 +12,9 @@ use super::describe;
 use super::facts::EngineFacts;
 use super::state::{CATALOG, Parts};
 use crate::catalog::database::Database;
-use crate::catalog::{INFORMATION_SCHEMA, InformationSchema, PG_CATALOG, PgCatalog, SystemCatalog, functions};
+use crate::catalog::{
+    INFORMATION_SCHEMA, InformationSchema, PG_CATALOG, PgCatalog, SystemCatalog, functions,
+};
 
 /// Makes the tables and the system's relations known to the planner.
 pub fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCatalog>> {
@@ -20,7 +22,8 @@ pub fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCat
     let facts = Arc::new(EngineFacts::new(Arc::clone(&parts.activity)));
     let system = SystemCatalog::new(users, describe::functions(state), facts);
     let pg_catalog: Arc<dyn SchemaProvider> = Arc::new(PgCatalog::new(Arc::clone(&system)));
-    let information: Arc<dyn SchemaProvider> = Arc::new(InformationSchema::new(Arc::clone(&system)));
+    let information: Arc<dyn SchemaProvider> =
+        Arc::new(InformationSchema::new(Arc::clone(&system)));
     let schemas = BTreeMap::from([
         (PG_CATALOG.to_owned(), pg_catalog),
         (INFORMATION_SCHEMA.to_owned(), information),

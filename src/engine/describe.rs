@@ -6,8 +6,8 @@ use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Documentation;
 
-use crate::catalog::{FunctionDescription, FunctionKind};
 use crate::catalog::pg_type;
+use crate::catalog::{FunctionDescription, FunctionKind};
 
 /// Every registered function, the loyalty functions first.
 pub fn functions(state: &SessionState) -> Vec<FunctionDescription> {
@@ -16,20 +16,42 @@ pub fn functions(state: &SessionState) -> Vec<FunctionDescription> {
     for function in state.scalar_functions().values() {
         let returns = |types: &[DataType]| function.return_type(types).ok();
         let own = loyalty.contains(function.name());
-        described.extend(describe(function.name(), FunctionKind::Scalar, function.documentation(), &returns, own));
+        described.extend(describe(
+            function.name(),
+            FunctionKind::Scalar,
+            function.documentation(),
+            &returns,
+            own,
+        ));
     }
     for function in state.aggregate_functions().values() {
         let returns = |types: &[DataType]| function.return_type(types).ok();
         let own = loyalty.contains(function.name());
-        described.extend(describe(function.name(), FunctionKind::Aggregate, function.documentation(), &returns, own));
+        described.extend(describe(
+            function.name(),
+            FunctionKind::Aggregate,
+            function.documentation(),
+            &returns,
+            own,
+        ));
     }
     for function in state.window_functions().values() {
         let own = loyalty.contains(function.name());
-        described.extend(describe(function.name(), FunctionKind::Window, function.documentation(), &|_| None, own));
+        described.extend(describe(
+            function.name(),
+            FunctionKind::Window,
+            function.documentation(),
+            &|_| None,
+            own,
+        ));
     }
     // Aliases stand in the registry beside the name; each function is described once per kind.
     described.sort_by(|left, right| {
-        (left.builtin, &left.name, &left.arguments).cmp(&(right.builtin, &right.name, &right.arguments))
+        (left.builtin, &left.name, &left.arguments).cmp(&(
+            right.builtin,
+            &right.name,
+            &right.arguments,
+        ))
     });
     described.dedup_by(|next, kept| {
         next.name == kept.name && next.kind == kept.kind && next.arguments == kept.arguments
@@ -67,17 +89,23 @@ fn describe(
     forms
         .into_iter()
         .map(|arguments: Vec<String>| {
-            let types: Vec<Option<DataType>> =
-                arguments.iter().map(|argument| if own { argument_type(argument) } else { None }).collect();
+            let types: Vec<Option<DataType>> = arguments
+                .iter()
+                .map(|argument| if own { argument_type(argument) } else { None })
+                .collect();
             let known: Option<Vec<DataType>> = types.iter().cloned().collect();
-            let result = known.as_deref().and_then(returns).or_else(|| own.then(|| usual_result(name)));
+            let result = known
+                .as_deref()
+                .and_then(returns)
+                .or_else(|| own.then(|| usual_result(name)));
             let types = types.iter().map(|kind| type_name(kind.as_ref()));
             FunctionDescription {
                 name: name.to_owned(),
                 kind,
                 arguments: arguments.iter().cloned().zip(types).collect(),
                 returns: type_name(result.as_ref()),
-                description: documentation.map(|documentation| one_line(&documentation.description)),
+                description: documentation
+                    .map(|documentation| one_line(&documentation.description)),
                 syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
                 builtin: !own,
             }
@@ -89,13 +117,26 @@ fn describe(
 fn forms(name: &str, syntax: &str) -> Vec<Vec<String>> {
     let forms: Vec<Vec<String>> = syntax
         .lines()
-        .filter_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('(')?.split(')').next())
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix(name)?
+                .trim()
+                .strip_prefix('(')?
+                .split(')')
+                .next()
+        })
         .map(|arguments| {
-            let names = arguments.split(',').map(|argument| argument.trim_matches([' ', '[', ']']).to_owned());
+            let names = arguments
+                .split(',')
+                .map(|argument| argument.trim_matches([' ', '[', ']']).to_owned());
             names.filter(|argument| !argument.is_empty()).collect()
         })
         .collect();
-    if forms.is_empty() { vec![Vec::new()] } else { forms }
+    if forms.is_empty() {
+        vec![Vec::new()]
+    } else {
+        forms
+    }
 }
 
 /// The type that an argument of the loyalty functions is described with: the widest it takes.
@@ -105,8 +146,10 @@ fn argument_type(name: &str) -> Option<DataType> {
         "r" | "f" | "m" | "buckets" => DataType::Int32,
         "inactivity" => DataType::Interval(IntervalUnit::MonthDayNano),
         "map" => DataType::Utf8,
-        "start" | "end" | "period_start" | "period_end" | "base_start" | "event_time" | "last_activity"
-        | "as_of" | "last_order" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "start" | "end" | "period_start" | "period_end" | "base_start" | "event_time"
+        | "last_activity" | "as_of" | "last_order" => {
+            DataType::Timestamp(TimeUnit::Microsecond, None)
+        }
         "score" | "detractor_max" | "promoter_min" | "amount" | "margin" | "aov" | "frequency"
         | "lifespan" | "value" | "orders" => DataType::Float64,
         _ => return None,

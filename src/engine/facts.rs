@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use datafusion::common::config::ConfigOptions;
 
 use super::activity::Activity;
-use super::settings::{Kind, SETTINGS, SERVER_VERSION};
+use super::settings::{Kind, SERVER_VERSION, SETTINGS};
 use super::state::SessionVariables;
 use crate::catalog::{ActivityRow, RoleRow, ServerFacts, SettingRow};
 
@@ -30,24 +30,43 @@ impl ServerFacts for EngineFacts {
     fn settings(&self, options: &ConfigOptions) -> Vec<SettingRow> {
         let session = options.extensions.get::<SessionVariables>();
         let held = session.map(|session| {
-            session.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+            session
+                .settings
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .clone()
         });
         SETTINGS
             .iter()
             .map(|setting| {
-                let value = held.as_ref().and_then(|held| held.get(setting.name)).unwrap_or(setting.default);
+                let value = held
+                    .as_ref()
+                    .and_then(|held| held.get(setting.name))
+                    .unwrap_or(setting.default);
                 SettingRow {
                     name: setting.name.to_owned(),
                     value: value.to_owned(),
                     unit: (setting.kind == Kind::Milliseconds).then(|| "ms".to_owned()),
                     category: "Client Connection Defaults".to_owned(),
                     description: setting.description.to_owned(),
-                    context: if setting.kind == Kind::ReadOnly { "internal" } else { "user" }.to_owned(),
+                    context: if setting.kind == Kind::ReadOnly {
+                        "internal"
+                    } else {
+                        "user"
+                    }
+                    .to_owned(),
                     value_type: value_type(setting.kind).to_owned(),
-                    source: if value == setting.default { "default" } else { "session" }.to_owned(),
+                    source: if value == setting.default {
+                        "default"
+                    } else {
+                        "session"
+                    }
+                    .to_owned(),
                     default: Some(setting.default.to_owned()),
                     values: match setting.kind {
-                        Kind::OneOf(values) => Some(values.iter().map(|value| (*value).to_owned()).collect()),
+                        Kind::OneOf(values) => {
+                            Some(values.iter().map(|value| (*value).to_owned()).collect())
+                        }
                         _ => None,
                     },
                 }

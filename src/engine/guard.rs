@@ -41,7 +41,9 @@ pub(super) fn current() -> Option<Arc<StatementControl>> {
 }
 
 fn check() -> Result<()> {
-    current().map_or(Ok(()), |control| control.check().map_err(DataFusionError::from))
+    current().map_or(Ok(()), |control| {
+        control.check().map_err(DataFusionError::from)
+    })
 }
 
 /// A rule that first looks whether its statement was stopped.
@@ -68,14 +70,22 @@ impl OptimizerRule for Guarded<dyn OptimizerRule + Send + Sync> {
         self.0.apply_order()
     }
 
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
         check()?;
         self.0.rewrite(plan, config)
     }
 }
 
 impl PhysicalOptimizerRule for Guarded<dyn PhysicalOptimizerRule + Send + Sync> {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         check()?;
         self.0.optimize(plan, config)
     }
@@ -99,18 +109,31 @@ impl PhysicalOptimizerRule for Guarded<dyn PhysicalOptimizerRule + Send + Sync> 
 }
 
 /// Analyzer rules that stop with their statement.
-pub fn analyzer(rules: &[Arc<dyn AnalyzerRule + Send + Sync>]) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    rules.iter().map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _).collect()
+pub fn analyzer(
+    rules: &[Arc<dyn AnalyzerRule + Send + Sync>],
+) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    rules
+        .iter()
+        .map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _)
+        .collect()
 }
 
 /// Optimizer rules that stop with their statement.
-pub fn optimizer(rules: &[Arc<dyn OptimizerRule + Send + Sync>]) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    rules.iter().map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _).collect()
+pub fn optimizer(
+    rules: &[Arc<dyn OptimizerRule + Send + Sync>],
+) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    rules
+        .iter()
+        .map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _)
+        .collect()
 }
 
 /// Physical optimizer rules that stop with their statement.
 pub fn physical(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    rules.iter().map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _).collect()
+    rules
+        .iter()
+        .map(|rule| Arc::new(Guarded(Arc::clone(rule))) as _)
+        .collect()
 }

@@ -80,15 +80,25 @@ impl Engine {
     }
 
     /// Opens a session; `secret` is the key that its client cancels with.
-    pub fn open_session(&self, origin: Origin, settings: Settings, secret: Vec<u8>) -> Result<Session> {
-        let backend = self.shared.activity.register(origin, secret, self.shared.clock.now())?;
+    pub fn open_session(
+        &self,
+        origin: Origin,
+        settings: Settings,
+        secret: Vec<u8>,
+    ) -> Result<Session> {
+        let backend = self
+            .shared
+            .activity
+            .register(origin, secret, self.shared.clock.now())?;
         Ok(Session::new(Arc::clone(&self.shared), backend, settings))
     }
 
     /// Whether any LOCATION holds a table.
     pub fn has_tables(&self) -> bool {
         let lake = &self.shared.lake;
-        lake.schema_names().iter().any(|schema| !lake.table_names(schema).is_empty())
+        lake.schema_names()
+            .iter()
+            .any(|schema| !lake.table_names(schema).is_empty())
     }
 
     /// Who is connected.

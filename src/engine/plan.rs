@@ -71,14 +71,31 @@ pub async fn plan_query(
     let (plan, parameters) = if count == 0 && declared.is_empty() {
         (to_plan(shared, state, statement).await?, Vec::new())
     } else {
-        plan_with_parameters(shared, state, statement, count.max(declared.len()), declared).await?
+        plan_with_parameters(
+            shared,
+            state,
+            statement,
+            count.max(declared.len()),
+            declared,
+        )
+        .await?
     };
     control.check()?;
     limits::check_plan(&plan)?;
     verify(&plan)?;
     let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
-    let names = schema.fields().iter().map(|field| dialect::output_name(field.name()).to_owned()).collect();
-    Ok(PlannedQuery { plan, parameters, schema, names, generation })
+    let names = schema
+        .fields()
+        .iter()
+        .map(|field| dialect::output_name(field.name()).to_owned())
+        .collect();
+    Ok(PlannedQuery {
+        plan,
+        parameters,
+        schema,
+        names,
+        generation,
+    })
 }
 
 /// Fills in parameters and makes the plan runnable.
@@ -92,17 +109,31 @@ pub async fn make_runnable(
     let plan = match query.parameters.is_empty() {
         true => query.plan,
         false => {
-            let values = values.into_iter().map(|value| ScalarAndMetadata::new(value, None)).collect();
+            let values = values
+                .into_iter()
+                .map(|value| ScalarAndMetadata::new(value, None))
+                .collect();
             query.plan.with_param_values(ParamValues::List(values))?
         }
     };
     let plan = state.create_physical_plan(&plan).await?;
     control.check()?;
-    Ok(RunnableQuery { plan, context: state.task_ctx(), control: Arc::clone(control) })
+    Ok(RunnableQuery {
+        plan,
+        context: state.task_ctx(),
+        control: Arc::clone(control),
+    })
 }
 
-async fn to_plan(shared: &Shared, state: &SessionState, statement: ast::Statement) -> Result<LogicalPlan> {
-    match state.statement_to_plan(DfStatement::Statement(Box::new(statement))).await {
+async fn to_plan(
+    shared: &Shared,
+    state: &SessionState,
+    statement: ast::Statement,
+) -> Result<LogicalPlan> {
+    match state
+        .statement_to_plan(DfStatement::Statement(Box::new(statement)))
+        .await
+    {
         Ok(plan) => Ok(plan),
         Err(error) => Err(shared.with_name_hint(Error::from(error))),
     }
@@ -129,7 +160,10 @@ async fn plan_with_parameters(
     count: usize,
     declared: &[Option<DataType>],
 ) -> Result<(LogicalPlan, Vec<DataType>)> {
-    let inferred = match state.statement_to_plan(DfStatement::Statement(Box::new(statement.clone()))).await {
+    let inferred = match state
+        .statement_to_plan(DfStatement::Statement(Box::new(statement.clone())))
+        .await
+    {
         Ok(plan) => plan.get_parameter_types()?,
         // Without types the first attempt may fail where the second does not.
         Err(_) => std::collections::HashMap::default(),
@@ -137,7 +171,12 @@ async fn plan_with_parameters(
     let types: Vec<DataType> = (1..=count)
         .map(|number| {
             let open = || inferred.get(&format!("${number}")).cloned().flatten();
-            declared.get(number - 1).cloned().flatten().or_else(open).unwrap_or(DataType::Utf8)
+            declared
+                .get(number - 1)
+                .cloned()
+                .flatten()
+                .or_else(open)
+                .unwrap_or(DataType::Utf8)
         })
         .collect();
     let data_types = types.iter().map(sql_type).collect::<Result<Vec<_>>>()?;
@@ -172,12 +211,17 @@ impl Visitor for Highest {
         let Value::Placeholder(name) = &value.value else {
             return ControlFlow::Continue(());
         };
-        match name.strip_prefix('$').and_then(|digits| digits.parse().ok()) {
+        match name
+            .strip_prefix('$')
+            .and_then(|digits| digits.parse().ok())
+        {
             Some(number @ 1..=PARAMETERS_MAX) => {
                 self.0 = self.0.max(number);
                 ControlFlow::Continue(())
             }
-            _ => ControlFlow::Break(Error::undefined_parameter(format!("there is no parameter {name}"))),
+            _ => ControlFlow::Break(Error::undefined_parameter(format!(
+                "there is no parameter {name}"
+            ))),
         }
     }
 }
@@ -195,33 +239,48 @@ fn sql_type(data_type: &DataType) -> Result<ast::DataType> {
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => {
-            Sql::Numeric(ExactNumberInfo::PrecisionAndScale(u64::from(*precision), i64::from(*scale)))
-        }
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Sql::Bytea,
+        | DataType::Decimal256(precision, scale) => Sql::Numeric(
+            ExactNumberInfo::PrecisionAndScale(u64::from(*precision), i64::from(*scale)),
+        ),
+        DataType::Binary
+        | DataType::LargeBinary
+        | DataType::BinaryView
+        | DataType::FixedSizeBinary(_) => Sql::Bytea,
         DataType::Date32 | DataType::Date64 => Sql::Date,
         DataType::Time32(_) | DataType::Time64(_) => Sql::Time(None, TimezoneInfo::None),
         DataType::Timestamp(_, None) => Sql::Timestamp(None, TimezoneInfo::None),
         DataType::Timestamp(_, Some(_)) => Sql::Timestamp(None, TimezoneInfo::WithTimeZone),
-        DataType::Interval(_) | DataType::Duration(_) => Sql::Interval { fields: None, precision: None },
+        DataType::Interval(_) | DataType::Duration(_) => Sql::Interval {
+            fields: None,
+            precision: None,
+        },
         DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
-            Sql::Array(ast::ArrayElemTypeDef::SquareBracket(Box::new(sql_type(field.data_type())?), None))
+            Sql::Array(ast::ArrayElemTypeDef::SquareBracket(
+                Box::new(sql_type(field.data_type())?),
+                None,
+            ))
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Sql::Text,
         other => {
-            return Err(Error::feature_not_supported(format!("a parameter cannot have type {other}")));
+            return Err(Error::feature_not_supported(format!(
+                "a parameter cannot have type {other}"
+            )));
         }
     })
 }
 
 /// `SELECT columns FROM table`, for `COPY table (columns) TO`.
 pub fn select_from(table: ast::ObjectName, columns: &[Ident]) -> Result<ast::Query> {
-    let template = super::statement::parse("SELECT * FROM t")?.pop().and_then(|parsed| parsed.statement);
+    let template = super::statement::parse("SELECT * FROM t")?
+        .pop()
+        .and_then(|parsed| parsed.statement);
     let Some(ast::Statement::Query(mut query)) = template else {
         return Err(Error::internal("a query was not parsed as one"));
     };
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
-        if let Some(ast::TableFactor::Table { name, .. }) = select.from.first_mut().map(|from| &mut from.relation) {
+        if let Some(ast::TableFactor::Table { name, .. }) =
+            select.from.first_mut().map(|from| &mut from.relation)
+        {
             *name = table;
         }
         if !columns.is_empty() {

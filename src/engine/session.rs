@@ -73,11 +73,25 @@ pub struct Columns {
 #[derive(Debug)]
 enum Body {
     Empty,
-    Query { statement: ast::Statement, planned: PlannedQuery },
-    Explain { inner: ast::Statement, analyze: bool, verbose: bool },
-    Copy { query: ast::Statement, planned: PlannedQuery, options: CopyRequest },
+    Query {
+        statement: ast::Statement,
+        planned: PlannedQuery,
+    },
+    Explain {
+        inner: ast::Statement,
+        analyze: bool,
+        verbose: bool,
+    },
+    Copy {
+        query: ast::Statement,
+        planned: PlannedQuery,
+        options: CopyRequest,
+    },
     Show(String),
-    Declare { declaration: Declaration, planned: PlannedQuery },
+    Declare {
+        declaration: Declaration,
+        planned: PlannedQuery,
+    },
     Fetch(FetchRequest),
     Close(Option<String>),
     Command(ast::Statement),
@@ -143,7 +157,10 @@ impl Rows {
             RowSource::Query(query) => Ok(execute_stream(query.plan, query.context)?),
             RowSource::Batch(batch) => {
                 let schema = batch.schema();
-                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)]))))
+                Ok(Box::pin(RecordBatchStreamAdapter::new(
+                    schema,
+                    futures::stream::iter([Ok(batch)]),
+                )))
             }
         }
     }
@@ -165,7 +182,11 @@ impl Rows {
             let batch = batch?;
             let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
             let columns = batch.columns().to_vec();
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&named), columns, &options)?)
+            Ok(RecordBatch::try_new_with_options(
+                Arc::clone(&named),
+                columns,
+                &options,
+            )?)
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
     }
@@ -177,7 +198,11 @@ impl Rows {
             vec![Arc::new(StringArray::from(lines))],
         )
         .map_err(|error| Error::internal("a text result was not built").with_source(error))?;
-        Ok(Self { columns, tag, source: RowSource::Batch(batch) })
+        Ok(Self {
+            columns,
+            tag,
+            source: RowSource::Batch(batch),
+        })
     }
 }
 
@@ -224,9 +249,13 @@ impl Session {
         let control = Arc::new(StatementControl::default());
         self.backend.begin(text, &control, self.shared.clock.now());
         let limit = self.settings().span("statement_timeout");
-        let deadline = limit
-            .map(|limit| Deadline::start(&self.shared.workers, &control, limit, StopReason::Timeout));
-        Running { control, _deadline: deadline }
+        let deadline = limit.map(|limit| {
+            Deadline::start(&self.shared.workers, &control, limit, StopReason::Timeout)
+        });
+        Running {
+            control,
+            _deadline: deadline,
+        }
     }
 
     /// Marks the end of what `begin` started.
@@ -242,10 +271,13 @@ impl Session {
     /// Parses every statement of a query string.
     pub async fn parse(&self, sql: &str, control: &Arc<StatementControl>) -> Result<Vec<Parsed>> {
         if sql.contains('\0') {
-            return Err(Error::character_not_in_repertoire("invalid byte sequence for encoding \"UTF8\": 0x00"));
+            return Err(Error::character_not_in_repertoire(
+                "invalid byte sequence for encoding \"UTF8\": 0x00",
+            ));
         }
         let sql = sql.to_owned();
-        self.plan_on_thread(control, move |_, _| async move { statement::parse(&sql) }).await
+        self.plan_on_thread(control, move |_, _| async move { statement::parse(&sql) })
+            .await
     }
 
     /// Prepares one statement: plans it if it is a query. `declared` are its parameters' types.
@@ -257,27 +289,48 @@ impl Session {
     ) -> Result<Prepared> {
         let Some(statement) = parsed.statement.clone() else {
             let text = parsed.text;
-            return Ok(Prepared { text, parameters: Vec::new(), columns: None, body: Body::Empty, declared });
+            return Ok(Prepared {
+                text,
+                parameters: Vec::new(),
+                columns: None,
+                body: Body::Empty,
+                declared,
+            });
         };
         self.transaction.admit(&statement)?;
-        let body = self.body(statement, &declared, control).await.map_err(|error| parsed.locate(error))?;
+        let body = self
+            .body(statement, &declared, control)
+            .await
+            .map_err(|error| parsed.locate(error))?;
         let text = parsed.text;
         let (parameters, columns) = match &body {
             Body::Query { planned, .. } => (
                 planned.parameters.clone(),
-                Some(Columns { schema: Arc::clone(&planned.schema), names: planned.names.clone() }),
+                Some(Columns {
+                    schema: Arc::clone(&planned.schema),
+                    names: planned.names.clone(),
+                }),
             ),
             Body::Copy { planned, .. } => (planned.parameters.clone(), None),
             Body::Explain { .. } => (Vec::new(), Some(text_column("QUERY PLAN"))),
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
             Body::Declare { planned, .. } => (planned.parameters.clone(), None),
             Body::Fetch(request) => {
-                let columns = self.cursors.get(&request.name).ok_or_else(|| cursor::no_cursor(&request.name))?;
+                let columns = self
+                    .cursors
+                    .get(&request.name)
+                    .ok_or_else(|| cursor::no_cursor(&request.name))?;
                 (Vec::new(), Some(columns.clone()))
             }
             Body::Empty | Body::Close(_) | Body::Command(_) => (Vec::new(), None),
         };
-        Ok(Prepared { text, parameters, columns, body, declared })
+        Ok(Prepared {
+            text,
+            parameters,
+            columns,
+            body,
+            declared,
+        })
     }
 
     async fn body(
@@ -291,19 +344,45 @@ impl Session {
                 let planned = self.plan(&statement, declared, control).await?;
                 Ok(Body::Query { statement, planned })
             }
-            ast::Statement::Explain { statement: inner, analyze, verbose, options, .. } => {
+            ast::Statement::Explain {
+                statement: inner,
+                analyze,
+                verbose,
+                options,
+                ..
+            } => {
                 let mut request = command::ExplainRequest { analyze, verbose };
                 request.apply(options.unwrap_or_default())?;
                 if !matches!(*inner, ast::Statement::Query(_)) {
-                    return Err(Error::feature_not_supported("EXPLAIN is available for queries"));
+                    return Err(Error::feature_not_supported(
+                        "EXPLAIN is available for queries",
+                    ));
                 }
-                Ok(Body::Explain { inner: *inner, analyze: request.analyze, verbose: request.verbose })
+                Ok(Body::Explain {
+                    inner: *inner,
+                    analyze: request.analyze,
+                    verbose: request.verbose,
+                })
             }
-            ast::Statement::Copy { source, to, target, options, legacy_options, .. } => {
+            ast::Statement::Copy {
+                source,
+                to,
+                target,
+                options,
+                legacy_options,
+                ..
+            } => {
                 let query = command::copy_query(source, to, &target)?;
                 let planned = self.plan(&query, declared, control).await?;
-                let options = CopyRequest { options, legacy: legacy_options };
-                Ok(Body::Copy { query, planned, options })
+                let options = CopyRequest {
+                    options,
+                    legacy: legacy_options,
+                };
+                Ok(Body::Copy {
+                    query,
+                    planned,
+                    options,
+                })
             }
             ast::Statement::Declare { stmts } => {
                 let declaration = cursor::declaration(stmts)?;
@@ -315,13 +394,21 @@ impl Session {
                     .with_hint("Run BEGIN first, or declare the cursor WITH HOLD."));
                 }
                 let planned = self.plan(&declaration.query, declared, control).await?;
-                Ok(Body::Declare { declaration, planned })
+                Ok(Body::Declare {
+                    declaration,
+                    planned,
+                })
             }
-            ast::Statement::Fetch { name, direction, into: None, .. } => {
-                Ok(Body::Fetch(cursor::fetch(&name, &direction)?))
-            }
+            ast::Statement::Fetch {
+                name,
+                direction,
+                into: None,
+                ..
+            } => Ok(Body::Fetch(cursor::fetch(&name, &direction)?)),
             ast::Statement::Close { cursor } => Ok(Body::Close(cursor::closed(&cursor))),
-            ast::Statement::ShowVariable { variable } => Ok(Body::Show(command::show_name(&variable))),
+            ast::Statement::ShowVariable { variable } => {
+                Ok(Body::Show(command::show_name(&variable)))
+            }
             other => Ok(Body::Command(other)),
         }
     }
@@ -351,23 +438,46 @@ impl Session {
         match &prepared.body {
             Body::Empty => Ok(Outcome::Empty),
             Body::Query { statement, planned } => {
-                let rows = self.rows(statement, planned, prepared, values, control).await?;
+                let rows = self
+                    .rows(statement, planned, prepared, values, control)
+                    .await?;
                 Ok(Outcome::Rows(rows))
             }
-            Body::Copy { query, planned, options } => {
+            Body::Copy {
+                query,
+                planned,
+                options,
+            } => {
                 let rows = self.rows(query, planned, prepared, values, control).await?;
-                Ok(Outcome::Copy(Rows { tag: "COPY", ..rows }, options.clone()))
+                Ok(Outcome::Copy(
+                    Rows {
+                        tag: "COPY",
+                        ..rows
+                    },
+                    options.clone(),
+                ))
             }
-            Body::Explain { inner, analyze, verbose } => {
-                self.explain(inner, *analyze, *verbose, control).await
-            }
+            Body::Explain {
+                inner,
+                analyze,
+                verbose,
+            } => self.explain(inner, *analyze, *verbose, control).await,
             Body::Show(name) => {
                 let batch = command::show(&self.settings(), name)?;
                 let columns = command::show_columns(name);
-                Ok(Outcome::Rows(Rows { columns, tag: "SHOW", source: RowSource::Batch(batch) }))
+                Ok(Outcome::Rows(Rows {
+                    columns,
+                    tag: "SHOW",
+                    source: RowSource::Batch(batch),
+                }))
             }
-            Body::Declare { declaration, planned } => {
-                let rows = self.rows(&declaration.query, planned, prepared, values, control).await?;
+            Body::Declare {
+                declaration,
+                planned,
+            } => {
+                let rows = self
+                    .rows(&declaration.query, planned, prepared, values, control)
+                    .await?;
                 Ok(Outcome::Declare(declaration.clone(), rows))
             }
             Body::Fetch(request) => Ok(Outcome::Fetch(request.clone())),
@@ -390,15 +500,23 @@ impl Session {
         let planned = planned.clone();
         let declared = prepared.declared.clone();
         let planning = Arc::clone(control);
-        let described = prepared.columns.as_ref().map(|columns| Arc::clone(&columns.schema));
+        let described = prepared
+            .columns
+            .as_ref()
+            .map(|columns| Arc::clone(&columns.schema));
         let (runnable, columns) = self
             .plan_on_thread(control, move |shared, state| async move {
                 shared.lake.refresh_if_stale().await?;
                 let planned = match shared.lake.generation() == planned.generation {
                     true => planned,
-                    false => plan::plan_query(&shared, &state, &statement, &declared, &planning).await?,
+                    false => {
+                        plan::plan_query(&shared, &state, &statement, &declared, &planning).await?
+                    }
                 };
-                let columns = Columns { schema: Arc::clone(&planned.schema), names: planned.names.clone() };
+                let columns = Columns {
+                    schema: Arc::clone(&planned.schema),
+                    names: planned.names.clone(),
+                };
                 if let Some(described) = described {
                     same_columns(&described, &columns.schema)?;
                 }
@@ -406,7 +524,11 @@ impl Session {
                 Ok((runnable, columns))
             })
             .await?;
-        Ok(Rows { columns, tag: "SELECT", source: RowSource::Query(runnable) })
+        Ok(Rows {
+            columns,
+            tag: "SELECT",
+            source: RowSource::Query(runnable),
+        })
     }
 
     async fn explain(
@@ -429,9 +551,11 @@ impl Session {
             self.drain(runnable, control).await?;
         }
         let text = match analyze {
-            true => datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(plan.as_ref())
-                .indent(verbose)
-                .to_string(),
+            true => datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(
+                plan.as_ref(),
+            )
+            .indent(verbose)
+            .to_string(),
             false => displayable(plan.as_ref()).indent(verbose).to_string(),
         };
         let lines = text.lines().map(str::to_owned).collect();
@@ -455,7 +579,8 @@ impl Session {
                 }
             }
         });
-        task.await.unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
+        task.await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
     }
 
     /// Runs `work` on a planning thread; a stopped statement does not wait for it.
@@ -503,9 +628,11 @@ impl Session {
             )));
         }
         if self.statements.len() >= PREPARED_STATEMENTS_MAX {
-            return Err(Error::program_limit_exceeded("the session holds too many prepared statements")
-                .with_detail(format!("A session may hold {PREPARED_STATEMENTS_MAX}."))
-                .with_hint("Close those that are no longer used, or run DEALLOCATE ALL."));
+            return Err(Error::program_limit_exceeded(
+                "the session holds too many prepared statements",
+            )
+            .with_detail(format!("A session may hold {PREPARED_STATEMENTS_MAX}."))
+            .with_hint("Close those that are no longer used, or run DEALLOCATE ALL."));
         }
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
@@ -553,14 +680,20 @@ pub struct Running {
 /// The columns a client was told must be those it gets.
 fn same_columns(described: &Schema, actual: &Schema) -> Result<()> {
     let types = |schema: &Schema| {
-        schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>()
+        schema
+            .fields()
+            .iter()
+            .map(|field| field.data_type().clone())
+            .collect::<Vec<_>>()
     };
     if types(described) == types(actual) {
         return Ok(());
     }
-    Err(Error::feature_not_supported("cached plan must not change result type")
-        .with_detail("A table's columns changed since the statement was prepared.")
-        .with_hint("Prepare the statement again."))
+    Err(
+        Error::feature_not_supported("cached plan must not change result type")
+            .with_detail("A table's columns changed since the statement was prepared.")
+            .with_hint("Prepare the statement again."),
+    )
 }
 
 /// One text column.

@@ -54,69 +54,347 @@ pub struct Setting {
     pub reported: bool,
 }
 
-const fn setting(name: &'static str, kind: Kind, default: &'static str, description: &'static str) -> Setting {
-    Setting { name, kind, default, description, reported: false }
+const fn setting(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    description: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        kind,
+        default,
+        description,
+        reported: false,
+    }
 }
 
-const fn reported(name: &'static str, kind: Kind, default: &'static str, description: &'static str) -> Setting {
-    Setting { name, kind, default, description, reported: true }
+const fn reported(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    description: &'static str,
+) -> Setting {
+    Setting {
+        name,
+        kind,
+        default,
+        description,
+        reported: true,
+    }
 }
 
-const ISOLATION: Kind =
-    Kind::OneOf(&["read committed", "repeatable read", "serializable", "read uncommitted"]);
+const ISOLATION: Kind = Kind::OneOf(&[
+    "read committed",
+    "repeatable read",
+    "serializable",
+    "read uncommitted",
+]);
 
 /// Every setting this server knows, by name.
 pub const SETTINGS: &[Setting] = &[
-    reported("application_name", Kind::Text, "", "Sets the application name to be reported in statistics and logs."),
-    setting("backslash_quote", Kind::OneOf(&["safe_encoding", "on", "off"]), "safe_encoding", "Sets whether \"\\'\" is allowed in string literals."),
-    setting("bytea_output", Kind::OneOf(&["hex"]), "hex", "Sets the output format for bytea."),
-    setting("check_function_bodies", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    reported("client_encoding", Kind::Encoding, "UTF8", "Sets the client's character set encoding."),
-    setting("client_min_messages", Kind::OneOf(&["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"]), "notice", "Sets the message levels that are sent to the client."),
-    reported("DateStyle", Kind::DateStyle, "ISO, MDY", "Sets the display format for date and time values."),
-    setting("default_table_access_method", Kind::Text, "heap", "Accepted for compatibility; has no effect."),
-    setting("default_tablespace", Kind::Text, "", "Accepted for compatibility; has no effect."),
-    setting("default_text_search_config", Kind::Text, "pg_catalog.simple", "Accepted for compatibility; has no effect."),
-    setting("default_transaction_deferrable", Kind::Bool, "off", "Sets the default deferrable status of new transactions."),
-    setting("default_transaction_isolation", ISOLATION, "read committed", "Sets the isolation level of each new transaction."),
-    reported("default_transaction_read_only", Kind::Bool, "off", "Sets the default read-only status of new transactions."),
-    setting("enable_hashjoin", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("enable_mergejoin", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("enable_nestloop", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("enable_seqscan", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("escape_string_warning", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("extra_float_digits", Kind::Integer(-15, 3), "1", "Sets the number of digits displayed for floating-point values."),
-    setting("idle_in_transaction_session_timeout", Kind::Milliseconds, "0", "Sets the maximum allowed idle time between queries in a transaction, in milliseconds."),
-    reported("in_hot_standby", Kind::ReadOnly, "off", "Shows whether hot standby is currently active."),
-    reported("integer_datetimes", Kind::ReadOnly, "on", "Shows whether datetimes are integer based."),
-    reported("IntervalStyle", Kind::OneOf(&["postgres"]), "postgres", "Sets the display format for interval values."),
-    reported("is_superuser", Kind::ReadOnly, "on", "Shows whether the current user is a superuser."),
-    setting("jit", Kind::Bool, "off", "Accepted for compatibility; has no effect."),
-    setting("lc_collate", Kind::ReadOnly, "C", "Shows the collation order locale."),
-    setting("lc_ctype", Kind::ReadOnly, "C.UTF-8", "Shows the character classification locale."),
-    setting("lc_messages", Kind::Text, "C", "Accepted for compatibility; has no effect."),
-    setting("lc_monetary", Kind::Text, "C", "Accepted for compatibility; has no effect."),
-    setting("lc_numeric", Kind::Text, "C", "Accepted for compatibility; has no effect."),
-    setting("lc_time", Kind::Text, "C", "Accepted for compatibility; has no effect."),
-    setting("lock_timeout", Kind::Milliseconds, "0", "Accepted for compatibility; there are no locks to wait for."),
-    setting("max_identifier_length", Kind::ReadOnly, "63", "Shows the maximum identifier length."),
-    setting("max_index_keys", Kind::ReadOnly, "32", "Shows the maximum number of index keys."),
-    setting("quote_all_identifiers", Kind::Bool, "off", "Accepted for compatibility; has no effect."),
-    setting("row_security", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    setting("search_path", Kind::Text, "\"$user\", public", "Sets the schema search order for names that are not schema-qualified."),
-    reported("server_encoding", Kind::ReadOnly, "UTF8", "Shows the server (database) character set encoding."),
-    reported("server_version", Kind::ReadOnly, SERVER_VERSION, "Shows the server version."),
-    setting("server_version_num", Kind::ReadOnly, "150018", "Shows the server version as an integer."),
-    reported("session_authorization", Kind::ReadOnly, "", "Sets the current session's user name."),
-    reported("standard_conforming_strings", Kind::OneOf(&["on"]), "on", "Causes '...' strings to treat backslashes literally."),
-    setting("statement_timeout", Kind::Milliseconds, "0", "Sets the maximum allowed duration of any statement, in milliseconds."),
-    setting("synchronize_seqscans", Kind::Bool, "on", "Accepted for compatibility; has no effect."),
-    reported("TimeZone", Kind::TimeZone, "UTC", "Sets the time zone for displaying and interpreting time stamps."),
-    setting("transaction_deferrable", Kind::Bool, "off", "Whether to defer a read-only serializable transaction."),
-    setting("transaction_isolation", ISOLATION, "read committed", "Sets the current transaction's isolation level."),
-    setting("transaction_read_only", Kind::Bool, "off", "Sets the current transaction's read-only status."),
-    setting("work_mem", Kind::Text, "4MB", "Accepted for compatibility; memory is limited by memory_limit of the configuration."),
-    setting("xmloption", Kind::OneOf(&["content", "document"]), "content", "Accepted for compatibility; has no effect."),
+    reported(
+        "application_name",
+        Kind::Text,
+        "",
+        "Sets the application name to be reported in statistics and logs.",
+    ),
+    setting(
+        "backslash_quote",
+        Kind::OneOf(&["safe_encoding", "on", "off"]),
+        "safe_encoding",
+        "Sets whether \"\\'\" is allowed in string literals.",
+    ),
+    setting(
+        "bytea_output",
+        Kind::OneOf(&["hex"]),
+        "hex",
+        "Sets the output format for bytea.",
+    ),
+    setting(
+        "check_function_bodies",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    reported(
+        "client_encoding",
+        Kind::Encoding,
+        "UTF8",
+        "Sets the client's character set encoding.",
+    ),
+    setting(
+        "client_min_messages",
+        Kind::OneOf(&[
+            "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
+        ]),
+        "notice",
+        "Sets the message levels that are sent to the client.",
+    ),
+    reported(
+        "DateStyle",
+        Kind::DateStyle,
+        "ISO, MDY",
+        "Sets the display format for date and time values.",
+    ),
+    setting(
+        "default_table_access_method",
+        Kind::Text,
+        "heap",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "default_tablespace",
+        Kind::Text,
+        "",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "default_text_search_config",
+        Kind::Text,
+        "pg_catalog.simple",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "default_transaction_deferrable",
+        Kind::Bool,
+        "off",
+        "Sets the default deferrable status of new transactions.",
+    ),
+    setting(
+        "default_transaction_isolation",
+        ISOLATION,
+        "read committed",
+        "Sets the isolation level of each new transaction.",
+    ),
+    reported(
+        "default_transaction_read_only",
+        Kind::Bool,
+        "off",
+        "Sets the default read-only status of new transactions.",
+    ),
+    setting(
+        "enable_hashjoin",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "enable_mergejoin",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "enable_nestloop",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "enable_seqscan",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "escape_string_warning",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "extra_float_digits",
+        Kind::Integer(-15, 3),
+        "1",
+        "Sets the number of digits displayed for floating-point values.",
+    ),
+    setting(
+        "idle_in_transaction_session_timeout",
+        Kind::Milliseconds,
+        "0",
+        "Sets the maximum allowed idle time between queries in a transaction, in milliseconds.",
+    ),
+    reported(
+        "in_hot_standby",
+        Kind::ReadOnly,
+        "off",
+        "Shows whether hot standby is currently active.",
+    ),
+    reported(
+        "integer_datetimes",
+        Kind::ReadOnly,
+        "on",
+        "Shows whether datetimes are integer based.",
+    ),
+    reported(
+        "IntervalStyle",
+        Kind::OneOf(&["postgres"]),
+        "postgres",
+        "Sets the display format for interval values.",
+    ),
+    reported(
+        "is_superuser",
+        Kind::ReadOnly,
+        "on",
+        "Shows whether the current user is a superuser.",
+    ),
+    setting(
+        "jit",
+        Kind::Bool,
+        "off",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "lc_collate",
+        Kind::ReadOnly,
+        "C",
+        "Shows the collation order locale.",
+    ),
+    setting(
+        "lc_ctype",
+        Kind::ReadOnly,
+        "C.UTF-8",
+        "Shows the character classification locale.",
+    ),
+    setting(
+        "lc_messages",
+        Kind::Text,
+        "C",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "lc_monetary",
+        Kind::Text,
+        "C",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "lc_numeric",
+        Kind::Text,
+        "C",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "lc_time",
+        Kind::Text,
+        "C",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "lock_timeout",
+        Kind::Milliseconds,
+        "0",
+        "Accepted for compatibility; there are no locks to wait for.",
+    ),
+    setting(
+        "max_identifier_length",
+        Kind::ReadOnly,
+        "63",
+        "Shows the maximum identifier length.",
+    ),
+    setting(
+        "max_index_keys",
+        Kind::ReadOnly,
+        "32",
+        "Shows the maximum number of index keys.",
+    ),
+    setting(
+        "quote_all_identifiers",
+        Kind::Bool,
+        "off",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "row_security",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    setting(
+        "search_path",
+        Kind::Text,
+        "\"$user\", public",
+        "Sets the schema search order for names that are not schema-qualified.",
+    ),
+    reported(
+        "server_encoding",
+        Kind::ReadOnly,
+        "UTF8",
+        "Shows the server (database) character set encoding.",
+    ),
+    reported(
+        "server_version",
+        Kind::ReadOnly,
+        SERVER_VERSION,
+        "Shows the server version.",
+    ),
+    setting(
+        "server_version_num",
+        Kind::ReadOnly,
+        "150018",
+        "Shows the server version as an integer.",
+    ),
+    reported(
+        "session_authorization",
+        Kind::ReadOnly,
+        "",
+        "Sets the current session's user name.",
+    ),
+    reported(
+        "standard_conforming_strings",
+        Kind::OneOf(&["on"]),
+        "on",
+        "Causes '...' strings to treat backslashes literally.",
+    ),
+    setting(
+        "statement_timeout",
+        Kind::Milliseconds,
+        "0",
+        "Sets the maximum allowed duration of any statement, in milliseconds.",
+    ),
+    setting(
+        "synchronize_seqscans",
+        Kind::Bool,
+        "on",
+        "Accepted for compatibility; has no effect.",
+    ),
+    reported(
+        "TimeZone",
+        Kind::TimeZone,
+        "UTC",
+        "Sets the time zone for displaying and interpreting time stamps.",
+    ),
+    setting(
+        "transaction_deferrable",
+        Kind::Bool,
+        "off",
+        "Whether to defer a read-only serializable transaction.",
+    ),
+    setting(
+        "transaction_isolation",
+        ISOLATION,
+        "read committed",
+        "Sets the current transaction's isolation level.",
+    ),
+    setting(
+        "transaction_read_only",
+        Kind::Bool,
+        "off",
+        "Sets the current transaction's read-only status.",
+    ),
+    setting(
+        "work_mem",
+        Kind::Text,
+        "4MB",
+        "Accepted for compatibility; memory is limited by memory_limit of the configuration.",
+    ),
+    setting(
+        "xmloption",
+        Kind::OneOf(&["content", "document"]),
+        "content",
+        "Accepted for compatibility; has no effect.",
+    ),
 ];
 
 /// The PostgreSQL version this server presents itself as; drivers choose their queries by it.
@@ -124,7 +402,9 @@ pub const SERVER_VERSION: &str = "15.18";
 
 /// Finds a setting without regard to case.
 pub fn lookup(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    SETTINGS
+        .iter()
+        .find(|setting| setting.name.eq_ignore_ascii_case(name))
 }
 
 /// The values of one session. Cloning is cheap enough to snapshot at BEGIN.
@@ -149,7 +429,8 @@ impl Settings {
 
     /// Marks who the session belongs to; not settable by clients.
     pub fn set_session_authorization(&mut self, user: &str) {
-        self.initial.insert("session_authorization".to_owned(), user.to_owned());
+        self.initial
+            .insert("session_authorization".to_owned(), user.to_owned());
     }
 
     /// The value of a setting, or `None` when no such setting exists.
@@ -181,7 +462,10 @@ impl Settings {
     /// RESET of one setting.
     pub fn reset(&mut self, name: &str) -> Result<()> {
         match lookup(name) {
-            Some(Setting { kind: Kind::ReadOnly, .. }) => Err(cannot_change(name)),
+            Some(Setting {
+                kind: Kind::ReadOnly,
+                ..
+            }) => Err(cannot_change(name)),
             None if self.get(name).is_none() => Err(unrecognized(name)),
             _ => {
                 self.values.remove(&name.to_lowercase());
@@ -205,20 +489,31 @@ impl Settings {
     pub fn search_path(&self, user: &str) -> Vec<String> {
         split_path(self.get("search_path").unwrap_or_default())
             .into_iter()
-            .map(|schema| if schema == "$user" { user.to_owned() } else { schema })
+            .map(|schema| {
+                if schema == "$user" {
+                    user.to_owned()
+                } else {
+                    schema
+                }
+            })
             .collect()
     }
 
     fn validated(&self, name: &str, value: &str) -> Result<String> {
         if value.len() > VALUE_BYTES_MAX {
-            return Err(Error::invalid_parameter_value(format!("value of parameter \"{name}\" is too long"))
-                .with_detail(format!("A value may take {VALUE_BYTES_MAX} bytes.")));
+            return Err(Error::invalid_parameter_value(format!(
+                "value of parameter \"{name}\" is too long"
+            ))
+            .with_detail(format!("A value may take {VALUE_BYTES_MAX} bytes.")));
         }
         let Some(setting) = lookup(name) else {
             return self.validated_custom(name, value);
         };
         let invalid = || {
-            Error::invalid_parameter_value(format!("invalid value for parameter \"{}\": \"{value}\"", setting.name))
+            Error::invalid_parameter_value(format!(
+                "invalid value for parameter \"{}\": \"{value}\"",
+                setting.name
+            ))
         };
         match setting.kind {
             Kind::ReadOnly => Err(cannot_change(name)),
@@ -266,14 +561,21 @@ impl Settings {
         let Some((prefix, _)) = name.split_once('.') else {
             return Err(unrecognized(name));
         };
-        if RESERVED_PREFIXES.iter().any(|reserved| reserved.eq_ignore_ascii_case(prefix)) {
-            return Err(unrecognized(name)
-                .with_detail(format!("Settings that start with \"{prefix}.\" belong to the server.")));
+        if RESERVED_PREFIXES
+            .iter()
+            .any(|reserved| reserved.eq_ignore_ascii_case(prefix))
+        {
+            return Err(unrecognized(name).with_detail(format!(
+                "Settings that start with \"{prefix}.\" belong to the server."
+            )));
         }
         let known = self.values.contains_key(&name.to_lowercase());
-        if !known && self.values.len() + self.initial.len() >= CUSTOM_SETTINGS_MAX + SETTINGS.len() {
-            return Err(Error::program_limit_exceeded("the session holds too many custom settings")
-                .with_detail(format!("A session may hold {CUSTOM_SETTINGS_MAX}.")));
+        if !known && self.values.len() + self.initial.len() >= CUSTOM_SETTINGS_MAX + SETTINGS.len()
+        {
+            return Err(Error::program_limit_exceeded(
+                "the session holds too many custom settings",
+            )
+            .with_detail(format!("A session may hold {CUSTOM_SETTINGS_MAX}.")));
         }
         Ok(value.to_owned())
     }
@@ -296,12 +598,21 @@ fn cannot_change(name: &str) -> Error {
 
 /// Milliseconds as SHOW prints them: in the largest unit that divides them.
 fn span_text(millis: u64) -> String {
-    for (unit, factor) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
+    for (unit, factor) in [
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("min", 60_000),
+        ("s", 1_000),
+    ] {
         if millis > 0 && millis.is_multiple_of(factor) {
             return format!("{}{unit}", millis / factor);
         }
     }
-    if millis == 0 { "0".to_owned() } else { format!("{millis}ms") }
+    if millis == 0 {
+        "0".to_owned()
+    } else {
+        format!("{millis}ms")
+    }
 }
 
 /// A time zone in the spelling the engine takes: an IANA name, or `+HH:MM`.
@@ -315,19 +626,33 @@ fn time_zone(text: &str) -> Option<String> {
     if text.parse::<Tz>().is_ok() {
         return Some(text.to_owned());
     }
-    if let Some(known) = KNOWN_ZONES.iter().find(|known| known.eq_ignore_ascii_case(text)) {
+    if let Some(known) = KNOWN_ZONES
+        .iter()
+        .find(|known| known.eq_ignore_ascii_case(text))
+    {
         return Some((*known).to_owned());
     }
     // A bare number is hours east of Greenwich.
     let hours: f64 = text.parse().ok()?;
     let minutes = (hours * 60.0).round() as i64;
     (minutes.abs() <= 14 * 60).then(|| {
-        format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60)
+        format!(
+            "{}{:02}:{:02}",
+            if minutes < 0 { '-' } else { '+' },
+            minutes.abs() / 60,
+            minutes.abs() % 60
+        )
     })
 }
 
 /// Names that clients send in another case than the IANA database's.
-const KNOWN_ZONES: &[&str] = &["Europe/Kyiv", "Europe/Berlin", "Europe/London", "America/New_York", "Etc/UTC"];
+const KNOWN_ZONES: &[&str] = &[
+    "Europe/Kyiv",
+    "Europe/Berlin",
+    "Europe/London",
+    "America/New_York",
+    "Etc/UTC",
+];
 
 /// `ISO`, an order, or both; the order is kept, the style is always ISO.
 fn date_style(text: &str) -> Option<String> {
@@ -372,7 +697,10 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_sorted() {
-        let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name.to_lowercase()).collect();
+        let names: Vec<_> = SETTINGS
+            .iter()
+            .map(|setting| setting.name.to_lowercase())
+            .collect();
         let mut sorted = names.clone();
         sorted.sort();
         sorted.dedup();
@@ -382,21 +710,33 @@ mod tests {
     #[test]
     fn every_default_is_a_valid_value_of_its_setting() {
         let settings = Settings::new([]).unwrap();
-        for setting in SETTINGS.iter().filter(|setting| setting.kind != Kind::ReadOnly) {
-            assert_eq!(settings.validated(setting.name, setting.default).unwrap(), setting.default, "{}", setting.name);
+        for setting in SETTINGS
+            .iter()
+            .filter(|setting| setting.kind != Kind::ReadOnly)
+        {
+            assert_eq!(
+                settings.validated(setting.name, setting.default).unwrap(),
+                setting.default,
+                "{}",
+                setting.name
+            );
         }
     }
 
     #[test]
     fn set_show_and_reset_follow_the_session() {
-        let mut settings = Settings::new([("application_name".to_owned(), "psql".to_owned())]).unwrap();
+        let mut settings =
+            Settings::new([("application_name".to_owned(), "psql".to_owned())]).unwrap();
         settings.set("application_name", "other").unwrap();
         assert_eq!(settings.show("APPLICATION_NAME").unwrap(), "other");
         settings.reset("application_name").unwrap();
         assert_eq!(settings.show("application_name").unwrap(), "psql");
         settings.set("statement_timeout", "90s").unwrap();
         assert_eq!(settings.show("statement_timeout").unwrap(), "90s");
-        assert_eq!(settings.span("statement_timeout"), Some(Duration::from_secs(90)));
+        assert_eq!(
+            settings.span("statement_timeout"),
+            Some(Duration::from_secs(90))
+        );
         settings.set("myapp.user", "7").unwrap();
         assert_eq!(settings.show("myapp.user").unwrap(), "7");
     }
@@ -404,25 +744,45 @@ mod tests {
     #[test]
     fn the_engines_own_settings_are_out_of_reach() {
         let mut settings = Settings::new([]).unwrap();
-        for name in ["datafusion.runtime.memory_limit", "DataFusion.execution.batch_size", "no_such_setting"] {
-            assert_eq!(settings.set(name, "1T").unwrap_err().state(), SqlState::UndefinedObject, "{name}");
+        for name in [
+            "datafusion.runtime.memory_limit",
+            "DataFusion.execution.batch_size",
+            "no_such_setting",
+        ] {
+            assert_eq!(
+                settings.set(name, "1T").unwrap_err().state(),
+                SqlState::UndefinedObject,
+                "{name}"
+            );
         }
-        assert_eq!(settings.set("server_version", "16").unwrap_err().state(), SqlState::CantChangeRuntimeParam);
+        assert_eq!(
+            settings.set("server_version", "16").unwrap_err().state(),
+            SqlState::CantChangeRuntimeParam
+        );
         let error = settings.set("statement_timout", "1").unwrap_err();
-        assert_eq!(error.hint(), Some("Perhaps you meant \"statement_timeout\"."));
+        assert_eq!(
+            error.hint(),
+            Some("Perhaps you meant \"statement_timeout\".")
+        );
     }
 
     #[test]
     fn search_paths_keep_the_case_of_quoted_names() {
         assert_eq!(split_path("\"$user\", public"), ["$user", "public"]);
-        assert_eq!(split_path("KPI, \"My Schema\" ,x"), ["kpi", "My Schema", "x"]);
+        assert_eq!(
+            split_path("KPI, \"My Schema\" ,x"),
+            ["kpi", "My Schema", "x"]
+        );
         assert!(split_path("").is_empty());
     }
 
     #[test]
     fn time_zones_are_checked() {
         let mut settings = Settings::new([]).unwrap();
-        assert_eq!(settings.set("timezone", "Europe/Kyiv").unwrap(), "Europe/Kyiv");
+        assert_eq!(
+            settings.set("timezone", "Europe/Kyiv").unwrap(),
+            "Europe/Kyiv"
+        );
         assert_eq!(settings.set("timezone", "utc").unwrap(), "UTC");
         assert_eq!(settings.set("timezone", "-7").unwrap(), "-07:00");
         assert!(settings.set("timezone", "Mars/Olympus").is_err());

@@ -74,7 +74,8 @@ pub struct Parts {
 
 /// Memory pool, spill folder and caches of a server.
 pub fn runtime(limits: &ResourceLimits) -> Result<Arc<RuntimeEnv>> {
-    let named = NonZeroUsize::new(CONSUMERS_NAMED_MAX).ok_or_else(|| Error::internal("no consumers are named"))?;
+    let named = NonZeroUsize::new(CONSUMERS_NAMED_MAX)
+        .ok_or_else(|| Error::internal("no consumers are named"))?;
     let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes_max), named);
     let mode = match &limits.spill_folder {
         Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
@@ -130,20 +131,34 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
     let (zone, facts) = {
-        let settings = variables.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = variables
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let facts = SessionFacts {
             pid: variables.pid,
             user: variables.origin.user.clone(),
             database: CATALOG.to_owned(),
             search_path: settings.search_path(&variables.origin.user),
-            application_name: settings.get("application_name").unwrap_or_default().to_owned(),
+            application_name: settings
+                .get("application_name")
+                .unwrap_or_default()
+                .to_owned(),
             client: variables.origin.client,
             server: None,
         };
         (settings.get("TimeZone").unwrap_or("UTC").to_owned(), facts)
     };
-    let known = state.catalog_list().catalog(CATALOG).map(|catalog| catalog.schema_names()).unwrap_or_default();
-    let schema = facts.search_path.iter().find(|schema| known.contains(schema)).cloned();
+    let known = state
+        .catalog_list()
+        .catalog(CATALOG)
+        .map(|catalog| catalog.schema_names())
+        .unwrap_or_default();
+    let schema = facts
+        .search_path
+        .iter()
+        .find(|schema| known.contains(schema))
+        .cloned();
     let options = state.config_mut().options_mut();
     options.execution.time_zone = Some(zone);
     options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
@@ -166,7 +181,11 @@ pub struct SessionVariables {
 
 impl SessionVariables {
     fn nobody() -> Self {
-        Self { pid: 0, origin: Origin::default(), settings: Arc::default() }
+        Self {
+            pid: 0,
+            origin: Origin::default(),
+            settings: Arc::default(),
+        }
     }
 }
 
@@ -188,7 +207,10 @@ impl ExtensionOptions for SessionVariables {
     }
 
     fn set(&mut self, key: &str, _value: &str) -> datafusion::error::Result<()> {
-        Err(Error::undefined_object(format!("unrecognized configuration parameter \"{key}\"")).into())
+        Err(
+            Error::undefined_object(format!("unrecognized configuration parameter \"{key}\""))
+                .into(),
+        )
     }
 
     fn entries(&self) -> Vec<ConfigEntry> {

@@ -21,7 +21,9 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::utils::JoinFilter;
-use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder};
+use datafusion::physical_plan::joins::{
+    HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
 
 use super::control::StatementControl;
 use super::guard;
@@ -42,7 +44,11 @@ const MULTIPLYING: &[&str] = &[
 pub(super) struct StopJoins;
 
 impl PhysicalOptimizerRule for StopJoins {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let control = guard::current();
         plan.transform_up(|plan| {
             if !MULTIPLYING.contains(&plan.name()) {
@@ -74,7 +80,11 @@ fn with_stoppable_filter(
         && let Some(filter) = join.filter()
     {
         let filter = stoppable(filter, control);
-        return Ok(Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(Some(filter)).build()?));
+        return Ok(Arc::new(
+            NestedLoopJoinExecBuilder::from(join)
+                .with_filter(Some(filter))
+                .build()?,
+        ));
     }
     if let Some(join) = plan.downcast_ref::<HashJoinExec>()
         && let Some(filter) = join.filter()
@@ -86,8 +96,15 @@ fn with_stoppable_filter(
 }
 
 fn stoppable(filter: &JoinFilter, control: &Arc<StatementControl>) -> JoinFilter {
-    let expression = Stoppable { inner: Arc::clone(filter.expression()), control: Arc::clone(control) };
-    JoinFilter::new(Arc::new(expression), filter.column_indices().to_vec(), Arc::clone(filter.schema()))
+    let expression = Stoppable {
+        inner: Arc::clone(filter.expression()),
+        control: Arc::clone(control),
+    };
+    JoinFilter::new(
+        Arc::new(expression),
+        filter.column_indices().to_vec(),
+        Arc::clone(filter.schema()),
+    )
 }
 
 /// An expression that fails once its statement is stopped.
@@ -139,9 +156,18 @@ impl PhysicalExpr for Stoppable {
         vec![&self.inner]
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        let inner = children.into_iter().next().unwrap_or_else(|| Arc::clone(&self.inner));
-        Ok(Arc::new(Self { inner, control: Arc::clone(&self.control) }))
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let inner = children
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Arc::clone(&self.inner));
+        Ok(Arc::new(Self {
+            inner,
+            control: Arc::clone(&self.control),
+        }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

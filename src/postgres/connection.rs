@@ -13,16 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::backend::{self, Severity};
 use super::copy::CopyEncoder;
 use super::copy_options::copy_options;
+use super::decode;
 use super::encode::{RowEncoder, TextStyle, row_description};
 use super::frontend::{self, Frontend, Target};
 use super::portal::{Chunk, Encoder, RunningResult};
 use super::socket::{FrameReader, FrameWriter};
 use super::types::{self, Format};
-use super::decode;
 use crate::engine::command::Completion;
 use crate::engine::control::{StatementControl, StopReason};
 use crate::engine::cursor::{Declaration, FetchRequest, no_cursor};
-use crate::engine::session::{Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus};
+use crate::engine::session::{
+    Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus,
+};
 use crate::engine::statement::Parsed;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -73,7 +75,10 @@ struct Cursor {
 #[derive(Debug)]
 enum PortalState {
     Ready,
-    Running { result: Box<RunningResult>, tag: &'static str },
+    Running {
+        result: Box<RunningResult>,
+        tag: &'static str,
+    },
     Done,
 }
 
@@ -91,14 +96,22 @@ where
 {
     /// A connection of an accepted session, whose greeting waits in `writer`.
     pub fn new(reader: FrameReader<R>, writer: FrameWriter<W>, session: Session) -> Self {
-        Self { reader, writer, session, portals: HashMap::new(), cursors: HashMap::new(), skipping: false }
+        Self {
+            reader,
+            writer,
+            session,
+            portals: HashMap::new(),
+            cursors: HashMap::new(),
+            skipping: false,
+        }
     }
 
     /// Serves the client until it leaves or the server ends the session.
     pub async fn serve(mut self) {
         if let Err(error) = self.run().await {
             // Whoever is to be told this may be gone.
-            self.writer.push(&backend::error_response(Severity::Fatal, &error));
+            self.writer
+                .push(&backend::error_response(Severity::Fatal, &error));
             let _gone = tokio::time::timeout(FAREWELL_TIME_MAX, self.writer.flush()).await;
         }
         self.writer.shutdown().await;
@@ -153,11 +166,16 @@ where
                 self.ready();
             }
             Frontend::FunctionCall => {
-                self.failed(&Error::feature_not_supported("function calls by message are not supported"));
+                self.failed(&Error::feature_not_supported(
+                    "function calls by message are not supported",
+                ));
                 self.ready();
             }
             // A client may still send COPY data after it was told of an error.
-            Frontend::CopyData(_) | Frontend::CopyDone | Frontend::CopyFail(_) | Frontend::Flush => {}
+            Frontend::CopyData(_)
+            | Frontend::CopyDone
+            | Frontend::CopyFail(_)
+            | Frontend::Flush => {}
             Frontend::Password(_) => {
                 return Err(Error::protocol_violation("a password was not asked for"));
             }
@@ -209,7 +227,8 @@ where
         if error.state() == SqlState::AdminShutdown && self.session.backend().is_terminated() {
             return; // The connection ends, and says so once, as FATAL.
         }
-        self.writer.push(&backend::error_response(Severity::Error, error));
+        self.writer
+            .push(&backend::error_response(Severity::Error, error));
     }
 
     // --- simple protocol ---
@@ -248,7 +267,10 @@ where
         let prepare = self.session.prepare(statement, Vec::new(), control);
         let prepared = guarded(&mut self.reader, control, prepare).await?;
         if let Some(number) = prepared.parameters.len().checked_sub(1) {
-            return Err(Error::undefined_parameter(format!("there is no parameter ${}", number + 1)));
+            return Err(Error::undefined_parameter(format!(
+                "there is no parameter ${}",
+                number + 1
+            )));
         }
         let execute = self.session.execute(&prepared, Vec::new(), control);
         match guarded(&mut self.reader, control, execute).await? {
@@ -257,7 +279,9 @@ where
                 self.describe_rows(&rows.columns, &formats)?;
                 let tag = rows.tag;
                 let mut result = self.start(rows, &formats)?;
-                self.stream(&mut result, u64::MAX, tag, control).await.map(|_| ())
+                self.stream(&mut result, u64::MAX, tag, control)
+                    .await
+                    .map(|_| ())
             }
             Outcome::Copy(rows, request) => self.copy_out(rows, &request, control).await,
             Outcome::Done(completion) => {
@@ -269,9 +293,16 @@ where
                 Ok(())
             }
             Outcome::Fetch(request) => {
-                let cursor = self.cursors.get(&request.name).ok_or_else(|| no_cursor(&request.name))?;
+                let cursor = self
+                    .cursors
+                    .get(&request.name)
+                    .ok_or_else(|| no_cursor(&request.name))?;
                 let columns = cursor.columns.clone();
-                let format = if cursor.binary { Format::Binary } else { Format::Text };
+                let format = if cursor.binary {
+                    Format::Binary
+                } else {
+                    Format::Text
+                };
                 let formats = vec![format; columns.names.len()];
                 self.describe_rows(&columns, &formats)?;
                 self.fetch(&request, &formats, control).await
@@ -286,7 +317,8 @@ where
         match outcome {
             Outcome::Declare(declaration, rows) => {
                 self.declare(declaration, rows)?;
-                self.writer.push(&backend::command_complete("DECLARE CURSOR"));
+                self.writer
+                    .push(&backend::command_complete("DECLARE CURSOR"));
             }
             Outcome::Close(Some(name)) => {
                 self.cursors.remove(&name).ok_or_else(|| no_cursor(&name))?;
@@ -296,7 +328,8 @@ where
             Outcome::Close(None) => {
                 self.cursors.clear();
                 self.forget_cursors();
-                self.writer.push(&backend::command_complete("CLOSE CURSOR ALL"));
+                self.writer
+                    .push(&backend::command_complete("CLOSE CURSOR ALL"));
             }
             other => return Err(Error::internal(format!("no command on cursors: {other:?}"))),
         }
@@ -306,18 +339,30 @@ where
     fn declare(&mut self, declaration: Declaration, rows: Rows) -> Result<()> {
         let name = declaration.name;
         if self.cursors.contains_key(&name) {
-            return Err(Error::duplicate_cursor(format!("cursor \"{name}\" already exists")));
+            return Err(Error::duplicate_cursor(format!(
+                "cursor \"{name}\" already exists"
+            )));
         }
         if self.cursors.len() >= PORTALS_MAX {
-            return Err(Error::program_limit_exceeded("the session has too many open cursors")
-                .with_detail(format!("A session may have {PORTALS_MAX}.")));
+            return Err(
+                Error::program_limit_exceeded("the session has too many open cursors")
+                    .with_detail(format!("A session may have {PORTALS_MAX}.")),
+            );
         }
         let columns = rows.columns.clone();
         let formats = vec![Format::Text; columns.names.len()];
         let result = Some(Box::new(self.start(rows, &formats)?));
         self.session.remember_cursor(&name, columns.clone());
         let (binary, hold) = (declaration.binary, declaration.hold);
-        self.cursors.insert(name, Cursor { columns, binary, hold, result });
+        self.cursors.insert(
+            name,
+            Cursor {
+                columns,
+                binary,
+                hold,
+                result,
+            },
+        );
         Ok(())
     }
 
@@ -329,11 +374,16 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<()> {
         let style = self.text_style()?;
-        let mut cursor = self.cursors.remove(&request.name).ok_or_else(|| no_cursor(&request.name))?;
+        let mut cursor = self
+            .cursors
+            .remove(&request.name)
+            .ok_or_else(|| no_cursor(&request.name))?;
         let mut sent = 0;
         if let Some(result) = &mut cursor.result {
             let encoder = RowEncoder::try_new(&cursor.columns.schema, formats, &style)?;
-            result.fetch(request.rows_max, control, Some(Encoder::Rows(encoder))).await?;
+            result
+                .fetch(request.rows_max, control, Some(Encoder::Rows(encoder)))
+                .await?;
             loop {
                 match self.next_chunk(result, control).await? {
                     Chunk::Rows(bytes, rows) => {
@@ -349,12 +399,15 @@ where
             }
         }
         self.cursors.insert(request.name.clone(), cursor);
-        self.writer.push(&backend::command_complete(&format!("FETCH {sent}")));
+        self.writer
+            .push(&backend::command_complete(&format!("FETCH {sent}")));
         Ok(())
     }
 
     fn forget_cursors(&mut self) {
-        let Self { session, cursors, .. } = self;
+        let Self {
+            session, cursors, ..
+        } = self;
         session.forget_cursors(|name| cursors.contains_key(name));
     }
 
@@ -362,24 +415,52 @@ where
 
     async fn extended(&mut self, message: Frontend) -> Result<()> {
         match message {
-            Frontend::Parse { name, sql, parameter_types } => self.parse(&name, sql, &parameter_types).await,
-            Frontend::Bind { portal, statement, parameter_formats, parameters, result_formats } => {
-                self.bind(portal, &statement, &parameter_formats, &parameters, &result_formats)
-            }
-            Frontend::Describe { kind: Target::Statement, name } => self.describe_statement(&name),
-            Frontend::Describe { kind: Target::Portal, name } => self.describe_portal(&name),
+            Frontend::Parse {
+                name,
+                sql,
+                parameter_types,
+            } => self.parse(&name, sql, &parameter_types).await,
+            Frontend::Bind {
+                portal,
+                statement,
+                parameter_formats,
+                parameters,
+                result_formats,
+            } => self.bind(
+                portal,
+                &statement,
+                &parameter_formats,
+                &parameters,
+                &result_formats,
+            ),
+            Frontend::Describe {
+                kind: Target::Statement,
+                name,
+            } => self.describe_statement(&name),
+            Frontend::Describe {
+                kind: Target::Portal,
+                name,
+            } => self.describe_portal(&name),
             Frontend::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
-            Frontend::Close { kind: Target::Statement, name } => {
+            Frontend::Close {
+                kind: Target::Statement,
+                name,
+            } => {
                 self.session.drop_statement(&name);
                 self.writer.push(&backend::close_complete());
                 Ok(())
             }
-            Frontend::Close { kind: Target::Portal, name } => {
+            Frontend::Close {
+                kind: Target::Portal,
+                name,
+            } => {
                 self.portals.remove(&name);
                 self.writer.push(&backend::close_complete());
                 Ok(())
             }
-            other => Err(Error::protocol_violation(format!("unexpected message {other:?}"))),
+            other => Err(Error::protocol_violation(format!(
+                "unexpected message {other:?}"
+            ))),
         }
     }
 
@@ -398,7 +479,9 @@ where
         let parse = self.session.parse(&sql, control);
         let mut parsed = guarded(&mut self.reader, control, parse).await?;
         if parsed.len() > 1 {
-            return Err(Error::syntax_error("cannot insert multiple commands into a prepared statement"));
+            return Err(Error::syntax_error(
+                "cannot insert multiple commands into a prepared statement",
+            ));
         }
         let parsed = parsed.pop().unwrap_or_else(Parsed::empty);
         let prepare = self.session.prepare(parsed, declared, control);
@@ -436,23 +519,42 @@ where
                 decode::parameter(pg_type.oid, Some(data_type), format, bytes.as_deref(), zone)
             })
             .collect::<Result<Vec<_>>>()?;
-        let width = prepared.columns.as_ref().map_or(0, |columns| columns.names.len());
+        let width = prepared
+            .columns
+            .as_ref()
+            .map_or(0, |columns| columns.names.len());
         let formats = Format::expand(result_formats, width, "result")?;
         if !portal.is_empty() && self.portals.contains_key(&portal) {
-            return Err(Error::duplicate_cursor(format!("cursor \"{portal}\" already exists")));
+            return Err(Error::duplicate_cursor(format!(
+                "cursor \"{portal}\" already exists"
+            )));
         }
         if self.portals.len() >= PORTALS_MAX {
-            return Err(Error::program_limit_exceeded("the session has too many open portals")
-                .with_detail(format!("A session may have {PORTALS_MAX}.")));
+            return Err(
+                Error::program_limit_exceeded("the session has too many open portals")
+                    .with_detail(format!("A session may have {PORTALS_MAX}.")),
+            );
         }
-        self.portals.insert(portal, Portal { prepared, values, formats, state: PortalState::Ready });
+        self.portals.insert(
+            portal,
+            Portal {
+                prepared,
+                values,
+                formats,
+                state: PortalState::Ready,
+            },
+        );
         self.writer.push(&backend::bind_complete());
         Ok(())
     }
 
     fn describe_statement(&mut self, name: &str) -> Result<()> {
         let prepared = self.session.statement(name)?;
-        let oids: Vec<u32> = prepared.parameters.iter().map(|kind| types::plain_type(kind).0.oid).collect();
+        let oids: Vec<u32> = prepared
+            .parameters
+            .iter()
+            .map(|kind| types::plain_type(kind).0.oid)
+            .collect();
         self.writer.push(&backend::parameter_description(&oids)?);
         match &prepared.columns {
             Some(columns) => self.describe_rows(columns, &vec![Format::Text; columns.names.len()]),
@@ -478,14 +580,21 @@ where
     }
 
     fn describe_rows(&mut self, columns: &Columns, formats: &[Format]) -> Result<()> {
-        self.writer.push(&row_description(&columns.schema, &columns.names, formats, &[])?);
+        self.writer.push(&row_description(
+            &columns.schema,
+            &columns.names,
+            formats,
+            &[],
+        )?);
         Ok(())
     }
 
     async fn execute(&mut self, name: &str, max_rows: i32) -> Result<()> {
         let mut portal = self.portals.remove(name).ok_or_else(|| no_portal(name))?;
         let running = self.session.begin(&portal.prepared.text);
-        let result = self.execute_portal(&mut portal, max_rows, &running.control).await;
+        let result = self
+            .execute_portal(&mut portal, max_rows, &running.control)
+            .await;
         if result.is_ok() {
             self.portals.insert(name.to_owned(), portal);
         }
@@ -499,7 +608,10 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<()> {
         // Zero and negative mean no limit; a limit is a count, never a size to allocate.
-        let rows_max = u64::try_from(max_rows).ok().filter(|rows| *rows > 0).unwrap_or(u64::MAX);
+        let rows_max = u64::try_from(max_rows)
+            .ok()
+            .filter(|rows| *rows > 0)
+            .unwrap_or(u64::MAX);
         if matches!(portal.state, PortalState::Ready) {
             let values = std::mem::take(&mut portal.values);
             let prepared = Arc::clone(&portal.prepared);
@@ -555,7 +667,11 @@ where
 
     fn start(&self, rows: Rows, formats: &[Format]) -> Result<RunningResult> {
         let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style()?)?;
-        Ok(RunningResult::start(self.session.workers(), rows, Encoder::Rows(encoder)))
+        Ok(RunningResult::start(
+            self.session.workers(),
+            rows,
+            Encoder::Rows(encoder),
+        ))
     }
 
     fn text_style(&self) -> Result<TextStyle> {
@@ -600,13 +716,24 @@ where
         }
     }
 
-    async fn copy_out(&mut self, rows: Rows, request: &CopyRequest, control: &Arc<StatementControl>) -> Result<()> {
+    async fn copy_out(
+        &mut self,
+        rows: Rows,
+        request: &CopyRequest,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
         let options = copy_options(request)?;
         let encoder_format = options.wire_format();
-        let encoder = CopyEncoder::try_new(&rows.columns.schema, &rows.columns.names, options, &self.text_style()?)?;
+        let encoder = CopyEncoder::try_new(
+            &rows.columns.schema,
+            &rows.columns.names,
+            options,
+            &self.text_style()?,
+        )?;
         let width = u16::try_from(rows.columns.names.len())
             .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;
-        self.writer.push(&backend::copy_out_response(encoder_format, width));
+        self.writer
+            .push(&backend::copy_out_response(encoder_format, width));
         let (mut header, mut trailer) = (BytesMut::new(), BytesMut::new());
         encoder.header(&mut header)?;
         encoder.trailer(&mut trailer)?;
@@ -620,11 +747,16 @@ where
         }
         self.writer.push(&trailer);
         self.writer.push(&backend::copy_done());
-        self.writer.push(&backend::command_complete(&format!("COPY {sent}")));
+        self.writer
+            .push(&backend::command_complete(&format!("COPY {sent}")));
         Ok(())
     }
 
-    async fn next_chunk(&mut self, result: &mut RunningResult, control: &Arc<StatementControl>) -> Result<Chunk> {
+    async fn next_chunk(
+        &mut self,
+        result: &mut RunningResult,
+        control: &Arc<StatementControl>,
+    ) -> Result<Chunk> {
         let Self { reader, writer, .. } = self;
         let next = async {
             // What was said before (a row description) goes out while the first rows are computed.
@@ -636,7 +768,11 @@ where
 
     /// Writes rows. A statement that is stopped while its client does not read stops at once; what
     /// was begun is still written whole, so that the error behind it can be understood.
-    async fn send_chunk(&mut self, mut bytes: Bytes, control: &Arc<StatementControl>) -> Result<()> {
+    async fn send_chunk(
+        &mut self,
+        mut bytes: Bytes,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
         let Self { reader, writer, .. } = self;
         let mut stopped = false;
         while !bytes.is_empty() {
@@ -656,23 +792,37 @@ where
     }
 
     /// Keeps the rest of a chunk for when the client reads again; the statement itself has ended.
-    async fn finish_stopped(&mut self, bytes: Bytes, control: &Arc<StatementControl>) -> Result<()> {
+    async fn finish_stopped(
+        &mut self,
+        bytes: Bytes,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
         self.writer.push(&bytes);
         Err(control.error())
     }
 
     fn complete(&mut self, completion: Completion) {
         for notice in &completion.notices {
-            self.writer.push(&backend::notice_response(Severity::Warning, notice.state().code(), notice));
+            self.writer.push(&backend::notice_response(
+                Severity::Warning,
+                notice.state().code(),
+                notice,
+            ));
         }
         for name in completion.reported {
-            let value = self.session.settings().get(name).unwrap_or_default().to_owned();
+            let value = self
+                .session
+                .settings()
+                .get(name)
+                .unwrap_or_default()
+                .to_owned();
             self.writer.push(&backend::parameter_status(name, &value));
         }
         if completion.closes_portals {
             self.portals.clear();
         }
-        self.writer.push(&backend::command_complete(&completion.tag));
+        self.writer
+            .push(&backend::command_complete(&completion.tag));
     }
 }
 

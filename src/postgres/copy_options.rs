@@ -23,7 +23,9 @@ pub fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
             }
             CopyOption::Encoding(name) => clauses.encoding = Some(name.clone()),
             CopyOption::Freeze(_) | CopyOption::ForceNotNull(_) | CopyOption::ForceNull(_) => {
-                return Err(Error::feature_not_supported(format!("COPY option {option} is not available with COPY TO")));
+                return Err(Error::feature_not_supported(format!(
+                    "COPY option {option} is not available with COPY TO"
+                )));
             }
         }
     }
@@ -45,7 +47,11 @@ fn legacy(option: &CopyLegacyOption, clauses: &mut CopyClauses) -> Result<()> {
                 legacy_csv(option, clauses)?;
             }
         }
-        other => return Err(Error::syntax_error(format!("COPY option {other} is not recognized"))),
+        other => {
+            return Err(Error::syntax_error(format!(
+                "COPY option {other} is not recognized"
+            )));
+        }
     }
     Ok(())
 }
@@ -60,7 +66,9 @@ fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) -> Result
             clauses.force_quote = ForceQuote::Columns(names);
         }
         CopyLegacyCsvOption::ForceNotNull(_) => {
-            return Err(Error::feature_not_supported("FORCE NOT NULL is not available with COPY TO"));
+            return Err(Error::feature_not_supported(
+                "FORCE NOT NULL is not available with COPY TO",
+            ));
         }
     }
     Ok(())

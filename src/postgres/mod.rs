@@ -60,12 +60,18 @@ impl Listener {
         loopback_only: bool,
         draining: CancellationToken,
     ) -> Result<Self> {
-        let socket = TcpListener::bind(address).await.map_err(|error| bind_error(address, error))?;
-        let bound = socket.local_addr().map_err(|error| bind_error(address, error))?;
+        let socket = TcpListener::bind(address)
+            .await
+            .map_err(|error| bind_error(address, error))?;
+        let bound = socket
+            .local_addr()
+            .map_err(|error| bind_error(address, error))?;
         if loopback_only && !bound.ip().is_loopback() {
-            return Err(Error::invalid_authorization(format!("refusing to listen on {bound} without passwords"))
-                .with_detail("An open server is only ever on loopback.")
-                .with_hint("Listen on 127.0.0.1, or pass --insecure if the network is trusted."));
+            return Err(Error::invalid_authorization(format!(
+                "refusing to listen on {bound} without passwords"
+            ))
+            .with_detail("An open server is only ever on loopback.")
+            .with_hint("Listen on 127.0.0.1, or pass --insecure if the network is trusted."));
         }
         Ok(Self {
             socket,
@@ -79,7 +85,9 @@ impl Listener {
 
     /// The address it listens on, with the port that was chosen for port 0.
     pub fn address(&self) -> Result<SocketAddr> {
-        self.socket.local_addr().map_err(|error| bind_error("the socket", error))
+        self.socket
+            .local_addr()
+            .map_err(|error| bind_error("the socket", error))
     }
 
     /// The connections' tasks; closed and awaited at shutdown.
@@ -106,9 +114,13 @@ impl Listener {
             return;
         };
         let refusal = if self.draining.is_cancelled() {
-            Some(Error::cannot_connect_now("the database system is shutting down"))
+            Some(Error::cannot_connect_now(
+                "the database system is shutting down",
+            ))
         } else if self.loopback_only && !peer.ip().is_loopback() {
-            Some(Error::invalid_authorization("connections are accepted from this machine only"))
+            Some(Error::invalid_authorization(
+                "connections are accepted from this machine only",
+            ))
         } else {
             None
         };
@@ -191,7 +203,10 @@ impl Waiting {
             return None;
         }
         *count += 1;
-        Some(Turn { waiting: Arc::clone(self), address })
+        Some(Turn {
+            waiting: Arc::clone(self),
+            address,
+        })
     }
 }
 
@@ -204,7 +219,11 @@ struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let mut counts = self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self
+            .waiting
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -35,7 +35,12 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    fn encode(&mut self, batch: &RecordBatch, rows: std::ops::Range<usize>, out: &mut BytesMut) -> Result<()> {
+    fn encode(
+        &mut self,
+        batch: &RecordBatch,
+        rows: std::ops::Range<usize>,
+        out: &mut BytesMut,
+    ) -> Result<()> {
         match self {
             Self::Rows(encoder) => encoder.encode(batch, rows, out),
             Self::Copy(encoder) => encoder.encode(batch, rows, out),
@@ -79,7 +84,12 @@ impl RunningResult {
         let (sender, chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
         let operators = rows.control();
         let task = workers.spawn_query(run(rows, encoder, requests, sender));
-        Self { fetches, chunks, task: Some(task), operators }
+        Self {
+            fetches,
+            chunks,
+            task: Some(task),
+            operators,
+        }
     }
 
     /// Asks for up to `rows_max` rows; `control` stops the work. An `encoder` replaces the one before.
@@ -89,7 +99,11 @@ impl RunningResult {
         control: &Arc<StatementControl>,
         encoder: Option<Encoder>,
     ) -> Result<()> {
-        let fetch = Fetch { rows_max, control: Arc::clone(control), encoder };
+        let fetch = Fetch {
+            rows_max,
+            control: Arc::clone(control),
+            encoder,
+        };
         match self.fetches.send(fetch).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failure().await),
@@ -134,7 +148,11 @@ async fn run(
     chunks: mpsc::Sender<Result<Chunk>>,
 ) {
     let mut cursor = match rows.start() {
-        Ok(stream) => Cursor { stream, encoder, batch: None },
+        Ok(stream) => Cursor {
+            stream,
+            encoder,
+            batch: None,
+        },
         Err(error) => {
             // A closed channel means that nobody waits for the result any more.
             let _closed = chunks.send(Err(error)).await;
@@ -172,7 +190,11 @@ struct Cursor {
 }
 
 impl Cursor {
-    async fn fetch(&mut self, fetch: &Fetch, chunks: &mpsc::Sender<Result<Chunk>>) -> Result<Chunk> {
+    async fn fetch(
+        &mut self,
+        fetch: &Fetch,
+        chunks: &mpsc::Sender<Result<Chunk>>,
+    ) -> Result<Chunk> {
         let mut left = fetch.rows_max;
         let mut buffer = BytesMut::new();
         let mut buffered = 0;
@@ -181,12 +203,16 @@ impl Cursor {
                 send(chunks, &mut buffer, &mut buffered).await?;
                 return Ok(Chunk::Suspended);
             }
-            let Some((batch, offset)) = self.next_rows(chunks, &mut buffer, &mut buffered).await? else {
+            let Some((batch, offset)) = self.next_rows(chunks, &mut buffer, &mut buffered).await?
+            else {
                 send(chunks, &mut buffer, &mut buffered).await?;
                 return Ok(Chunk::Finished);
             };
-            let count = (batch.num_rows() - offset).min(ROWS_PER_STEP).min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.encoder.encode(&batch, offset..offset + count, &mut buffer)?;
+            let count = (batch.num_rows() - offset)
+                .min(ROWS_PER_STEP)
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.encoder
+                .encode(&batch, offset..offset + count, &mut buffer)?;
             buffered += count as u64;
             left -= count as u64;
             if offset + count < batch.num_rows() {
@@ -230,10 +256,17 @@ impl Cursor {
     }
 }
 
-async fn send(chunks: &mpsc::Sender<Result<Chunk>>, buffer: &mut BytesMut, rows: &mut u64) -> Result<()> {
+async fn send(
+    chunks: &mpsc::Sender<Result<Chunk>>,
+    buffer: &mut BytesMut,
+    rows: &mut u64,
+) -> Result<()> {
     if buffer.is_empty() && *rows == 0 {
         return Ok(());
     }
     let chunk = Chunk::Rows(buffer.split().freeze(), std::mem::take(rows));
-    chunks.send(Ok(chunk)).await.map_err(|_| Error::query_canceled("the portal was closed"))
+    chunks
+        .send(Ok(chunk))
+        .await
+        .map_err(|_| Error::query_canceled("the portal was closed"))
 }

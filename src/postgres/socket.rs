@@ -27,7 +27,11 @@ pub struct FrameReader<R> {
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads from `socket`.
     pub fn new(socket: R) -> Self {
-        Self { socket, buffer: BytesMut::new(), ended: false }
+        Self {
+            socket,
+            buffer: BytesMut::new(),
+            ended: false,
+        }
     }
 
     /// The start-up packet's body behind its length, or `None` when the client closed first.
@@ -35,7 +39,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if !self.fill_to(4).await? {
             return Ok(None);
         }
-        let header = [self.buffer[0], self.buffer[1], self.buffer[2], self.buffer[3]];
+        let header = [
+            self.buffer[0],
+            self.buffer[1],
+            self.buffer[2],
+            self.buffer[3],
+        ];
         let length = frontend::startup_length(header)?;
         if !self.fill_to(4 + length).await? {
             return Ok(None);
@@ -58,7 +67,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
         let (tag, length) = frontend::frame_length(&self.buffer[..HEADER_BYTES], length_max)?;
         if !frontend::is_known(tag) {
-            return Err(Error::protocol_violation(format!("invalid frontend message type {tag}")));
+            return Err(Error::protocol_violation(format!(
+                "invalid frontend message type {tag}"
+            )));
         }
         if !self.fill_to(HEADER_BYTES + length).await? {
             return Ok(None);
@@ -115,7 +126,10 @@ pub struct FrameWriter<W> {
 impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes to `socket`.
     pub fn new(socket: W) -> Self {
-        Self { socket, pending: BytesMut::new() }
+        Self {
+            socket,
+            pending: BytesMut::new(),
+        }
     }
 
     /// Forgets what was gathered and not written.
@@ -133,7 +147,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Writes what was gathered.
     pub async fn flush(&mut self) -> Result<()> {
         while self.pending.has_remaining() {
-            let written = self.socket.write_buf(&mut self.pending).await.map_err(gone)?;
+            let written = self
+                .socket
+                .write_buf(&mut self.pending)
+                .await
+                .map_err(gone)?;
             if written == 0 {
                 return Err(gone(std::io::ErrorKind::WriteZero.into()));
             }
@@ -165,7 +183,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 }
 
 fn gone(error: std::io::Error) -> Error {
-    Error::new(crate::sqlstate::SqlState::ConnectionFailure, "the client closed the connection").with_source(error)
+    Error::new(
+        crate::sqlstate::SqlState::ConnectionFailure,
+        "the client closed the connection",
+    )
+    .with_source(error)
 }
 
 #[cfg(test)]
@@ -179,17 +201,33 @@ mod tests {
     #[tokio::test]
     async fn frames_come_whole_and_in_order() {
         let mut frames = reader(b"Q\0\0\0\x06a\0S\0\0\0\x04");
-        assert_eq!(frames.next(100).await.unwrap().unwrap(), (b'Q', Bytes::from_static(b"a\0")));
-        assert_eq!(frames.next(100).await.unwrap().unwrap(), (b'S', Bytes::new()));
+        assert_eq!(
+            frames.next(100).await.unwrap().unwrap(),
+            (b'Q', Bytes::from_static(b"a\0"))
+        );
+        assert_eq!(
+            frames.next(100).await.unwrap().unwrap(),
+            (b'S', Bytes::new())
+        );
         assert!(frames.next(100).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn lengths_that_cannot_be_are_refused() {
-        for header in [b"Q\0\0\0\0", b"Q\0\0\0\x03", b"Q\xff\xff\xff\xff", b"Q\x40\0\0\0"] {
+        for header in [
+            b"Q\0\0\0\0",
+            b"Q\0\0\0\x03",
+            b"Q\xff\xff\xff\xff",
+            b"Q\x40\0\0\0",
+        ] {
             assert!(reader(header).next(1 << 20).await.is_err(), "{header:?}");
         }
-        for header in [b"\0\0\0\0", b"\0\0\0\x07", b"\xff\xff\xff\xff", b"\0\0\x27\x11"] {
+        for header in [
+            b"\0\0\0\0",
+            b"\0\0\0\x07",
+            b"\xff\xff\xff\xff",
+            b"\0\0\x27\x11",
+        ] {
             assert!(reader(header).startup_packet().await.is_err(), "{header:?}");
         }
     }
@@ -197,7 +235,13 @@ mod tests {
     #[tokio::test]
     async fn half_a_message_is_a_closed_connection() {
         assert!(reader(b"Q\0\0\0\x06a").next(100).await.unwrap().is_none());
-        assert!(reader(b"\0\0\0\x10abc").startup_packet().await.unwrap().is_none());
+        assert!(
+            reader(b"\0\0\0\x10abc")
+                .startup_packet()
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[tokio::test]

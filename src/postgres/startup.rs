@@ -61,8 +61,12 @@ where
             StartupPacket::Ssl | StartupPacket::Gss => {
                 // Bytes behind an encryption request were sent in clear: nothing may use them.
                 if reader.has_buffered() {
-                    return Err(Error::protocol_violation("received unencrypted data after an encryption request")
-                        .with_detail("This could be an attack on the connection, or a client with a defect."));
+                    return Err(Error::protocol_violation(
+                        "received unencrypted data after an encryption request",
+                    )
+                    .with_detail(
+                        "This could be an attack on the connection, or a client with a defect.",
+                    ));
                 }
                 writer.push(b"N");
                 writer.flush().await?;
@@ -71,7 +75,11 @@ where
                 engine.activity().cancel_with_secret(pid, &secret);
                 return Ok(Accepted::Nothing);
             }
-            StartupPacket::Startup { major, minor, parameters } => {
+            StartupPacket::Startup {
+                major,
+                minor,
+                parameters,
+            } => {
                 let session = open(engine, peer, (major, minor), parameters, writer)?;
                 return Ok(Accepted::Session(Box::new(session)));
             }
@@ -97,23 +105,38 @@ fn open<W: AsyncWrite + Unpin>(
     for (name, value) in parameters {
         request.take(name, value)?;
     }
-    let user = request.user.filter(|user| !user.is_empty()).ok_or_else(|| {
-        Error::invalid_authorization("no PostgreSQL user name specified in startup packet")
-    })?;
-    let database = request.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
+    let user = request
+        .user
+        .filter(|user| !user.is_empty())
+        .ok_or_else(|| {
+            Error::invalid_authorization("no PostgreSQL user name specified in startup packet")
+        })?;
+    let database = request
+        .database
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| user.clone());
     if !DATABASE_ALIASES.contains(&database.as_str()) && database != user {
-        return Err(Error::invalid_catalog_name(format!("database \"{database}\" does not exist"))
-            .with_hint(format!("The database of this server is \"{DATABASE}\".")));
+        return Err(
+            Error::invalid_catalog_name(format!("database \"{database}\" does not exist"))
+                .with_hint(format!("The database of this server is \"{DATABASE}\".")),
+        );
     }
     let mut settings = Settings::new(request.settings)?;
     settings.set_session_authorization(&user);
     // 3.1 was never in use; 3.2 brought longer keys.
     let spoken = if minor >= 2 { 2 } else { 0 };
     if minor > 2 || !request.unknown_options.is_empty() {
-        writer.push(&backend::negotiate_protocol_version(spoken, &request.unknown_options));
+        writer.push(&backend::negotiate_protocol_version(
+            spoken,
+            &request.unknown_options,
+        ));
     }
     let key_length = if spoken >= 2 { CANCEL_KEY_BYTES } else { 4 };
-    let origin = Origin { user, database, client: Some(peer) };
+    let origin = Origin {
+        user,
+        database,
+        client: Some(peer),
+    };
     let session = engine.open_session(origin, settings, random_key(key_length))?;
     greet(&session, writer);
     Ok(session)
@@ -126,7 +149,10 @@ fn greet<W: AsyncWrite + Unpin>(session: &Session, writer: &mut FrameWriter<W>) 
         let value = settings.get(setting.name).unwrap_or_default();
         writer.push(&backend::parameter_status(setting.name, value));
     }
-    writer.push(&backend::backend_key_data(session.backend().pid, session.backend().secret()));
+    writer.push(&backend::backend_key_data(
+        session.backend().pid,
+        session.backend().secret(),
+    ));
 }
 
 fn random_key(length: usize) -> Vec<u8> {
@@ -154,13 +180,17 @@ impl Request {
             "options" => self.settings.extend(command_line(&value)?),
             "replication" => {
                 if crate::parse::boolean(&value) != Some(false) {
-                    return Err(Error::feature_not_supported("replication connections are not supported"));
+                    return Err(Error::feature_not_supported(
+                        "replication connections are not supported",
+                    ));
                 }
             }
             name if name.starts_with("_pq_.") => self.unknown_options.push(name.to_owned()),
             _ if lookup(&name).is_some() || name.contains('.') => self.settings.push((name, value)),
             _ => {
-                return Err(Error::undefined_object(format!("unrecognized configuration parameter \"{name}\"")));
+                return Err(Error::undefined_object(format!(
+                    "unrecognized configuration parameter \"{name}\""
+                )));
             }
         }
         Ok(())
@@ -169,7 +199,11 @@ impl Request {
 
 /// `-c name=value --name=value`, spaces escaped by a backslash.
 fn command_line(text: &str) -> Result<Vec<(String, String)>> {
-    let invalid = || Error::invalid_parameter_value(format!("invalid command-line argument for server process: {text}"));
+    let invalid = || {
+        Error::invalid_parameter_value(format!(
+            "invalid command-line argument for server process: {text}"
+        ))
+    };
     let mut words = split_escaped(text).into_iter();
     let mut settings = Vec::new();
     while let Some(word) = words.next() {
@@ -191,9 +225,15 @@ fn split_escaped(text: &str) -> Vec<String> {
     let mut letters = text.chars();
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' => words.last_mut().into_iter().for_each(|word| word.extend(letters.next())),
+            '\\' => words
+                .last_mut()
+                .into_iter()
+                .for_each(|word| word.extend(letters.next())),
             letter if letter.is_whitespace() => words.push(String::new()),
-            letter => words.last_mut().into_iter().for_each(|word| word.push(letter)),
+            letter => words
+                .last_mut()
+                .into_iter()
+                .for_each(|word| word.push(letter)),
         }
     }
     words.retain(|word| !word.is_empty());
@@ -209,7 +249,11 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
             command_line("-c statement_timeout=5s --search-path=a,\\ b -cjit=off").unwrap(),
-            [pair("statement_timeout", "5s"), pair("search_path", "a, b"), pair("jit", "off")]
+            [
+                pair("statement_timeout", "5s"),
+                pair("search_path", "a, b"),
+                pair("jit", "off")
+            ]
         );
         assert!(command_line("-x").is_err());
         assert!(command_line("-c").is_err());

@@ -301,7 +301,11 @@ impl Lake {
         let old = self.listing();
         let new = Assembly::new(&self.sources, &old).assemble(layouts, listed_at);
         self.forget_footers(&old, &new);
-        if !old.relations().map(Arc::as_ptr).eq(new.relations().map(Arc::as_ptr)) {
+        if !old
+            .relations()
+            .map(Arc::as_ptr)
+            .eq(new.relations().map(Arc::as_ptr))
+        {
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
         *self.listing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
@@ -409,7 +413,10 @@ impl Lake {
         let outcomes: Vec<(String, Result<Arc<Footer>>)> = stream::iter(0..files.len())
             .map(|index| async move {
                 let meta = &files[index].meta;
-                (source.origin.shown(&meta.location), self.footer(source, meta).await)
+                (
+                    source.origin.shown(&meta.location),
+                    self.footer(source, meta).await,
+                )
             })
             .buffered(self.settings.footer_concurrency_max.max(1))
             .collect()

@@ -62,8 +62,15 @@ pub struct Client {
 impl Client {
     /// Connects and logs in as `tester`.
     pub fn connect(port: u16) -> Self {
-        let mut client = Self { socket: open(port), pid: 0, secret: Vec::new() };
-        client.send_startup(0x0003_0000, &[("user", "tester"), ("database", "loyalhouse")]);
+        let mut client = Self {
+            socket: open(port),
+            pid: 0,
+            secret: Vec::new(),
+        };
+        client.send_startup(
+            0x0003_0000,
+            &[("user", "tester"), ("database", "loyalhouse")],
+        );
         for message in client.until_ready() {
             match message.tag {
                 b'K' => {
@@ -107,7 +114,10 @@ impl Client {
         let length = i32::from_be_bytes(header[1..].try_into().unwrap()) as usize;
         let mut body = vec![0; length - 4];
         self.socket.read_exact(&mut body).ok()?;
-        Some(Message { tag: header[0], body })
+        Some(Message {
+            tag: header[0],
+            body,
+        })
     }
 
     /// Everything up to ReadyForQuery, or to the end of the connection.
@@ -202,7 +212,12 @@ pub fn report(message: &Message) -> Report {
             .map(|field| String::from_utf8_lossy(&field[1..]).into_owned())
             .unwrap_or_default()
     };
-    Report { code: field(b'C'), message: field(b'M'), severity: field(b'S'), position: field(b'P') }
+    Report {
+        code: field(b'C'),
+        message: field(b'M'),
+        severity: field(b'S'),
+        position: field(b'P'),
+    }
 }
 
 /// The cells of a DataRow.
@@ -229,11 +244,18 @@ fn answer(messages: &[Message]) -> Result<Answer, Report> {
                 answer.rows.clear();
             }
             b'D' => answer.rows.push(cells(&message.body)),
-            b'C' => answer.tag = String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into_owned(),
+            b'C' => {
+                answer.tag =
+                    String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into_owned()
+            }
             _ => {}
         }
     }
-    assert_eq!(messages.last().map(|message| message.tag), Some(b'Z'), "the connection ended");
+    assert_eq!(
+        messages.last().map(|message| message.tag),
+        Some(b'Z'),
+        "the connection ended"
+    );
     Ok(answer)
 }
 

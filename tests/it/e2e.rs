@@ -16,16 +16,26 @@ const ENDLESS: &str = "SELECT count(*) FROM numbers a, numbers b, numbers c, num
 fn a_cancel_request_stops_the_work_and_the_session_goes_on() {
     let server = Server::start(&fixtures::data(), &[]);
     let mut client = Client::connect(server.port);
-    for sql in [ENDLESS, "SELECT a.name FROM numbers a, numbers b, numbers c ORDER BY md5(a.name || b.name || c.name)"] {
+    for sql in [
+        ENDLESS,
+        "SELECT a.name FROM numbers a, numbers b, numbers c ORDER BY md5(a.name || b.name || c.name)",
+    ] {
         client.send(b'Q', format!("{sql}\0").as_bytes());
         wait_until_active(&server, client.pid);
         client::cancel(server.port, client.pid, &client.secret);
         let messages = client.until_ready();
-        let error = messages.iter().find(|message| message.tag == b'E').map(report).unwrap();
+        let error = messages
+            .iter()
+            .find(|message| message.tag == b'E')
+            .map(report)
+            .unwrap();
         assert_eq!(error.code, "57014");
         assert_eq!(error.message, "canceling statement due to user request");
         server.wait_until_idle();
-        assert_eq!(client.simple("SELECT 1").unwrap().rows, [[Some("1".to_owned())]]);
+        assert_eq!(
+            client.simple("SELECT 1").unwrap().rows,
+            [[Some("1".to_owned())]]
+        );
     }
 }
 
@@ -38,7 +48,11 @@ fn a_cancel_stops_a_result_that_is_not_read() {
     client::cancel(server.port, client.pid, &client.secret);
     server.wait_until_idle();
     let messages = client.until_ready();
-    let error = messages.iter().find(|message| message.tag == b'E').map(report).unwrap();
+    let error = messages
+        .iter()
+        .find(|message| message.tag == b'E')
+        .map(report)
+        .unwrap();
     assert_eq!(error.code, "57014");
     assert!(client.simple("SELECT 1").is_ok());
 }
@@ -53,7 +67,10 @@ fn statement_timeout_stops_the_work() {
             false => client.simple(ENDLESS).unwrap_err(),
             true => client.extended(ENDLESS, &[]).unwrap_err(),
         };
-        assert_eq!(error.message, "canceling statement due to statement timeout");
+        assert_eq!(
+            error.message,
+            "canceling statement due to statement timeout"
+        );
         server.wait_until_idle();
     }
     assert!(client.simple("SELECT 1").is_ok());
@@ -76,13 +93,24 @@ fn backends_are_cancelled_and_terminated_by_functions() {
     let mut other = Client::connect(server.port);
     victim.send(b'Q', format!("{ENDLESS}\0").as_bytes());
     wait_until_active(&server, victim.pid);
-    let answer = other.simple(&format!("SELECT pg_cancel_backend({})", victim.pid)).unwrap();
+    let answer = other
+        .simple(&format!("SELECT pg_cancel_backend({})", victim.pid))
+        .unwrap();
     assert_eq!(answer.rows, [[Some("t".to_owned())]]);
     let messages = victim.until_ready();
-    assert!(messages.iter().any(|message| message.tag == b'E' && report(message).code == "57014"));
-    other.simple(&format!("SELECT pg_terminate_backend({})", victim.pid)).unwrap();
+    assert!(
+        messages
+            .iter()
+            .any(|message| message.tag == b'E' && report(message).code == "57014")
+    );
+    other
+        .simple(&format!("SELECT pg_terminate_backend({})", victim.pid))
+        .unwrap();
     let last = victim.until_ready();
-    assert_eq!(last.iter().map(|message| message.tag).collect::<Vec<_>>(), [b'E']);
+    assert_eq!(
+        last.iter().map(|message| message.tag).collect::<Vec<_>>(),
+        [b'E']
+    );
     assert_eq!(report(&last[0]).code, "57P01");
     assert_eq!(report(&last[0]).severity, "FATAL");
     let answer = other.simple("SELECT pg_cancel_backend(1000000)").unwrap();
@@ -104,7 +132,10 @@ fn a_portal_gives_as_many_rows_as_it_is_asked_for() {
     let mut ends = Vec::new();
     for message in &messages {
         match message.tag {
-            b'D' => pages.last_mut().unwrap().push(cells(&message.body)[0].clone().unwrap()),
+            b'D' => pages
+                .last_mut()
+                .unwrap()
+                .push(cells(&message.body)[0].clone().unwrap()),
             b's' | b'C' => {
                 ends.push(message.tag);
                 pages.push(Vec::new());
@@ -112,10 +143,17 @@ fn a_portal_gives_as_many_rows_as_it_is_asked_for() {
             _ => {}
         }
     }
-    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [4_000, 4_000, 2_000, 0]);
+    assert_eq!(
+        pages.iter().map(Vec::len).collect::<Vec<_>>(),
+        [4_000, 4_000, 2_000, 0]
+    );
     assert_eq!(ends, [b's', b's', b'C']);
     let all: Vec<String> = pages.concat();
-    assert!(all.iter().enumerate().all(|(index, id)| *id == index.to_string()));
+    assert!(
+        all.iter()
+            .enumerate()
+            .all(|(index, id)| *id == index.to_string())
+    );
     client.simple("COMMIT").unwrap();
 }
 
@@ -127,7 +165,11 @@ fn an_absurd_fetch_size_is_only_a_count() {
         client.bind("", "", &[]);
         client.execute("", rows_max);
         client.send(b'S', b"");
-        let rows = client.until_ready().iter().filter(|message| message.tag == b'D').count();
+        let rows = client
+            .until_ready()
+            .iter()
+            .filter(|message| message.tag == b'D')
+            .count();
         assert_eq!(rows, 10_000, "{rows_max}");
     }
 }
@@ -158,7 +200,13 @@ fn an_error_skips_to_sync_and_fails_the_transaction() {
     client.execute("", 0);
     client.send(b'S', b"");
     let messages = client.until_ready();
-    assert_eq!(messages.iter().map(|message| message.tag).collect::<Vec<_>>(), [b'E', b'Z']);
+    assert_eq!(
+        messages
+            .iter()
+            .map(|message| message.tag)
+            .collect::<Vec<_>>(),
+        [b'E', b'Z']
+    );
     assert_eq!(report(&messages[0]).code, "42P01");
     assert_eq!(messages[1].body, b"E");
     assert_eq!(client.simple("SELECT 1").unwrap_err().code, "25P02");
@@ -171,7 +219,13 @@ fn messages_that_lie_are_answered_or_end_the_connection() {
     let server = Server::shared();
     // A body that is shorter than its counts say is an error, and the connection stays in step.
     let mut client = Client::connect(server.port);
-    for (tag, body) in [(b'B', &b"\0\0\0\x05"[..]), (b'P', b"x"), (b'D', b"X\0"), (b'E', b"\0\0"), (b'B', b"\0\0\0\0\x7f\xff")] {
+    for (tag, body) in [
+        (b'B', &b"\0\0\0\x05"[..]),
+        (b'P', b"x"),
+        (b'D', b"X\0"),
+        (b'E', b"\0\0"),
+        (b'B', b"\0\0\0\0\x7f\xff"),
+    ] {
         client.send(tag, body);
         client.send(b'S', b"");
         let messages = client.until_ready();
@@ -182,7 +236,13 @@ fn messages_that_lie_are_answered_or_end_the_connection() {
     client.send(b'd', b"data outside a COPY");
     assert!(client.simple("SELECT 1").is_ok());
     // A length or type that cannot be ends it.
-    for header in [&b"Q\0\0\0\0"[..], b"Q\0\0\0\x03", b"Q\xff\xff\xff\xff", b"Q\x40\0\0\0", b"\x01\0\0\0\x04"] {
+    for header in [
+        &b"Q\0\0\0\0"[..],
+        b"Q\0\0\0\x03",
+        b"Q\xff\xff\xff\xff",
+        b"Q\x40\0\0\0",
+        b"\x01\0\0\0\x04",
+    ] {
         let mut client = Client::connect(server.port);
         client.socket.write_all(header).unwrap();
         let last = client.until_ready();
@@ -210,8 +270,14 @@ fn nothing_runs_before_the_login() {
         let mut answer = Vec::new();
         // The server may reset a connection it refuses.
         let _reset = socket.read_to_end(&mut answer);
-        assert!(!answer.contains(&b'Z') || answer.first() == Some(&b'E'), "{bytes:?} got {answer:?}");
-        assert!(!answer.windows(2).any(|pair| pair == b"R\0"), "{bytes:?} was let in");
+        assert!(
+            !answer.contains(&b'Z') || answer.first() == Some(&b'E'),
+            "{bytes:?} got {answer:?}"
+        );
+        assert!(
+            !answer.windows(2).any(|pair| pair == b"R\0"),
+            "{bytes:?} was let in"
+        );
     }
     let mut client = Client::connect(server.port);
     assert!(client.simple("SELECT 1").is_ok());
@@ -220,28 +286,58 @@ fn nothing_runs_before_the_login() {
 #[test]
 fn cursors_read_forward_and_end_with_their_transaction() {
     let mut client = Client::connect(Server::shared().port);
-    assert_eq!(client.simple("DECLARE c CURSOR FOR SELECT 1").unwrap_err().code, "25P01");
+    assert_eq!(
+        client
+            .simple("DECLARE c CURSOR FOR SELECT 1")
+            .unwrap_err()
+            .code,
+        "25P01"
+    );
     client.simple("BEGIN").unwrap();
-    assert_eq!(client.simple("DECLARE C NO SCROLL CURSOR FOR SELECT id FROM numbers ORDER BY id").unwrap().tag, "DECLARE CURSOR");
+    assert_eq!(
+        client
+            .simple("DECLARE C NO SCROLL CURSOR FOR SELECT id FROM numbers ORDER BY id")
+            .unwrap()
+            .tag,
+        "DECLARE CURSOR"
+    );
     let first = client.simple("FETCH FORWARD 3 FROM c").unwrap();
     assert_eq!((first.tag.as_str(), first.rows.len()), ("FETCH 3", 3));
     let next = client.extended("FETCH 2 FROM c", &[]).unwrap();
-    assert_eq!((next.names, next.rows[0][0].as_deref()), (vec!["id".to_owned()], Some("3")));
+    assert_eq!(
+        (next.names, next.rows[0][0].as_deref()),
+        (vec!["id".to_owned()], Some("3"))
+    );
     assert_eq!(client.simple("FETCH ALL IN c").unwrap().tag, "FETCH 9995");
     assert_eq!(client.simple("FETCH NEXT FROM c").unwrap().tag, "FETCH 0");
-    client.simple("DECLARE h CURSOR WITH HOLD FOR SELECT id FROM numbers").unwrap();
+    client
+        .simple("DECLARE h CURSOR WITH HOLD FOR SELECT id FROM numbers")
+        .unwrap();
     client.simple("COMMIT").unwrap();
-    assert_eq!(client.simple("FETCH NEXT FROM c").unwrap_err().code, "34000");
+    assert_eq!(
+        client.simple("FETCH NEXT FROM c").unwrap_err().code,
+        "34000"
+    );
     assert_eq!(client.simple("FETCH 10 FROM h").unwrap().tag, "FETCH 10");
-    assert_eq!(client.simple("FETCH BACKWARD 1 FROM h").unwrap_err().code, "55000");
+    assert_eq!(
+        client.simple("FETCH BACKWARD 1 FROM h").unwrap_err().code,
+        "55000"
+    );
     assert_eq!(client.simple("CLOSE h").unwrap().tag, "CLOSE CURSOR");
     assert_eq!(client.simple("CLOSE h").unwrap_err().code, "34000");
 }
 
 #[test]
 fn databases_that_do_not_exist_are_refused() {
-    let mut client = Client { socket: client::open(Server::shared().port), pid: 0, secret: Vec::new() };
-    client.send_startup(0x0003_0000, &[("user", "tester"), ("database", "elsewhere")]);
+    let mut client = Client {
+        socket: client::open(Server::shared().port),
+        pid: 0,
+        secret: Vec::new(),
+    };
+    client.send_startup(
+        0x0003_0000,
+        &[("user", "tester"), ("database", "elsewhere")],
+    );
     let last = client.until_ready();
     assert_eq!(report(&last[0]).code, "3D000");
     assert_eq!(report(&last[0]).severity, "FATAL");
@@ -249,7 +345,11 @@ fn databases_that_do_not_exist_are_refused() {
 
 #[test]
 fn newer_protocols_are_negotiated_and_have_long_keys() {
-    let mut client = Client { socket: client::open(Server::shared().port), pid: 0, secret: Vec::new() };
+    let mut client = Client {
+        socket: client::open(Server::shared().port),
+        pid: 0,
+        secret: Vec::new(),
+    };
     client.send_startup(0x0003_0009, &[("user", "tester"), ("_pq_.new_thing", "on")]);
     let messages = client.until_ready();
     assert_eq!(messages[0].tag, b'v');
@@ -263,9 +363,14 @@ fn newer_protocols_are_negotiated_and_have_long_keys() {
 fn poison_statements_are_refused_and_the_server_lives() {
     let server = Server::start(&fixtures::data(), &["--memory-limit", "1GB"]);
     let doubling = (1..=24).fold("WITH c0 AS (SELECT 1 AS x)".to_owned(), |sql, level| {
-        format!("{sql}, c{level} AS (SELECT * FROM c{0} UNION ALL SELECT * FROM c{0})", level - 1)
+        format!(
+            "{sql}, c{level} AS (SELECT * FROM c{0} UNION ALL SELECT * FROM c{0})",
+            level - 1
+        )
     });
-    let joins: String = (1..400).map(|table| format!(" JOIN numbers t{table} USING (id)")).collect();
+    let joins: String = (1..400)
+        .map(|table| format!(" JOIN numbers t{table} USING (id)"))
+        .collect();
     let statements = [
         format!("SELECT 1{}", "+1".repeat(20_000)),
         format!("SELECT true{}", " OR id = 1".repeat(20_000)) + " FROM numbers",
@@ -289,14 +394,23 @@ fn poison_statements_are_refused_and_the_server_lives() {
     for sql in statements {
         let mut client = Client::connect(server.port);
         let shown = &sql[..sql.len().min(60)];
-        let code = client.simple(&sql).map(|_| String::new()).map_err(|error| error.code);
+        let code = client
+            .simple(&sql)
+            .map(|_| String::new())
+            .map_err(|error| error.code);
         let code = code.unwrap_or_else(|code| code);
-        assert!(["54000", "54001", "53200", "2201B"].contains(&code.as_str()), "{shown}: {code}");
+        assert!(
+            ["54000", "54001", "53200", "2201B"].contains(&code.as_str()),
+            "{shown}: {code}"
+        );
         assert!(client.simple("SELECT 1").is_ok(), "{shown}");
         assert!(bystander.simple("SELECT 1").is_ok(), "{shown}");
     }
     let long_but_plain = format!("SELECT 1{}", "+1".repeat(300));
-    assert_eq!(bystander.simple(&long_but_plain).unwrap().rows[0][0].as_deref(), Some("301"));
+    assert_eq!(
+        bystander.simple(&long_but_plain).unwrap().rows[0][0].as_deref(),
+        Some("301")
+    );
 }
 
 #[test]
@@ -327,13 +441,20 @@ fn a_damaged_file_is_named_and_harms_only_its_table() {
     fixtures::write_numbers(&folder.path().join("good.parquet"), 0, 10);
     std::fs::create_dir(folder.path().join("bad")).unwrap();
     fixtures::write_numbers(&folder.path().join("bad/fine.parquet"), 0, 10);
-    std::fs::write(folder.path().join("bad/broken.parquet"), b"PAR1 this is no Parquet file PAR1").unwrap();
+    std::fs::write(
+        folder.path().join("bad/broken.parquet"),
+        b"PAR1 this is no Parquet file PAR1",
+    )
+    .unwrap();
     let server = Server::start(folder.path(), &[]);
     let mut client = Client::connect(server.port);
     let error = client.simple("SELECT * FROM bad").unwrap_err();
     assert_eq!(error.code, "XX001");
     assert!(error.message.contains("broken.parquet"), "{error}");
-    assert_eq!(client.simple("SELECT count(*) FROM good").unwrap().rows[0][0].as_deref(), Some("10"));
+    assert_eq!(
+        client.simple("SELECT count(*) FROM good").unwrap().rows[0][0].as_deref(),
+        Some("10")
+    );
 }
 
 #[test]
@@ -346,11 +467,18 @@ fn sigterm_lets_running_statements_finish_and_refuses_new_connections() {
     server.signal("TERM");
     let last = idle.until_ready();
     assert_eq!(report(&last[0]).code, "57P01");
-    let mut late = Client { socket: client::open(server.port), pid: 0, secret: Vec::new() };
+    let mut late = Client {
+        socket: client::open(server.port),
+        pid: 0,
+        secret: Vec::new(),
+    };
     late.send_startup(0x0003_0000, &[("user", "tester")]);
     assert_eq!(report(&late.until_ready()[0]).code, "57P03");
     let messages = busy.until_ready();
-    assert!(messages.iter().any(|message| message.tag == b'C'), "the running statement was not finished");
+    assert!(
+        messages.iter().any(|message| message.tag == b'C'),
+        "the running statement was not finished"
+    );
     assert!(server.wait().success());
 }
 
@@ -363,9 +491,15 @@ fn a_second_sigterm_stops_at_once() {
     server.signal("TERM");
     // The first signal is seen before the second is sent: connections are refused.
     eventually(|| {
-        let mut late = Client { socket: client::open(server.port), pid: 0, secret: Vec::new() };
+        let mut late = Client {
+            socket: client::open(server.port),
+            pid: 0,
+            secret: Vec::new(),
+        };
         late.send_startup(0x0003_0000, &[("user", "tester")]);
-        late.until_ready().first().is_some_and(|message| message.tag == b'E')
+        late.until_ready()
+            .first()
+            .is_some_and(|message| message.tag == b'E')
     });
     server.signal("TERM");
     let last = busy.until_ready();
@@ -375,18 +509,38 @@ fn a_second_sigterm_stops_at_once() {
 
 #[tokio::test]
 async fn a_real_driver_prepares_binds_and_reads_binary_results() {
-    let config = format!("host=127.0.0.1 port={} user=tester dbname=loyalhouse", Server::shared().port);
-    let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
+    let config = format!(
+        "host=127.0.0.1 port={} user=tester dbname=loyalhouse",
+        Server::shared().port
+    );
+    let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls)
+        .await
+        .unwrap();
     let driver = tokio::spawn(connection);
-    let row = client.query_one("SELECT nps(score), count(*) FROM surveys WHERE kind = $1", &[&"nps"]).await.unwrap();
+    let row = client
+        .query_one(
+            "SELECT nps(score), count(*) FROM surveys WHERE kind = $1",
+            &[&"nps"],
+        )
+        .await
+        .unwrap();
     assert!((-100.0..=100.0).contains(&row.get::<_, f64>(0)));
     assert!(row.get::<_, i64>(1) > 0);
-    let rows = client.query("SELECT id, name, bucket FROM numbers WHERE id < $1 ORDER BY id", &[&5_i64]).await.unwrap();
+    let rows = client
+        .query(
+            "SELECT id, name, bucket FROM numbers WHERE id < $1 ORDER BY id",
+            &[&5_i64],
+        )
+        .await
+        .unwrap();
     assert_eq!(rows.len(), 5);
     assert_eq!(rows[3].get::<_, &str>(1), "name 3");
     assert_eq!(rows[4].get::<_, i32>(2), 4);
     let error = client.query("SELECT * FROM numbrs", &[]).await.unwrap_err();
-    assert_eq!(error.as_db_error().unwrap().hint(), Some("Perhaps you meant the relation \"numbers\"."));
+    assert_eq!(
+        error.as_db_error().unwrap().hint(),
+        Some("Perhaps you meant the relation \"numbers\".")
+    );
     drop(client);
     driver.await.unwrap().unwrap();
 }
@@ -414,6 +568,7 @@ fn eventually(mut holds: impl FnMut() -> bool) {
 /// Waits until the session of `pid` runs a statement.
 fn wait_until_active(server: &Server, pid: i32) {
     let mut observer = Client::connect(server.port);
-    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'");
+    let sql =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND state = 'active'");
     eventually(|| observer.simple(&sql).unwrap().rows[0][0].as_deref() == Some("1"));
 }

@@ -16,7 +16,10 @@ pub fn folder() -> &'static Path {
         .get_or_init(|| {
             let folder = TempDir::new().unwrap();
             let data = folder.path().join("data");
-            let options = SampleOptions { scale: 0.01, seed: 7 };
+            let options = SampleOptions {
+                scale: 0.01,
+                seed: 7,
+            };
             sample::write(&options, &data, &mut |_| {}).unwrap();
             for name in ["cdnow_master.parquet", "cdnow_sample.parquet"] {
                 std::fs::copy(data_file(name), data.join(name)).unwrap();
@@ -36,7 +39,9 @@ pub fn data() -> PathBuf {
 
 /// A file of `tests/data`.
 pub fn data_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
 }
 
 /// Writes `count` rows (id bigint, name text, bucket int) starting at `first`.
@@ -52,7 +57,8 @@ pub fn write_numbers(path: &Path, first: i64, count: i64) {
     let batch = RecordBatch::try_from_iter(columns).unwrap();
     // Readers list while this writes: the file appears whole.
     let partial = path.with_extension("partial");
-    let mut writer = ArrowWriter::try_new(File::create(&partial).unwrap(), batch.schema(), None).unwrap();
+    let mut writer =
+        ArrowWriter::try_new(File::create(&partial).unwrap(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.close().unwrap();
     std::fs::rename(partial, path).unwrap();

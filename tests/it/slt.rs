@@ -25,19 +25,33 @@ fn sql_files_pass_in_process() {
     let runtimes = Arc::new(Runtimes::start(2).unwrap());
     let workers = runtimes.workers().unwrap();
     let location = fixtures::data().to_string_lossy().into_owned();
-    let engine =
-        runtimes.block_on(loyalhouse::server::engine(&Config::default(), &[location], workers)).unwrap();
-    run_files(|| InProcess { runtimes: Arc::clone(&runtimes), session: open(&engine) });
+    let engine = runtimes
+        .block_on(loyalhouse::server::engine(
+            &Config::default(),
+            &[location],
+            workers,
+        ))
+        .unwrap();
+    run_files(|| InProcess {
+        runtimes: Arc::clone(&runtimes),
+        session: open(&engine),
+    });
 }
 
 #[test]
 fn sql_files_pass_by_the_simple_protocol() {
-    run_files(|| Wire { client: Client::connect(Server::shared().port), extended: false });
+    run_files(|| Wire {
+        client: Client::connect(Server::shared().port),
+        extended: false,
+    });
 }
 
 #[test]
 fn sql_files_pass_by_the_extended_protocol() {
-    run_files(|| Wire { client: Client::connect(Server::shared().port), extended: true });
+    run_files(|| Wire {
+        client: Client::connect(Server::shared().port),
+        extended: true,
+    });
 }
 
 fn run_files<D: DB + Send>(connect: impl Fn() -> D) {
@@ -45,7 +59,12 @@ fn run_files<D: DB + Send>(connect: impl Fn() -> D) {
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
-    assert!(files.len() >= 10, "only {} files under {}", files.len(), root.display());
+    assert!(
+        files.len() >= 10,
+        "only {} files under {}",
+        files.len(),
+        root.display()
+    );
     let mut failures = Vec::new();
     for file in &files {
         let mut runner = Runner::new(|| async { Ok(connect()) });
@@ -53,7 +72,13 @@ fn run_files<D: DB + Send>(connect: impl Fn() -> D) {
             failures.push(format!("{error}"));
         }
     }
-    assert!(failures.is_empty(), "{} of {} files failed\n{}", failures.len(), files.len(), failures.join("\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} files failed\n{}",
+        failures.len(),
+        files.len(),
+        failures.join("\n")
+    );
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
@@ -77,8 +102,15 @@ fn output(answer: Answer) -> DBOutput<DefaultColumnType> {
         Some(text) if text.is_empty() => "(empty)".to_owned(),
         Some(text) => text,
     };
-    let rows = answer.rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
-    DBOutput::Rows { types: vec![DefaultColumnType::Any; answer.names.len()], rows }
+    let rows = answer
+        .rows
+        .into_iter()
+        .map(|row| row.into_iter().map(cell).collect())
+        .collect();
+    DBOutput::Rows {
+        types: vec![DefaultColumnType::Any; answer.names.len()],
+        rows,
+    }
 }
 
 struct Wire {
@@ -104,8 +136,14 @@ struct InProcess {
 }
 
 fn open(engine: &Engine) -> Session {
-    let origin = Origin { user: "tester".to_owned(), database: "loyalhouse".to_owned(), client: None };
-    engine.open_session(origin, Settings::default(), Vec::new()).unwrap()
+    let origin = Origin {
+        user: "tester".to_owned(),
+        database: "loyalhouse".to_owned(),
+        client: None,
+    };
+    engine
+        .open_session(origin, Settings::default(), Vec::new())
+        .unwrap()
 }
 
 impl DB for InProcess {
@@ -114,11 +152,19 @@ impl DB for InProcess {
 
     fn run(&mut self, sql: &str) -> std::result::Result<DBOutput<DefaultColumnType>, Report> {
         let runtimes = Arc::clone(&self.runtimes);
-        runtimes.block_on(run(&mut self.session, sql)).map(output).map_err(|error| {
-            self.session.fail_transaction();
-            let code = error.state().code().to_owned();
-            Report { code, message: error.message().to_owned(), severity: "ERROR".to_owned(), position: String::new() }
-        })
+        runtimes
+            .block_on(run(&mut self.session, sql))
+            .map(output)
+            .map_err(|error| {
+                self.session.fail_transaction();
+                let code = error.state().code().to_owned();
+                Report {
+                    code,
+                    message: error.message().to_owned(),
+                    severity: "ERROR".to_owned(),
+                    position: String::new(),
+                }
+            })
     }
 }
 
@@ -126,10 +172,19 @@ async fn run(session: &mut Session, sql: &str) -> Result<Answer> {
     let running = session.begin(sql);
     let mut answer = Answer::default();
     for parsed in session.parse(sql, &running.control).await? {
-        let prepared = session.prepare(parsed, Vec::new(), &running.control).await?;
-        if let Outcome::Rows(rows) = session.execute(&prepared, Vec::new(), &running.control).await? {
+        let prepared = session
+            .prepare(parsed, Vec::new(), &running.control)
+            .await?;
+        if let Outcome::Rows(rows) = session
+            .execute(&prepared, Vec::new(), &running.control)
+            .await?
+        {
             let zone = session.settings().get("TimeZone").unwrap().parse().unwrap();
-            answer = session.workers().spawn_query(drain(rows, TextStyle::new(zone))).await.unwrap()?;
+            answer = session
+                .workers()
+                .spawn_query(drain(rows, TextStyle::new(zone)))
+                .await
+                .unwrap()?;
         }
     }
     session.end();
@@ -140,7 +195,10 @@ async fn drain(rows: Rows, style: TextStyle) -> Result<Answer> {
     let names = rows.columns.names.clone();
     let encoder = RowEncoder::try_new(&rows.columns.schema, &[Format::Text], &style)?;
     let mut stream = rows.start()?;
-    let mut answer = Answer { names, ..Answer::default() };
+    let mut answer = Answer {
+        names,
+        ..Answer::default()
+    };
     while let Some(batch) = stream.next().await {
         let batch = batch?;
         let mut bytes = BytesMut::new();

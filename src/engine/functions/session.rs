@@ -14,7 +14,8 @@ use datafusion::execution::SessionState;
 use datafusion::execution::registry::FunctionRegistry;
 use datafusion::logical_expr::async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+    Volatility,
 };
 
 use crate::engine::activity::Activity;
@@ -27,11 +28,15 @@ const SLEEP_SECONDS_MAX: f64 = 86_400.0;
 /// Registers the functions of this file.
 pub fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     for action in [Action::Cancel, Action::Terminate] {
-        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Signal::new(action, activity))))?;
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Signal::new(
+            action, activity,
+        ))))?;
     }
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(CurrentSetting::new())))?;
     state.register_udf(Arc::new(ScalarUDF::new_from_impl(SetConfig::new())))?;
-    state.register_udf(Arc::new(AsyncScalarUDF::new(Arc::new(Sleep::new())).into_scalar_udf()))?;
+    state.register_udf(Arc::new(
+        AsyncScalarUDF::new(Arc::new(Sleep::new())).into_scalar_udf(),
+    ))?;
     Ok(())
 }
 
@@ -74,7 +79,11 @@ impl Hash for Signal {
 impl Signal {
     fn new(action: Action, activity: &Arc<Activity>) -> Self {
         let signature = Signature::exact(vec![DataType::Int64], Volatility::Volatile);
-        Self { action, activity: Arc::clone(activity), signature }
+        Self {
+            action,
+            activity: Arc::clone(activity),
+            signature,
+        }
     }
 }
 
@@ -122,7 +131,10 @@ fn one_or_many(array: ArrayRef, rows: usize) -> ColumnarValue {
 
 fn texts(args: &ScalarFunctionArgs) -> Result<Vec<ArrayRef>> {
     let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-    Ok(arrays.iter().map(|array| cast(array, &DataType::Utf8)).collect::<Result<_, _>>()?)
+    Ok(arrays
+        .iter()
+        .map(|array| cast(array, &DataType::Utf8))
+        .collect::<Result<_, _>>()?)
 }
 
 fn text_at(array: &ArrayRef, row: usize) -> Option<&str> {
@@ -142,7 +154,9 @@ impl CurrentSetting {
             TypeSignature::Exact(vec![DataType::Utf8]),
             TypeSignature::Exact(vec![DataType::Utf8, DataType::Boolean]),
         ];
-        Self { signature: Signature::one_of(forms, Volatility::Volatile) }
+        Self {
+            signature: Signature::one_of(forms, Volatility::Volatile),
+        }
     }
 }
 
@@ -162,7 +176,10 @@ impl ScalarUDFImpl for CurrentSetting {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = texts(&args)?;
         let session = session(&args.config_options)?;
-        let settings = session.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = session
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let values = (0..arrays[0].len())
             .map(|row| {
                 let missing_ok = arrays.get(1).and_then(|flag| text_at(flag, row)) == Some("true");
@@ -186,7 +203,9 @@ struct SetConfig {
 impl SetConfig {
     fn new() -> Self {
         let types = vec![DataType::Utf8, DataType::Utf8, DataType::Boolean];
-        Self { signature: Signature::exact(types, Volatility::Volatile) }
+        Self {
+            signature: Signature::exact(types, Volatility::Volatile),
+        }
     }
 }
 
@@ -206,13 +225,20 @@ impl ScalarUDFImpl for SetConfig {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = texts(&args)?;
         let session = session(&args.config_options)?;
-        let mut settings = session.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = session
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let values = (0..arrays[0].len())
-            .map(|row| match (text_at(&arrays[0], row), text_at(&arrays[1], row)) {
-                (Some(name), Some(value)) => settings.set(name, value).map(Some),
-                (Some(name), None) => settings.reset(name).map(|()| None),
-                (None, _) => Err(Error::invalid_parameter_value("SET requires parameter name")),
-            })
+            .map(
+                |row| match (text_at(&arrays[0], row), text_at(&arrays[1], row)) {
+                    (Some(name), Some(value)) => settings.set(name, value).map(Some),
+                    (Some(name), None) => settings.reset(name).map(|()| None),
+                    (None, _) => Err(Error::invalid_parameter_value(
+                        "SET requires parameter name",
+                    )),
+                },
+            )
             .collect::<crate::error::Result<StringArray>>()?;
         Ok(one_or_many(Arc::new(values), args.number_rows))
     }
@@ -226,7 +252,9 @@ struct Sleep {
 
 impl Sleep {
     fn new() -> Self {
-        Self { signature: Signature::exact(vec![DataType::Float64], Volatility::Volatile) }
+        Self {
+            signature: Signature::exact(vec![DataType::Float64], Volatility::Volatile),
+        }
     }
 }
 
@@ -257,6 +285,8 @@ impl AsyncScalarUDFImpl for Sleep {
             tokio::time::sleep(Duration::from_secs_f64(seconds.min(SLEEP_SECONDS_MAX))).await;
         }
         // PostgreSQL's type is void, which clients see as an empty text.
-        Ok(ColumnarValue::Array(Arc::new(StringArray::from(vec![""; args.number_rows]))))
+        Ok(ColumnarValue::Array(Arc::new(StringArray::from(
+            vec![""; args.number_rows],
+        ))))
     }
 }

@@ -17,7 +17,8 @@ use datafusion::execution::SessionState;
 use datafusion::execution::registry::FunctionRegistry;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature,
 };
 
 use crate::error::Error;
@@ -65,9 +66,15 @@ const CAPPED: &[(&str, Growth)] = &[
 pub fn register(state: &mut SessionState) -> Result<()> {
     for (name, growth) in CAPPED {
         let Some(inner) = state.scalar_functions().get(*name).map(Arc::clone) else {
-            return Err(Error::internal(format!("function {name} is gone: its size is not capped")).into());
+            return Err(Error::internal(format!(
+                "function {name} is gone: its size is not capped"
+            ))
+            .into());
         };
-        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Capped { inner, growth: *growth })))?;
+        state.register_udf(Arc::new(ScalarUDF::new_from_impl(Capped {
+            inner,
+            growth: *growth,
+        })))?;
     }
     Ok(())
 }
@@ -127,7 +134,10 @@ struct Sizes {
 
 impl Sizes {
     fn of(args: &ScalarFunctionArgs) -> Result<Self> {
-        let all_scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let all_scalar = args
+            .args
+            .iter()
+            .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if all_scalar { 1 } else { args.number_rows };
         let arguments = args
             .args
@@ -151,9 +161,11 @@ impl Sizes {
                     true => ("one value", VALUE_BYTES_MAX),
                     false => ("the values of one batch of rows", BATCH_BYTES_MAX),
                 };
-                return Err(Error::program_limit_exceeded(format!("{name}(): requested length too large"))
-                    .with_detail(format!("The limit for {what} is {} MiB.", limit >> 20))
-                    .into());
+                return Err(Error::program_limit_exceeded(format!(
+                    "{name}(): requested length too large"
+                ))
+                .with_detail(format!("The limit for {what} is {} MiB.", limit >> 20))
+                .into());
             }
         }
         Ok(())
@@ -195,7 +207,10 @@ impl Sizes {
 
     /// Bytes of a text argument; 0 where it is missing.
     fn lengths(&self, index: usize) -> Result<Box<dyn Fn(usize) -> u64>> {
-        let Some(array) = self.argument(index).filter(|array| !array.data_type().is_null()) else {
+        let Some(array) = self
+            .argument(index)
+            .filter(|array| !array.data_type().is_null())
+        else {
             return Ok(Box::new(|_| 0));
         };
         let bits = cast(&bit_length(array.as_ref())?, &DataType::Int64)?;
@@ -224,7 +239,10 @@ impl Sizes {
         }
         Ok(Box::new(move |row| {
             let row = row.min(array.len().saturating_sub(1));
-            let bytes = array.slice(row, usize::from(!array.is_empty())).to_data().get_slice_memory_size();
+            let bytes = array
+                .slice(row, usize::from(!array.is_empty()))
+                .to_data()
+                .get_slice_memory_size();
             ELEMENT_BYTES + bytes.unwrap_or_default() as u64
         }))
     }
@@ -236,10 +254,15 @@ impl Sizes {
         };
         let temporal = first.data_type().is_temporal();
         let point = |index: usize| -> Result<Option<ArrayRef>> {
-            let Some(array) = self.argument(index) else { return Ok(None) };
+            let Some(array) = self.argument(index) else {
+                return Ok(None);
+            };
             let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
             let array = match temporal {
-                true => cast(&cast_with_options(array, &micros, &Default::default())?, &DataType::Int64)?,
+                true => cast(
+                    &cast_with_options(array, &micros, &Default::default())?,
+                    &DataType::Int64,
+                )?,
                 false => cast(array, &DataType::Int64)?,
             };
             Ok(Some(array))
@@ -251,15 +274,23 @@ impl Sizes {
         };
         let step = match self.argument(2) {
             None => None,
-            Some(array) if temporal => Some(Step::Interval(cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?)),
+            Some(array) if temporal => Some(Step::Interval(cast(
+                array,
+                &DataType::Interval(IntervalUnit::MonthDayNano),
+            )?)),
             Some(array) => Some(Step::Number(cast(array, &DataType::Int64)?)),
         };
         Ok(Box::new(move |row| {
-            let from = start.as_ref().and_then(|start| signed(start, row)).unwrap_or(0);
+            let from = start
+                .as_ref()
+                .and_then(|start| signed(start, row))
+                .unwrap_or(0);
             let to = signed(&stop, row).unwrap_or(from);
             let width = i128::from(to).abs_diff(i128::from(from));
             let step = u128::from(step.as_ref().map_or(1, |step| step.width(row))).max(1);
-            u64::try_from(width / step + 1).unwrap_or(u64::MAX).saturating_mul(8)
+            u64::try_from(width / step + 1)
+                .unwrap_or(u64::MAX)
+                .saturating_mul(8)
         }))
     }
 }
@@ -281,7 +312,10 @@ impl Step {
                 }
                 let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(array.value(row));
                 let days = i64::from(months) * 28 + i64::from(days);
-                (days.saturating_mul(MICROSECONDS_PER_DAY).saturating_add(nanos / 1_000)).unsigned_abs()
+                (days
+                    .saturating_mul(MICROSECONDS_PER_DAY)
+                    .saturating_add(nanos / 1_000))
+                .unsigned_abs()
             }
         }
     }

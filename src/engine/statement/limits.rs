@@ -87,7 +87,10 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
 
 /// Bounds the depth of a parsed statement's expressions and the number of its relations.
 pub fn check_statement(statement: &ast::Statement) -> Result<()> {
-    let mut depth = Depth { current: 0, relations: 0 };
+    let mut depth = Depth {
+        current: 0,
+        relations: 0,
+    };
     match statement.visit(&mut depth) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -172,12 +175,31 @@ mod tests {
     fn long_chains_are_refused_and_ordinary_ones_pass() {
         let too_complex = Some(SqlState::StatementTooComplex);
         assert_eq!(state_of(format!("SELECT 1{}", "+1".repeat(2_000))), None);
-        for (repeated, count) in [("+1", 20_000), (" OR true", 20_000), ("||'a'", 20_000), ("::int", 20_000), ("+1", 200_000)] {
-            assert_eq!(state_of(format!("SELECT 1{}", repeated.repeat(count))), too_complex, "{repeated}");
+        for (repeated, count) in [
+            ("+1", 20_000),
+            (" OR true", 20_000),
+            ("||'a'", 20_000),
+            ("::int", 20_000),
+            ("+1", 200_000),
+        ] {
+            assert_eq!(
+                state_of(format!("SELECT 1{}", repeated.repeat(count))),
+                too_complex,
+                "{repeated}"
+            );
         }
-        assert_eq!(state_of(format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000))), too_complex);
+        assert_eq!(
+            state_of(format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(5_000))),
+            too_complex
+        );
         let open = "(".repeat(20_000);
-        assert_eq!(state_of(format!("SELECT {open}1{}", ")".repeat(20_000))), too_complex);
-        assert_eq!(state_of(format!("SELECT 1 IN (0{})", ",-1".repeat(20_000))), None);
+        assert_eq!(
+            state_of(format!("SELECT {open}1{}", ")".repeat(20_000))),
+            too_complex
+        );
+        assert_eq!(
+            state_of(format!("SELECT 1 IN (0{})", ",-1".repeat(20_000))),
+            None
+        );
     }
 }

@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    ObjectName, ObjectNamePart, VisitMut, VisitorMut,
+    self, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, VisitMut, VisitorMut,
 };
 
 use crate::error::{Error, Result};
@@ -58,7 +58,9 @@ impl VisitorMut for Rewriter<'_> {
 /// The function's name in lower case, when it has no schema.
 fn plain_name(name: &ObjectName) -> Option<String> {
     match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] if ident.quote_style.is_none() => Some(ident.value.to_lowercase()),
+        [ObjectNamePart::Identifier(ident)] if ident.quote_style.is_none() => {
+            Some(ident.value.to_lowercase())
+        }
         [ObjectNamePart::Identifier(ident)] => Some(ident.value.clone()),
         _ => None,
     }
@@ -84,7 +86,10 @@ fn refused_clause(function: &Function) -> Option<&'static str> {
 fn expand(function: &mut Function) -> Result<()> {
     let over = function.over.take();
     if function.filter.is_some() {
-        return Err(Error::new(SqlState::FeatureNotSupported, "rfm_segment() OVER does not take FILTER"));
+        return Err(Error::new(
+            SqlState::FeatureNotSupported,
+            "rfm_segment() OVER does not take FILTER",
+        ));
     }
     let FunctionArguments::List(list) = &mut function.args else {
         return Err(arguments_error());
@@ -96,7 +101,10 @@ fn expand(function: &mut Function) -> Result<()> {
         let FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) = argument else {
             return Err(arguments_error());
         };
-        let value = std::mem::replace(value, Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty()));
+        let value = std::mem::replace(
+            value,
+            Expr::Wildcard(ast::helpers::attached_token::AttachedToken::empty()),
+        );
         let score = Function {
             name: ObjectName::from(vec![Ident::new("quantile_score")]),
             uses_odbc_syntax: false,
@@ -117,8 +125,10 @@ fn expand(function: &mut Function) -> Result<()> {
 }
 
 fn arguments_error() -> Error {
-    Error::undefined_function("rfm_segment() OVER takes (last_order, orders, amount) and optionally the name of a map")
-        .with_hint("Example: rfm_segment(last_order, orders, amount) OVER ()")
+    Error::undefined_function(
+        "rfm_segment() OVER takes (last_order, orders, amount) and optionally the name of a map",
+    )
+    .with_hint("Example: rfm_segment(last_order, orders, amount) OVER ()")
 }
 
 #[cfg(test)]
@@ -128,7 +138,9 @@ mod tests {
 
     fn rewritten(sql: &str) -> Result<String> {
         let mut statement = parse(sql)?.remove(0).statement.unwrap();
-        rewrite(&mut statement, &|name| name == "nps_category" || name == "rfm_segment")?;
+        rewrite(&mut statement, &|name| {
+            name == "nps_category" || name == "rfm_segment"
+        })?;
         Ok(statement.to_string())
     }
 
@@ -139,7 +151,10 @@ mod tests {
             "SELECT rfm_segment(quantile_score(a) OVER (PARTITION BY d), quantile_score(b) OVER (PARTITION BY d), \
              quantile_score(c) OVER (PARTITION BY d)) FROM t"
         );
-        assert_eq!(rewritten("SELECT rfm_segment(1, 2) FROM t").unwrap(), "SELECT rfm_segment(1, 2) FROM t");
+        assert_eq!(
+            rewritten("SELECT rfm_segment(1, 2) FROM t").unwrap(),
+            "SELECT rfm_segment(1, 2) FROM t"
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, TokenizerError};
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
+};
 
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -29,7 +31,11 @@ pub struct Parsed {
 impl Parsed {
     /// The statement of an empty string.
     pub fn empty() -> Self {
-        Self { statement: None, text: String::new(), source: "".into() }
+        Self {
+            statement: None,
+            text: String::new(),
+            source: "".into(),
+        }
     }
 
     /// Gives an error its position in the query string.
@@ -38,9 +44,8 @@ impl Parsed {
             return error;
         }
         let place = error.place().or_else(|| self.place_of_name(&error));
-        let position = place.and_then(|(line, column)| {
-            character_position(&self.source, Location { line, column })
-        });
+        let position = place
+            .and_then(|(line, column)| character_position(&self.source, Location { line, column }));
         match position {
             Some(position) => error.with_position(position),
             None => error,
@@ -52,7 +57,11 @@ impl Parsed {
     fn place_of_name(&self, error: &Error) -> Option<(u64, u64)> {
         let name = match error.state() {
             SqlState::UndefinedTable => error.message().split('"').nth(1)?,
-            SqlState::UndefinedFunction => error.message().strip_prefix("function ")?.split(' ').next()?,
+            SqlState::UndefinedFunction => error
+                .message()
+                .strip_prefix("function ")?
+                .split(' ')
+                .next()?,
             _ => return None,
         };
         let last = name.rsplit('.').next()?;
@@ -79,7 +88,9 @@ impl NameFinder<'_> {
             None => ident.value.eq_ignore_ascii_case(self.name),
         };
         match name.0.first().and_then(ast::ObjectNamePart::as_ident) {
-            Some(first) if same && first.span.start.line > 0 => ControlFlow::Break(first.span.start),
+            Some(first) if same && first.span.start.line > 0 => {
+                ControlFlow::Break(first.span.start)
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -117,13 +128,19 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(limits::NESTING_DEPTH_MAX)
             .with_tokens_with_locations(piece);
-        let statement = parser.parse_statement().map_err(|error| parser_error(sql, &error))?;
+        let statement = parser
+            .parse_statement()
+            .map_err(|error| parser_error(sql, &error))?;
         let next = parser.peek_token();
         if next.token != Token::EOF {
             return Err(near(sql, &next.token.to_string(), next.span.start));
         }
         limits::check_statement(&statement)?;
-        parsed.push(Parsed { statement: Some(statement), text, source: Arc::clone(&source) });
+        parsed.push(Parsed {
+            statement: Some(statement),
+            text,
+            source: Arc::clone(&source),
+        });
     }
     Ok(parsed)
 }
@@ -139,7 +156,9 @@ fn split_statements(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {
         }
     }
     pieces.retain(|piece| {
-        piece.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
+        piece
+            .iter()
+            .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
     });
     pieces
 }
@@ -151,7 +170,10 @@ fn text_of(sql: &str, piece: &[TokenWithSpan]) -> String {
     };
     let start = byte_offset(sql, first.span.start).unwrap_or(0);
     let end = byte_offset(sql, last.span.end).unwrap_or(sql.len());
-    sql.get(start..end.max(start)).unwrap_or(sql).trim().to_owned()
+    sql.get(start..end.max(start))
+        .unwrap_or(sql)
+        .trim()
+        .to_owned()
 }
 
 /// The byte at a one-based line and column; columns count characters.
@@ -165,7 +187,10 @@ fn byte_offset(sql: &str, location: Location) -> Option<usize> {
     }
     let line = sql.get(line_start..)?;
     let column = (location.column as usize).saturating_sub(1);
-    let offset = line.char_indices().nth(column).map_or(line.len(), |(offset, _)| offset);
+    let offset = line
+        .char_indices()
+        .nth(column)
+        .map_or(line.len(), |(offset, _)| offset);
     Some(line_start + offset)
 }
 
@@ -206,9 +231,8 @@ fn parser_error(sql: &str, error: &ParserError) -> Error {
     };
     let expected = expected.trim_start_matches("Expected: ");
     let error = match (found, location) {
-        ("EOF", _) | (_, None) => {
-            Error::syntax_error("syntax error at end of input").with_position(sql.chars().count() + 1)
-        }
+        ("EOF", _) | (_, None) => Error::syntax_error("syntax error at end of input")
+            .with_position(sql.chars().count() + 1),
         (found, Some(location)) => near(sql, found, location),
     };
     error.with_detail(format!("Expected {}.", expected.trim_end_matches('.')))
@@ -227,7 +251,10 @@ fn split_location(text: &str) -> (&str, Option<Location>) {
         return (text, None);
     };
     let location = place.split_once(", Column: ").and_then(|(line, column)| {
-        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+        Some(Location {
+            line: line.trim().parse().ok()?,
+            column: column.trim().parse().ok()?,
+        })
     });
     (message, location)
 }
@@ -254,7 +281,10 @@ mod tests {
         assert_eq!(error.position(), Some(22));
         let error = parse("SELECT (1").unwrap_err();
         assert_eq!(error.message(), "syntax error at end of input");
-        assert_eq!(parse("SELECT 'abc").unwrap_err().message(), "unterminated quoted string");
+        assert_eq!(
+            parse("SELECT 'abc").unwrap_err().message(),
+            "unterminated quoted string"
+        );
     }
 
     #[test]
