@@ -1,7 +1,7 @@
 //! Assembly: builds every part of a server once, and owns the order of start and shutdown.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,9 @@ pub async fn open_lake(
     )
     .await
 }
+
+/// Time for terminated sessions to say goodbye.
+const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// A server that listens.
 #[derive(Debug)]
@@ -142,9 +145,7 @@ impl Server {
             () = tokio::time::sleep(self.config.shutdown_grace) => {}
         }
         activity.terminate_all();
-        /// Time for terminated sessions to say goodbye.
-        const FAREWELL: std::time::Duration = std::time::Duration::from_secs(3);
-        if tokio::time::timeout(FAREWELL, connections.wait())
+        if tokio::time::timeout(FAREWELL_TIME_MAX, connections.wait())
             .await
             .is_err()
         {

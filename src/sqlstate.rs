@@ -291,16 +291,17 @@ fn from_object_store(error: &object_store::Error) -> Error {
         }
         cause = current.source();
     }
-    use object_store::Error as Store;
     match error {
-        Store::NotFound { path, .. } => {
+        object_store::Error::NotFound { path, .. } => {
             Error::undefined_file(format!("file \"{path}\" does not exist"))
         }
-        Store::Precondition { path, .. } | Store::NotModified { path, .. } => {
+        object_store::Error::Precondition { path, .. }
+        | object_store::Error::NotModified { path, .. } => {
             Error::data_corrupted(format!("file \"{path}\" changed while it was read"))
                 .with_hint("Run the statement again.")
         }
-        Store::PermissionDenied { path, .. } | Store::Unauthenticated { path, .. } => {
+        object_store::Error::PermissionDenied { path, .. }
+        | object_store::Error::Unauthenticated { path, .. } => {
             Error::insufficient_privilege(format!("the object store refused access to \"{path}\""))
         }
         other => Error::io_error("the object store failed")

@@ -100,7 +100,7 @@ impl Debug for SystemCatalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SystemCatalog")
             .field("functions", &self.functions.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

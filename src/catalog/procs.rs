@@ -1,6 +1,6 @@
 //! Functions and the languages they are written in.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use datafusion::error::Result;
@@ -130,7 +130,7 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
 pub(crate) fn assign_oids(mut functions: Vec<FunctionDescription>) -> Vec<Function> {
     functions.sort_by(|a, b| (&a.name, &a.arguments).cmp(&(&b.name, &b.arguments)));
     let mut oids = OidAssigner::default();
-    let mut seen: HashMap<String, ()> = HashMap::new();
+    let mut seen: HashSet<String> = HashSet::new();
     let mut resolved = Vec::with_capacity(functions.len());
     for function in functions {
         let type_of = |name: &str| pg_type::oid_of_sql_name(name).unwrap_or(pg_type::ANY);
@@ -158,7 +158,7 @@ pub(crate) fn assign_oids(mut functions: Vec<FunctionDescription>) -> Vec<Functi
             name: function.name,
         };
         let signature = function.signature();
-        if seen.insert(signature.clone(), ()).is_none() {
+        if seen.insert(signature.clone()) {
             function.oid = oids.assign("function", &signature);
             resolved.push(function);
         }

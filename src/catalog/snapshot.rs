@@ -190,7 +190,7 @@ impl Snapshot {
             namespaces,
             ..Self::default()
         };
-        snapshot.relations = SYSTEM_RELATIONS.clone();
+        snapshot.relations.clone_from(&SYSTEM_RELATIONS);
         for mut relation in relations {
             let qualified = format!("{}/{}", relation.schema, relation.name);
             relation.oid = oids.assign("relation", &qualified);

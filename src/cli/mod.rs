@@ -288,9 +288,8 @@ impl Query {
         let running = session.begin(&self.sql);
         let parsed = session.parse(&self.sql, &running.control).await?;
         for statement in parsed {
-            let prepared = session
-                .prepare(statement, Vec::new(), &running.control)
-                .await?;
+            let prepared =
+                Box::pin(session.prepare(statement, Vec::new(), &running.control)).await?;
             match session
                 .execute(&prepared, Vec::new(), &running.control)
                 .await?

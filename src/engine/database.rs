@@ -17,7 +17,7 @@ use crate::catalog::{
 };
 
 /// Makes the tables and the system's relations known to the planner.
-pub fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCatalog>> {
+pub(crate) fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCatalog>> {
     let users = Arc::new(Database::new(Arc::clone(&parts.lake), BTreeMap::new()));
     let facts = Arc::new(EngineFacts::new(Arc::clone(&parts.activity)));
     let system = SystemCatalog::new(users, describe::functions(state), facts);

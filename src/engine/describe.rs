@@ -10,7 +10,7 @@ use crate::catalog::pg_type;
 use crate::catalog::{FunctionDescription, FunctionKind};
 
 /// Every registered function, the loyalty functions first.
-pub fn functions(state: &SessionState) -> Vec<FunctionDescription> {
+pub(crate) fn functions(state: &SessionState) -> Vec<FunctionDescription> {
     let loyalty = loyalty_names();
     let mut described = Vec::new();
     for function in state.scalar_functions().values() {

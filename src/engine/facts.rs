@@ -15,13 +15,13 @@ const OWNER: &str = "loyalhouse";
 
 /// Facts of a server, from its registry of sessions and its table of settings.
 #[derive(Debug)]
-pub struct EngineFacts {
+pub(crate) struct EngineFacts {
     activity: Arc<Activity>,
 }
 
 impl EngineFacts {
     /// Facts over `activity`.
-    pub fn new(activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(activity: Arc<Activity>) -> Self {
         Self { activity }
     }
 }

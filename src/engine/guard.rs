@@ -20,14 +20,14 @@ thread_local! {
 }
 
 /// Makes `control` stop what this thread plans until the returned value is dropped.
-pub fn planning(control: &Arc<StatementControl>) -> PlanningScope {
+pub(crate) fn planning(control: &Arc<StatementControl>) -> PlanningScope {
     PLANNING.with_borrow_mut(|current| *current = Some(Arc::clone(control)));
     PlanningScope(())
 }
 
 /// Ends the planning scope of this thread when dropped.
 #[derive(Debug)]
-pub struct PlanningScope(());
+pub(crate) struct PlanningScope(());
 
 impl Drop for PlanningScope {
     fn drop(&mut self) {
@@ -109,7 +109,7 @@ impl PhysicalOptimizerRule for Guarded<dyn PhysicalOptimizerRule + Send + Sync> 
 }
 
 /// Analyzer rules that stop with their statement.
-pub fn analyzer(
+pub(crate) fn analyzer(
     rules: &[Arc<dyn AnalyzerRule + Send + Sync>],
 ) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules
@@ -119,7 +119,7 @@ pub fn analyzer(
 }
 
 /// Optimizer rules that stop with their statement.
-pub fn optimizer(
+pub(crate) fn optimizer(
     rules: &[Arc<dyn OptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
@@ -129,7 +129,7 @@ pub fn optimizer(
 }
 
 /// Physical optimizer rules that stop with their statement.
-pub fn physical(
+pub(crate) fn physical(
     rules: &[Arc<dyn PhysicalOptimizerRule + Send + Sync>],
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules

@@ -108,6 +108,10 @@ pub struct CopyRequest {
 
 /// What executing a statement gives.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made once per statement and taken apart at once"
+)]
 pub enum Outcome {
     /// A result set.
     Rows(Rows),
@@ -298,8 +302,7 @@ impl Session {
             });
         };
         self.transaction.admit(&statement)?;
-        let body = self
-            .body(statement, &declared, control)
+        let body = Box::pin(self.body(statement, &declared, control))
             .await
             .map_err(|error| parsed.locate(error))?;
         let text = parsed.text;

@@ -134,7 +134,7 @@ where
             let Some((tag, body)) = frame else {
                 return Ok(());
             };
-            if self.message(tag, body).await? == Next::Close {
+            if Box::pin(self.message(tag, body)).await? == Next::Close {
                 return Ok(());
             }
         }
@@ -159,7 +159,7 @@ where
             Frontend::Sync => self.sync(),
             Frontend::Query { sql } => {
                 self.skipping = false;
-                self.simple_query(sql).await?;
+                Box::pin(self.simple_query(sql)).await?;
                 if self.session.backend().is_terminated() {
                     return Err(StopReason::Termination.error());
                 }
@@ -264,7 +264,7 @@ where
 
     async fn simple_statement(&mut self, statement: Parsed, running: &Running) -> Result<()> {
         let control = &running.control;
-        let prepare = self.session.prepare(statement, Vec::new(), control);
+        let prepare = Box::pin(self.session.prepare(statement, Vec::new(), control));
         let prepared = guarded(&mut self.reader, control, prepare).await?;
         if let Some(number) = prepared.parameters.len().checked_sub(1) {
             return Err(Error::undefined_parameter(format!(
@@ -272,7 +272,7 @@ where
                 number + 1
             )));
         }
-        let execute = self.session.execute(&prepared, Vec::new(), control);
+        let execute = Box::pin(self.session.execute(&prepared, Vec::new(), control));
         match guarded(&mut self.reader, control, execute).await? {
             Outcome::Rows(rows) => {
                 let formats = vec![Format::Text; rows.columns.names.len()];
@@ -484,7 +484,7 @@ where
             ));
         }
         let parsed = parsed.pop().unwrap_or_else(Parsed::empty);
-        let prepare = self.session.prepare(parsed, declared, control);
+        let prepare = Box::pin(self.session.prepare(parsed, declared, control));
         let prepared = guarded(&mut self.reader, control, prepare).await?;
         self.session.store_statement(name, prepared)?;
         self.writer.push(&backend::parse_complete());
@@ -615,7 +615,7 @@ where
         if matches!(portal.state, PortalState::Ready) {
             let values = std::mem::take(&mut portal.values);
             let prepared = Arc::clone(&portal.prepared);
-            let execute = self.session.execute(&prepared, values, control);
+            let execute = Box::pin(self.session.execute(&prepared, values, control));
             match guarded(&mut self.reader, control, execute).await? {
                 Outcome::Rows(rows) => {
                     let tag = rows.tag;
@@ -785,20 +785,12 @@ where
                 () = control.stopped(), if !stopped => stopped = true,
             }
             if stopped && !bytes.is_empty() {
-                return self.finish_stopped(bytes, control).await;
+                // The rest goes out when the client reads again; the statement itself has ended.
+                self.writer.push(&bytes);
+                return Err(control.error());
             }
         }
         Ok(())
-    }
-
-    /// Keeps the rest of a chunk for when the client reads again; the statement itself has ended.
-    async fn finish_stopped(
-        &mut self,
-        bytes: Bytes,
-        control: &Arc<StatementControl>,
-    ) -> Result<()> {
-        self.writer.push(&bytes);
-        Err(control.error())
     }
 
     fn complete(&mut self, completion: Completion) {

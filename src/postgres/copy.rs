@@ -435,4 +435,5 @@ fn put_tuple(bound: &BoundColumns, row: usize, out: &mut BytesMut) -> Result<()>
 }
 
 #[cfg(test)]
+#[expect(clippy::too_many_lines, reason = "one long table of expected values")]
 mod tests;

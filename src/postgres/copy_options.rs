@@ -7,7 +7,7 @@ use crate::engine::session::CopyRequest;
 use crate::error::{Error, Result};
 
 /// The checked options of a COPY TO.
-pub fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
+pub(crate) fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
     let mut clauses = CopyClauses::default();
     for option in &request.options {
         match option {

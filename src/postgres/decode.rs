@@ -394,4 +394,5 @@ fn uuid_bytes(text: &str) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::too_many_lines, reason = "one long table of expected values")]
 mod tests;

@@ -324,4 +324,9 @@ fn put_field(field: &Field, name: &str, origin: ColumnOrigin, format: Format, ou
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::cloned_ref_to_slice_refs,
+    clippy::excessive_precision,
+    reason = "expected values stand as PostgreSQL prints them"
+)]
 mod tests;

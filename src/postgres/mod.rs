@@ -36,7 +36,7 @@ const ACCEPT_RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// Silence after which the kernel asks whether the peer is still there, and how often it asks. A
 /// half-open connection ends within two minutes.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+const KEEPALIVE_AFTER: Duration = Duration::from_mins(1);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 5;
 
@@ -160,7 +160,9 @@ async fn serve_socket(
     };
     drop(turn);
     match accepted {
-        Ok(Accepted::Session(session)) => Connection::new(reader, writer, *session).serve().await,
+        Ok(Accepted::Session(session)) => {
+            Box::pin(Connection::new(reader, writer, *session).serve()).await;
+        }
         Ok(Accepted::Nothing) => {}
         Err(error) => {
             // Nothing of a greeting may stand before a refusal.

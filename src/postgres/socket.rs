@@ -89,7 +89,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn fill_to(&mut self, length: usize) -> Result<bool> {

@@ -701,7 +701,7 @@ fn a_cut_off_run_leaves_nothing() {
     let dir = root.path().join("demo");
     let cut = std::panic::catch_unwind(|| {
         write(&SMALL, &dir, &mut |report| {
-            assert!(report.table < SampleTable::Surveys)
+            assert!(report.table < SampleTable::Surveys);
         })
     });
     assert!(cut.is_err());

@@ -71,7 +71,9 @@ impl FileSource for GuardedSource {
                     let Some(mut plan) = planner.plan()? else {
                         continue;
                     };
-                    streams.extend(plan.take_morsels().into_iter().map(|m| m.into_stream()));
+                    for morsel in plan.take_morsels() {
+                        streams.push(morsel.into_stream());
+                    }
                     planners.extend(plan.take_ready_planners().into_iter().rev());
                     if let Some(pending) = plan.take_pending_planner() {
                         planners.push(pending.await?);

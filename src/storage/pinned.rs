@@ -422,6 +422,10 @@ impl AsyncFileReader for PinnedReader {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::single_range_in_vec_init,
+    reason = "reads take lists of ranges"
+)]
 mod tests {
     use object_store::local::LocalFileSystem;
     use object_store::memory::InMemory;

@@ -5,11 +5,11 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Longest wait for a message of the server; a test that reaches it fails.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A message of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(crate) struct Message {
     /// Its type.
     pub tag: u8,
     /// What stands behind its length.
@@ -18,7 +18,7 @@ pub struct Message {
 
 /// An error or notice: its fields by their letter.
 #[derive(Debug, Clone)]
-pub struct Report {
+pub(crate) struct Report {
     /// SQLSTATE.
     pub code: String,
     /// Primary message.
@@ -39,7 +39,7 @@ impl std::error::Error for Report {}
 
 /// A result set, or only a command tag.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Names of the columns.
     pub names: Vec<String>,
     /// Rows as text; `None` is NULL.
@@ -50,7 +50,7 @@ pub struct Answer {
 
 /// A logged-in connection.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// The socket, for tests that send what no driver sends.
     pub socket: TcpStream,
     /// The session's id.
@@ -61,7 +61,7 @@ pub struct Client {
 
 impl Client {
     /// Connects and logs in as `tester`.
-    pub fn connect(port: u16) -> Self {
+    pub(crate) fn connect(port: u16) -> Self {
         let mut client = Self {
             socket: open(port),
             pid: 0,
@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Sends a start-up packet.
-    pub fn send_startup(&mut self, version: i32, parameters: &[(&str, &str)]) {
+    pub(crate) fn send_startup(&mut self, version: i32, parameters: &[(&str, &str)]) {
         let mut body = version.to_be_bytes().to_vec();
         for (name, value) in parameters {
             body.extend_from_slice(name.as_bytes());
@@ -100,7 +100,7 @@ impl Client {
     }
 
     /// Sends a message.
-    pub fn send(&mut self, tag: u8, body: &[u8]) {
+    pub(crate) fn send(&mut self, tag: u8, body: &[u8]) {
         let mut message = vec![tag];
         message.extend_from_slice(&(body.len() as i32 + 4).to_be_bytes());
         message.extend_from_slice(body);
@@ -108,7 +108,7 @@ impl Client {
     }
 
     /// The next message, or `None` at the end of the connection.
-    pub fn message(&mut self) -> Option<Message> {
+    pub(crate) fn message(&mut self) -> Option<Message> {
         let mut header = [0; 5];
         self.socket.read_exact(&mut header).ok()?;
         let length = i32::from_be_bytes(header[1..].try_into().unwrap()) as usize;
@@ -121,7 +121,7 @@ impl Client {
     }
 
     /// Everything up to ReadyForQuery, or to the end of the connection.
-    pub fn until_ready(&mut self) -> Vec<Message> {
+    pub(crate) fn until_ready(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(message) = self.message() {
             let ready = message.tag == b'Z';
@@ -134,13 +134,17 @@ impl Client {
     }
 
     /// Runs a query string by the simple protocol; the last statement's answer.
-    pub fn simple(&mut self, sql: &str) -> Result<Answer, Report> {
+    pub(crate) fn simple(&mut self, sql: &str) -> Result<Answer, Report> {
         self.send(b'Q', &text(sql));
         answer(&self.until_ready())
     }
 
     /// Runs one statement by the extended protocol, with text parameters and results.
-    pub fn extended(&mut self, sql: &str, parameters: &[Option<&str>]) -> Result<Answer, Report> {
+    pub(crate) fn extended(
+        &mut self,
+        sql: &str,
+        parameters: &[Option<&str>],
+    ) -> Result<Answer, Report> {
         self.parse("", sql);
         self.bind("", "", parameters);
         self.send(b'D', b"P\0");
@@ -150,7 +154,7 @@ impl Client {
     }
 
     /// Parse.
-    pub fn parse(&mut self, name: &str, sql: &str) {
+    pub(crate) fn parse(&mut self, name: &str, sql: &str) {
         let mut body = text(name);
         body.extend(text(sql));
         body.extend([0, 0]);
@@ -158,7 +162,7 @@ impl Client {
     }
 
     /// Bind, all in text.
-    pub fn bind(&mut self, portal: &str, statement: &str, parameters: &[Option<&str>]) {
+    pub(crate) fn bind(&mut self, portal: &str, statement: &str, parameters: &[Option<&str>]) {
         let mut body = text(portal);
         body.extend(text(statement));
         body.extend([0, 0]);
@@ -177,7 +181,7 @@ impl Client {
     }
 
     /// Execute.
-    pub fn execute(&mut self, portal: &str, rows_max: i32) {
+    pub(crate) fn execute(&mut self, portal: &str, rows_max: i32) {
         let mut body = text(portal);
         body.extend(rows_max.to_be_bytes());
         self.send(b'E', &body);
@@ -185,14 +189,14 @@ impl Client {
 }
 
 /// Opens a socket to the server.
-pub fn open(port: u16) -> TcpStream {
+pub(crate) fn open(port: u16) -> TcpStream {
     let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
     socket.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
     socket
 }
 
 /// Sends a cancel request and waits until the server has closed that connection.
-pub fn cancel(port: u16, pid: i32, secret: &[u8]) {
+pub(crate) fn cancel(port: u16, pid: i32, secret: &[u8]) {
     let mut socket = open(port);
     let mut packet = (12 + secret.len() as i32).to_be_bytes().to_vec();
     packet.extend(80_877_102_i32.to_be_bytes());
@@ -203,7 +207,7 @@ pub fn cancel(port: u16, pid: i32, secret: &[u8]) {
 }
 
 /// The fields of an error or notice.
-pub fn report(message: &Message) -> Report {
+pub(crate) fn report(message: &Message) -> Report {
     let field = |letter: u8| {
         message
             .body
@@ -221,7 +225,7 @@ pub fn report(message: &Message) -> Report {
 }
 
 /// The cells of a DataRow.
-pub fn cells(body: &[u8]) -> Vec<Option<String>> {
+pub(crate) fn cells(body: &[u8]) -> Vec<Option<String>> {
     let mut rest = &body[2..];
     let mut cells = Vec::new();
     while !rest.is_empty() {
@@ -246,7 +250,7 @@ fn answer(messages: &[Message]) -> Result<Answer, Report> {
             b'D' => answer.rows.push(cells(&message.body)),
             b'C' => {
                 answer.tag =
-                    String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into_owned()
+                    String::from_utf8_lossy(&message.body[..message.body.len() - 1]).into_owned();
             }
             _ => {}
         }

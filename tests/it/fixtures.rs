@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 use tempfile::TempDir;
 
 /// A folder with the sample at a small scale, the CDNOW files and `numbers` (id 0..10,000), made once.
-pub fn folder() -> &'static Path {
+pub(crate) fn folder() -> &'static Path {
     static FOLDER: OnceLock<TempDir> = OnceLock::new();
     FOLDER
         .get_or_init(|| {
@@ -33,19 +33,19 @@ pub fn folder() -> &'static Path {
 }
 
 /// The data folder inside [`folder`].
-pub fn data() -> PathBuf {
+pub(crate) fn data() -> PathBuf {
     folder().join("data")
 }
 
 /// A file of `tests/data`.
-pub fn data_file(name: &str) -> PathBuf {
+pub(crate) fn data_file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/data")
         .join(name)
 }
 
 /// Writes `count` rows (id bigint, name text, bucket int) starting at `first`.
-pub fn write_numbers(path: &Path, first: i64, count: i64) {
+pub(crate) fn write_numbers(path: &Path, first: i64, count: i64) {
     let ids: Vec<i64> = (first..first + count).collect();
     let names: Vec<String> = ids.iter().map(|id| format!("name {id}")).collect();
     let buckets: Vec<i32> = ids.iter().map(|id| (id % 10) as i32).collect();

@@ -10,7 +10,7 @@ use super::fixtures;
 
 /// A server process; it is killed when this is dropped.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     process: Child,
     /// The port it listens on.
     pub port: u16,
@@ -18,7 +18,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on `location`.
-    pub fn start(location: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(location: &Path, flags: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_loyalhouse"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
@@ -42,13 +42,13 @@ impl Server {
     }
 
     /// The server that tests share which only read.
-    pub fn shared() -> &'static Self {
+    pub(crate) fn shared() -> &'static Self {
         static SERVER: OnceLock<Server> = OnceLock::new();
         SERVER.get_or_init(|| Self::start(&fixtures::data(), &["--staleness", "200ms"]))
     }
 
     /// Sends a signal by name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args(["-s", name, &self.process.id().to_string()])
             .status();
@@ -56,8 +56,8 @@ impl Server {
     }
 
     /// Waits for the process to end.
-    pub fn wait(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(60);
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;
@@ -68,7 +68,7 @@ impl Server {
     }
 
     /// Processor time it has used, in clock ticks.
-    pub fn cpu_ticks(&self) -> u64 {
+    pub(crate) fn cpu_ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
         let fields: Vec<&str> = stat
             .rsplit(')')
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// Waits until the process stops using the processor: work that was cancelled has ended.
-    pub fn wait_until_idle(&self) {
+    pub(crate) fn wait_until_idle(&self) {
         /// The window in which an idle server may use at most one tick.
         const WINDOW: Duration = Duration::from_millis(300);
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -63,6 +63,10 @@ fn pretty(bytes: i64) -> String {
         halves /= 1024;
         unit += 1;
     }
+    #[expect(
+        clippy::manual_midpoint,
+        reason = "half away from zero, not the middle of two numbers"
+    )]
     let rounded = (halves + halves.signum()) / 2;
     format!("{rounded} {}", UNITS.get(unit).unwrap_or(&"PB"))
 }

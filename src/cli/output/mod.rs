@@ -159,6 +159,7 @@ fn parquet_failure(error: ParquetError) -> DataFusionError {
 }
 
 #[cfg(test)]
+#[expect(clippy::cloned_ref_to_slice_refs, reason = "a list of one batch")]
 mod tests {
     use std::sync::Arc;
 

@@ -153,10 +153,12 @@ impl TextFormat for Table {
         if !self.started {
             self.start(text);
         }
-        text.push_str(&match rows {
-            1 => "(1 row)\n".to_owned(),
-            rows => format!("({rows} rows)\n"),
-        });
+        let noun = if rows == 1 { "row" } else { "rows" };
+        text.push('(');
+        text.push_str(&rows.to_string());
+        text.push(' ');
+        text.push_str(noun);
+        text.push_str(")\n");
     }
 }
 

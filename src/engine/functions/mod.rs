@@ -11,7 +11,7 @@ use datafusion::execution::SessionState;
 use super::activity::Activity;
 
 /// Registers them; built-ins of the same name are replaced.
-pub fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     size_caps::register(state)?;
     session::register(state, activity)
 }

@@ -26,7 +26,7 @@ use crate::error::Error;
 const SLEEP_SECONDS_MAX: f64 = 86_400.0;
 
 /// Registers the functions of this file.
-pub fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     for action in [Action::Cancel, Action::Terminate] {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(Signal::new(
             action, activity,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::kernels::length::bit_length;
-use datafusion::arrow::compute::{cast, cast_with_options};
+use datafusion::arrow::compute::{CastOptions, cast, cast_with_options};
 use datafusion::arrow::datatypes::{
     DataType, FieldRef, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
@@ -63,7 +63,7 @@ const CAPPED: &[(&str, Growth)] = &[
 ];
 
 /// Replaces the functions that build values by ones that check first.
-pub fn register(state: &mut SessionState) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for (name, growth) in CAPPED {
         let Some(inner) = state.scalar_functions().get(*name).map(Arc::clone) else {
             return Err(Error::internal(format!(
@@ -260,7 +260,7 @@ impl Sizes {
             let micros = DataType::Timestamp(TimeUnit::Microsecond, None);
             let array = match temporal {
                 true => cast(
-                    &cast_with_options(array, &micros, &Default::default())?,
+                    &cast_with_options(array, &micros, &CastOptions::default())?,
                     &DataType::Int64,
                 )?,
                 false => cast(array, &DataType::Int64)?,

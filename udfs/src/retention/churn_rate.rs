@@ -27,7 +27,7 @@ use crate::retention::inactivity::{InactiveShare, coerce_as_of};
     alternative_syntax = "churn_rate(last_activity, as_of, inactivity)",
     alternative_syntax = "churn_rate(start, end, period_start, period_end)",
     alternative_syntax = "churn_rate(customer_id, event_time, base_start, period_start, period_end)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT churn_rate(s, e, DATE '2024-01-01', DATE '2024-02-01') AS churn
   FROM (VALUES (DATE '2023-12-01', NULL), (DATE '2023-12-15', DATE '2024-01-10')) AS contracts(s, e);
 +-------+
@@ -35,7 +35,7 @@ use crate::retention::inactivity::{InactiveShare, coerce_as_of};
 +-------+
 | 0.5   |
 +-------+
-```"#,
+```",
     argument(
         name = "churned",
         description = "Condition, one row per customer at risk."

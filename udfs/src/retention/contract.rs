@@ -226,9 +226,9 @@ mod tests {
 
     fn churn(contracts: &[(i128, Option<i128>)]) -> Option<f64> {
         let mut state = Contracts::default();
-        contracts
-            .iter()
-            .for_each(|(start, end)| state.count(*start, *end, JANUARY, 1));
+        for (start, end) in contracts {
+            state.count(*start, *end, JANUARY, 1);
+        }
         Outcome::Churn.rate(state.lost, state.at_risk)
     }
 

@@ -23,7 +23,7 @@ use crate::distinct::{
     description = "Share of customers with two or more orders, a fraction 0 to 1. Each row is an order; with order_key, rows of a customer with the same key are one order. Which orders count is what WHERE selects. Rows with NULL are skipped; without customers the result is NULL. Source: repeat customers divided by all customers.",
     syntax_example = "repeat_purchase_rate(customer_id)",
     alternative_syntax = "repeat_purchase_rate(customer_id, order_key)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT repeat_purchase_rate(customer) AS by_row, repeat_purchase_rate(customer, day) AS by_day
   FROM (VALUES ('ann', 1), ('ann', 1), ('bob', 1), ('bob', 2), ('cid', 3), ('dan', 4)) AS orders(customer, day);
 +--------+--------+
@@ -31,7 +31,7 @@ use crate::distinct::{
 +--------+--------+
 | 0.5    | 0.25   |
 +--------+--------+
-```"#,
+```",
     argument(
         name = "customer_id",
         description = "Who the order belongs to, any type."

@@ -25,7 +25,7 @@ use crate::retention::flag::FlagShare;
     syntax_example = "retention_rate(retained)",
     alternative_syntax = "retention_rate(start, end, period_start, period_end)",
     alternative_syntax = "retention_rate(customer_id, event_time, base_start, period_start, period_end)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT retention_rate(customer, day, DATE '2024-01-01', DATE '2024-02-01', DATE '2024-03-01') AS kept
   FROM (VALUES (1, DATE '2024-01-05'), (2, DATE '2024-01-20'), (2, DATE '2024-02-03')) AS orders(customer, day);
 +------+
@@ -33,7 +33,7 @@ use crate::retention::flag::FlagShare;
 +------+
 | 0.5  |
 +------+
-```"#,
+```",
     argument(
         name = "retained",
         description = "Condition, one row per customer at risk."

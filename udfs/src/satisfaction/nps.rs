@@ -28,14 +28,14 @@ const SCALE: std::ops::RangeInclusive<f64> = 0.0..=10.0;
     description = "Net Promoter Score in points, -100 to 100: the share of promoters minus the share of detractors, times 100. Answers are 0 to 10; 9 and 10 are promoters, 0 to 6 are detractors. Other scales need both thresholds, because no mapping of shorter scales is agreed on. NULL scores are skipped; without any answer the result is NULL. A score outside 0 to 10 (without thresholds), NaN or infinity is an error. Source: Reichheld, Harvard Business Review 2003.",
     syntax_example = "nps(score)",
     alternative_syntax = "nps(score, detractor_max, promoter_min)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT nps(score) AS nps FROM (VALUES (10), (9), (8), (3)) AS answers(score);
 +------+
 | nps  |
 +------+
 | 25.0 |
 +------+
-```"#,
+```",
     argument(
         name = "score",
         description = "The answer of one customer, any number."
@@ -425,9 +425,9 @@ mod tests {
 
     fn score_of(answers: &[f64]) -> Option<f64> {
         let mut tally = Tally::default();
-        answers
-            .iter()
-            .for_each(|answer| tally.add(*answer, Thresholds::STANDARD));
+        for answer in answers {
+            tally.add(*answer, Thresholds::STANDARD);
+        }
         tally.finish()
     }
 

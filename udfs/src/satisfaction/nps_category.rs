@@ -21,7 +21,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     description = "The kind of customer that a Net Promoter Score answer makes: 'promoter' (9 and 10), 'passive' or 'detractor' (0 to 6). Other scales need both thresholds. NULL if an argument is NULL; a score outside 0 to 10 (without thresholds), NaN or infinity is an error. Source: Reichheld, Harvard Business Review 2003.",
     syntax_example = "nps_category(score)",
     alternative_syntax = "nps_category(score, detractor_max, promoter_min)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT score, nps_category(score) AS kind FROM (VALUES (9.0), (6.5), (6.0)) AS answers(score);
 +-------+-----------+
 | score | kind      |
@@ -30,7 +30,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
 | 6.5   | passive   |
 | 6.0   | detractor |
 +-------+-----------+
-```"#,
+```",
     argument(
         name = "score",
         description = "The answer of one customer, any number."

@@ -32,7 +32,7 @@ pub(super) const DEFAULT_BUCKETS: i32 = 5;
     description = "Score 1 to buckets of a value by its rank within the partition, larger values scoring higher: 1 + floor(buckets x rows with a smaller value / rows), INT. Equal values share a score and row order does not matter, unlike NTILE. NULL gives NULL and is not counted. ORDER BY and frames have no influence. NaN, infinity and buckets below 1 are errors. For recency pass the date of the last order, or the negative number of days. Source: rank-based quantiles as SPSS and pandas rank(method='min') have them.",
     syntax_example = "quantile_score(value) OVER (PARTITION BY …)",
     alternative_syntax = "quantile_score(value, buckets) OVER (PARTITION BY …)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT orders, quantile_score(orders) OVER () AS score FROM (VALUES (1), (1), (1), (2), (9)) AS customers(orders) ORDER BY orders;
 +--------+-------+
 | orders | score |
@@ -43,7 +43,7 @@ pub(super) const DEFAULT_BUCKETS: i32 = 5;
 | 2      | 4     |
 | 9      | 5     |
 +--------+-------+
-```"#,
+```",
     argument(name = "value", description = "A number, date or timestamp."),
     argument(
         name = "buckets",

@@ -22,7 +22,7 @@ use crate::window::export_window;
     doc_section(label = "Segments"),
     description = "RFM code of a customer within the partition, TEXT: three digits 1 to 5 for recency, frequency and money, 5 being best. Each digit is quantile_score of its argument. Pass the date of the last order, so that later is better; a number there counts as larger is better. NULL if an argument is NULL. Source: Hughes, Strategic Database Marketing; ties as in quantile_score.",
     syntax_example = "rfm_score(last_order, orders, amount) OVER (PARTITION BY …)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT name, rfm_score(day, orders, amount) OVER () AS code
   FROM (VALUES ('ann', DATE '2024-03-01', 1, 10.0), ('bob', DATE '2024-01-01', 9, 90.0)) AS customers(name, day, orders, amount) ORDER BY name;
 +------+------+
@@ -31,7 +31,7 @@ use crate::window::export_window;
 | ann  | 311  |
 | bob  | 133  |
 +------+------+
-```"#,
+```",
     argument(
         name = "last_order",
         description = "Date or timestamp of the last order, one row per customer."

@@ -25,14 +25,14 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     syntax_example = "rfm_segment(r, f)",
     alternative_syntax = "rfm_segment(r, f, m)",
     alternative_syntax = "rfm_segment(r, f, m, map)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT rfm_segment(4, 5) AS grid10, rfm_segment(4, 5, 3) AS codes11, rfm_segment(4, 5, 3, 'grid10') AS named;
 +-----------------+---------------------+-----------------+
 | grid10          | codes11             | named           |
 +-----------------+---------------------+-----------------+
 | Loyal Customers | Potential Loyalists | Loyal Customers |
 +-----------------+---------------------+-----------------+
-```"#,
+```",
     argument(name = "r", description = "Recency score, 5 for the most recent."),
     argument(name = "f", description = "Frequency score."),
     argument(name = "m", description = "Money score."),

@@ -26,14 +26,14 @@ use crate::value::per_distinct::PerDistinct;
     description = "Average order value in the currency of amount. Each row is an order; with order_id, rows are lines and amounts are divided by the number of distinct orders. DECIMAL amounts are summed exactly and give DECIMAL with four more digits, rounded half away from zero; other amounts give DOUBLE. Refunds are summed as they are. Rows with NULL are skipped; without orders the result is NULL. NaN and infinity are errors. Source: revenue divided by orders.",
     syntax_example = "aov(amount)",
     alternative_syntax = "aov(amount, order_id)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT aov(amount) AS per_line, aov(amount, id) AS per_order FROM (VALUES (10.0, 1), (20.0, 1), (60.0, 2)) AS lines(amount, id);
 +----------+-----------+
 | per_line | per_order |
 +----------+-----------+
 | 30.0     | 45.0      |
 +----------+-----------+
-```"#,
+```",
     argument(
         name = "amount",
         description = "Value of an order or of a line, any number."

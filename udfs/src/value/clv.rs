@@ -22,7 +22,7 @@ use crate::value::per_distinct::PerDistinct;
     description = "Customer lifetime value to date in the currency of amount, DOUBLE: the sum of amounts, times margin, divided by the number of distinct customers. DECIMAL and whole amounts are summed exactly. Rows with NULL are skipped; without customers the result is NULL. NaN and infinity are errors. Source: historic CLV, revenue per customer times margin.",
     syntax_example = "clv(customer_id, amount)",
     alternative_syntax = "clv(customer_id, amount, margin)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT clv(customer, amount) AS revenue, clv(customer, amount, 0.5) AS profit
   FROM (VALUES ('ann', 10.0), ('ann', 20.0), ('bob', 60.0)) AS orders(customer, amount);
 +---------+--------+
@@ -30,7 +30,7 @@ use crate::value::per_distinct::PerDistinct;
 +---------+--------+
 | 45.0    | 22.5   |
 +---------+--------+
-```"#,
+```",
     argument(
         name = "customer_id",
         description = "Who the order belongs to, any type."

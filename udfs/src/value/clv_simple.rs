@@ -22,14 +22,14 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     description = "Customer lifetime value by multiplication, in the currency of aov: aov x frequency x lifespan x margin, where frequency is per unit of time and lifespan is in that unit. NULL if an argument is NULL. Negative values, NaN and infinity are errors. Source: textbook formula; feverbee.com gives 70 x 3 x 3 x 0.3 = 189.",
     syntax_example = "clv_simple(aov, frequency, lifespan)",
     alternative_syntax = "clv_simple(aov, frequency, lifespan, margin)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT clv_simple(70, 3, 3) AS revenue, clv_simple(70, 3, 3, margin => 0.3) AS profit;
 +---------+--------+
 | revenue | profit |
 +---------+--------+
 | 630.0   | 189.0  |
 +---------+--------+
-```"#,
+```",
     argument(name = "aov", description = "Average order value."),
     argument(name = "frequency", description = "Orders per unit of time."),
     argument(name = "lifespan", description = "Units of time a customer stays."),

@@ -24,7 +24,7 @@ use crate::distinct::{
     description = "Orders per customer among the selected orders, DOUBLE. Each row is an order; with order_key, rows of a customer with the same key are one order. It is not per year: divide by the length of the period that WHERE selects. Rows with NULL are skipped; without customers the result is NULL. Source: orders divided by distinct customers.",
     syntax_example = "purchase_frequency(customer_id)",
     alternative_syntax = "purchase_frequency(customer_id, order_key)",
-    sql_example = r#"```sql
+    sql_example = r"```sql
 > SELECT purchase_frequency(customer) AS by_row, purchase_frequency(customer, day) AS by_day
   FROM (VALUES ('ann', 1), ('ann', 1), ('ann', 2), ('bob', 1)) AS orders(customer, day);
 +--------+--------+
@@ -32,7 +32,7 @@ use crate::distinct::{
 +--------+--------+
 | 2.0    | 1.5    |
 +--------+--------+
-```"#,
+```",
     argument(
         name = "customer_id",
         description = "Who the order belongs to, any type."

@@ -1,5 +1,11 @@
 //! Integration tests, in one binary because each one links DataFusion.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails by panicking"
+)]
+
 mod docs;
 mod goldens;
 mod laws;
