@@ -368,9 +368,10 @@ fn poison_statements_are_refused_and_the_server_lives() {
             level - 1
         )
     });
-    let joins: String = (1..400)
+    let joins: Vec<String> = (1..400)
         .map(|table| format!(" JOIN numbers t{table} USING (id)"))
         .collect();
+    let joins = joins.concat();
     let statements = [
         format!("SELECT 1{}", "+1".repeat(20_000)),
         format!("SELECT true{}", " OR id = 1".repeat(20_000)) + " FROM numbers",

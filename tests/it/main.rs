@@ -1,7 +1,6 @@
 //! Integration tests in one binary: SQL files in process and over the wire, and the real server.
 
 #![expect(
-    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a test that cannot go on fails by panicking"
