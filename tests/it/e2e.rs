@@ -119,7 +119,8 @@ fn backends_are_cancelled_and_terminated_by_functions() {
 
 #[test]
 fn a_portal_gives_as_many_rows_as_it_is_asked_for() {
-    let mut client = Client::connect(Server::shared().port);
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
     client.simple("BEGIN").unwrap();
     client.parse("", "SELECT id FROM numbers ORDER BY id");
     client.bind("p", "", &[]);
@@ -159,7 +160,8 @@ fn a_portal_gives_as_many_rows_as_it_is_asked_for() {
 
 #[test]
 fn an_absurd_fetch_size_is_only_a_count() {
-    let mut client = Client::connect(Server::shared().port);
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
     for rows_max in [i32::MAX, -1, i32::MIN] {
         client.parse("", "SELECT id FROM numbers");
         client.bind("", "", &[]);
@@ -176,7 +178,8 @@ fn an_absurd_fetch_size_is_only_a_count() {
 
 #[test]
 fn errors_point_at_the_word_that_is_wrong() {
-    let mut client = Client::connect(Server::shared().port);
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
     for (sql, position) in [
         ("SELECT id, nam FROM numbers", "12"),
         ("SELECT id FROM numbers n WHERE n.nam = 1", "32"),
@@ -193,7 +196,8 @@ fn errors_point_at_the_word_that_is_wrong() {
 
 #[test]
 fn an_error_skips_to_sync_and_fails_the_transaction() {
-    let mut client = Client::connect(Server::shared().port);
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
     client.simple("BEGIN").unwrap();
     client.parse("", "SELECT * FROM no_such_table");
     client.bind("", "", &[]);
@@ -285,7 +289,8 @@ fn nothing_runs_before_the_login() {
 
 #[test]
 fn cursors_read_forward_and_end_with_their_transaction() {
-    let mut client = Client::connect(Server::shared().port);
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
     assert_eq!(
         client
             .simple("DECLARE c CURSOR FOR SELECT 1")
@@ -329,8 +334,9 @@ fn cursors_read_forward_and_end_with_their_transaction() {
 
 #[test]
 fn databases_that_do_not_exist_are_refused() {
+    let server = Server::shared();
     let mut client = Client {
-        socket: client::open(Server::shared().port),
+        socket: client::open(server.port),
         pid: 0,
         secret: Vec::new(),
     };
@@ -345,8 +351,9 @@ fn databases_that_do_not_exist_are_refused() {
 
 #[test]
 fn newer_protocols_are_negotiated_and_have_long_keys() {
+    let server = Server::shared();
     let mut client = Client {
-        socket: client::open(Server::shared().port),
+        socket: client::open(server.port),
         pid: 0,
         secret: Vec::new(),
     };
@@ -510,9 +517,10 @@ fn a_second_sigterm_stops_at_once() {
 
 #[tokio::test]
 async fn a_real_driver_prepares_binds_and_reads_binary_results() {
+    let server = Server::shared();
     let config = format!(
         "host=127.0.0.1 port={} user=tester dbname=loyalhouse",
-        Server::shared().port
+        server.port
     );
     let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls)
         .await

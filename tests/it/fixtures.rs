@@ -7,34 +7,29 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray};
 use loyalhouse::sample::{self, SampleOptions};
 use parquet::arrow::ArrowWriter;
-use tempfile::TempDir;
 
-/// A folder with the sample at a small scale, the CDNOW files and `numbers` (id 0..10,000), made once.
-pub(crate) fn folder() -> &'static Path {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
-    FOLDER
-        .get_or_init(|| {
-            let folder = TempDir::new().unwrap();
-            let data = folder.path().join("data");
-            let options = SampleOptions {
-                scale: 0.01,
-                seed: 7,
-            };
-            sample::write(&options, &data, &mut |_| {}).unwrap();
-            for name in ["cdnow_master.parquet", "cdnow_sample.parquet"] {
-                std::fs::copy(data_file(name), data.join(name)).unwrap();
-            }
-            write_numbers(&data.join("numbers.parquet"), 0, 10_000);
-            std::fs::create_dir_all(data.join("kpi/targets")).unwrap();
-            write_numbers(&data.join("kpi/targets/part.parquet"), 0, 3);
-            folder
-        })
-        .path()
-}
-
-/// The data folder inside [`folder`].
-pub(crate) fn data() -> PathBuf {
-    folder().join("data")
+/// A folder with the sample at a small scale, the CDNOW files, `numbers` (id 0..10,000) and
+/// `kpi.targets`; made once per run, in cargo's folder for test data.
+pub fn data() -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-data");
+        // What an earlier run left, perhaps half made.
+        let _absent = std::fs::remove_dir_all(&data);
+        let options = SampleOptions {
+            scale: 0.01,
+            seed: 7,
+        };
+        sample::write(&options, &data, &mut |_| {}).unwrap();
+        for name in ["cdnow_master.parquet", "cdnow_sample.parquet"] {
+            std::fs::copy(data_file(name), data.join(name)).unwrap();
+        }
+        write_numbers(&data.join("numbers.parquet"), 0, 10_000);
+        std::fs::create_dir_all(data.join("kpi/targets")).unwrap();
+        write_numbers(&data.join("kpi/targets/part.parquet"), 0, 3);
+        data
+    };
+    FOLDER.get_or_init(make).clone()
 }
 
 /// A file of `tests/data`.

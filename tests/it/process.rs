@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::fixtures;
@@ -41,10 +41,15 @@ impl Server {
         Self { process, port }
     }
 
-    /// The server that tests share which only read.
-    pub(crate) fn shared() -> &'static Self {
-        static SERVER: OnceLock<Server> = OnceLock::new();
-        SERVER.get_or_init(|| Self::start(&fixtures::data(), &["--staleness", "200ms"]))
+    /// The server that tests share which only read. It ends with the last test that holds it.
+    pub fn shared() -> Arc<Self> {
+        static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+        let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
+        held.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start(&fixtures::data(), &["--staleness", "200ms"]));
+            *held = Arc::downgrade(&server);
+            server
+        })
     }
 
     /// Sends a signal by name, such as `TERM`.

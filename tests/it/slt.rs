@@ -40,16 +40,18 @@ fn sql_files_pass_in_process() {
 
 #[test]
 fn sql_files_pass_by_the_simple_protocol() {
+    let server = Server::shared();
     run_files(|| Wire {
-        client: Client::connect(Server::shared().port),
+        client: Client::connect(server.port),
         extended: false,
     });
 }
 
 #[test]
 fn sql_files_pass_by_the_extended_protocol() {
+    let server = Server::shared();
     run_files(|| Wire {
-        client: Client::connect(Server::shared().port),
+        client: Client::connect(server.port),
         extended: true,
     });
 }
