@@ -22,7 +22,7 @@ pub struct Config {
     pub listen: String,
     /// Whether an address beyond loopback may be served without passwords.
     pub insecure: bool,
-    /// Folder of the tables that this server writes.
+    /// Folder for tables that this server will write; it is made if it is not there.
     pub warehouse: Option<PathBuf>,
     /// Longest time until new and removed files are seen.
     pub staleness: Duration,
@@ -108,7 +108,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "warehouse",
         default: "none",
-        description: "Folder of the tables that this server writes.",
+        description: "Folder for tables that this server will write; it is made if it is not there.",
     },
 ];
 

@@ -1,5 +1,6 @@
 //! Assembly: builds every part of a server once, and owns the order of start and shutdown.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -83,11 +84,8 @@ pub struct Server {
 impl Server {
     /// Opens the tables and listens; nothing is accepted before [`Server::run`].
     pub async fn start(config: Config, locations: &[String], workers: Workers) -> Result<Self> {
-        if config.warehouse.is_some() {
-            return Err(Error::feature_not_supported(
-                "tables that the server writes are not available yet",
-            )
-            .with_hint("Start without --warehouse; tables in LOCATION are read in place."));
+        if let Some(folder) = &config.warehouse {
+            prepare_warehouse(folder)?;
         }
         let engine = engine(&config, locations, workers).await?;
         let draining = CancellationToken::new();
@@ -152,6 +150,23 @@ impl Server {
             tracing::warn!("some connections did not end in time");
         }
     }
+}
+
+/// The warehouse folder must be there and writable before anything is served; a folder that fails at
+/// its first table would fail too late.
+fn prepare_warehouse(folder: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::io_error(format!(
+            "could not use {} as the warehouse folder: {error}",
+            folder.display()
+        ))
+        .with_hint("Give a folder that this user may write to.")
+        .with_source(error)
+    };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let probe = folder.join(".loyalhouse-writable");
+    std::fs::write(&probe, b"").map_err(failed)?;
+    std::fs::remove_file(&probe).map_err(failed)
 }
 
 /// Fires `stop` at the first SIGTERM or SIGINT and `stop_now` at the second.

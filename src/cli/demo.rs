@@ -1,6 +1,7 @@
 //! Writing the sample with a progress bar, and the sample that `serve --demo` keeps.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -26,6 +27,13 @@ pub(super) fn folder() -> Result<String> {
         write(&options, &folder)?;
     }
     Ok(folder.to_string_lossy().into_owned())
+}
+
+/// Shows on a terminal that something long goes on, and nothing in a pipe.
+pub(super) fn spinner(message: &str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(message.to_owned());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
 }
 
 /// Writes a sample, with a progress bar on a terminal and none in a pipe.

@@ -65,7 +65,7 @@ struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:5433].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Folder of the tables that this server writes.
+    /// Folder for tables that this server will write; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     warehouse: Option<PathBuf>,
     /// Serve a generated sample: customers, orders, events, surveys, reviews, subscriptions.
@@ -234,7 +234,10 @@ impl Serve {
 async fn serve(config: Config, locations: &[String], workers: Workers) -> Result<()> {
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
     let insecure = config.insecure;
-    let server = Server::start(config, locations, workers.clone()).await?;
+    let listing = demo::spinner(&format!("listing {}", locations.join(", ")));
+    let server = Server::start(config, locations, workers.clone()).await;
+    listing.finish_and_clear();
+    let server = server?;
     if !server.engine().has_tables() {
         return Err(
             Error::undefined_table(format!("no tables found in {}", locations.join(", ")))

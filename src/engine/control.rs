@@ -53,7 +53,7 @@ impl StopReason {
     }
 }
 
-/// The control of one statement. All that runs for the statement watches [`StatementControl::token`].
+/// The control of one statement. All that runs for the statement watches it.
 #[derive(Debug, Default)]
 pub struct StatementControl {
     token: CancellationToken,

@@ -418,7 +418,7 @@ fn first_entry(target: &Path) -> Result<Option<PathBuf>> {
     Ok(names.into_iter().min())
 }
 
-/// A file below the target that [`write`] would not have put there.
+/// A file below the target that [`write()`] would not have put there.
 fn foreign_entry(target: &Path) -> Result<Option<PathBuf>> {
     let mut folders = vec![target.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -439,7 +439,7 @@ fn foreign_entry(target: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Whether [`write`] makes a file or folder of this relative path.
+/// Whether [`write()`] makes a file or folder of this relative path.
 fn is_sample_path(path: &Path, is_folder: bool) -> bool {
     let parts: Option<Vec<&str>> = path.iter().map(OsStr::to_str).collect();
     match parts.as_deref() {

@@ -1,7 +1,7 @@
 //! DataFusion's Parquet source, with every error of a scan naming its file.
 //!
 //! The decoder says "EOF" or "invalid page header" without saying where, and panics on some
-//! hostile files. This source delegates all planning to [`ParquetSource`] and runs its reading
+//! hostile files. This source delegates all planning to DataFusion and runs its reading
 //! behind a guard that knows which file it is on.
 
 use std::fmt;

@@ -10,7 +10,7 @@ use parquet::arrow::ArrowWriter;
 
 /// A folder with the sample at a small scale, the CDNOW files, `numbers` (id 0..10,000) and
 /// `kpi.targets`; made once per run, in cargo's folder for test data.
-pub fn data() -> PathBuf {
+pub(crate) fn data() -> PathBuf {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let make = || {
         let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("it-data");

@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// The server that tests share which only read. It ends with the last test that holds it.
-    pub fn shared() -> Arc<Self> {
+    pub(crate) fn shared() -> Arc<Self> {
         static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
         held.upgrade().unwrap_or_else(|| {
