@@ -4,9 +4,6 @@ use std::process::ExitCode;
 
 use loyalhouse::cli;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::run(std::env::args_os(), std::env::vars())
 }
