@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Documentation;
+use datafusion::logical_expr::{Documentation, Signature};
 
 use crate::catalog::pg_type;
 use crate::catalog::{FunctionDescription, FunctionKind};
@@ -14,38 +14,36 @@ pub(crate) fn functions(state: &SessionState) -> Vec<FunctionDescription> {
     let loyalty = loyalty_names();
     let mut described = Vec::new();
     for function in state.scalar_functions().values() {
-        let returns = |types: &[DataType]| function.return_type(types).ok();
-        let own = loyalty.contains(function.name());
-        described.extend(describe(
-            function.name(),
-            FunctionKind::Scalar,
-            function.documentation(),
-            &returns,
-            own,
-        ));
+        described.extend(describe(&Registered {
+            name: function.name(),
+            kind: FunctionKind::Scalar,
+            documentation: function.documentation(),
+            signature: function.signature(),
+            returns: &|types| function.return_type(types).ok(),
+            own: loyalty.contains(function.name()),
+        }));
     }
     for function in state.aggregate_functions().values() {
-        let returns = |types: &[DataType]| function.return_type(types).ok();
-        let own = loyalty.contains(function.name());
-        described.extend(describe(
-            function.name(),
-            FunctionKind::Aggregate,
-            function.documentation(),
-            &returns,
-            own,
-        ));
+        described.extend(describe(&Registered {
+            name: function.name(),
+            kind: FunctionKind::Aggregate,
+            documentation: function.documentation(),
+            signature: function.signature(),
+            returns: &|types| function.return_type(types).ok(),
+            own: loyalty.contains(function.name()),
+        }));
     }
     for function in state.window_functions().values() {
-        let own = loyalty.contains(function.name());
-        described.extend(describe(
-            function.name(),
-            FunctionKind::Window,
-            function.documentation(),
-            &|_| None,
-            own,
-        ));
+        described.extend(describe(&Registered {
+            name: function.name(),
+            kind: FunctionKind::Window,
+            documentation: function.documentation(),
+            signature: function.signature(),
+            returns: &|_| None,
+            own: loyalty.contains(function.name()),
+        }));
     }
-    // Aliases stand in the registry beside the name; each function is described once per kind.
+    // Aliases stand in the registry beside the name; each form is described once.
     described.sort_by(|left, right| {
         (left.builtin, &left.name, &left.arguments).cmp(&(
             right.builtin,
@@ -57,6 +55,16 @@ pub(crate) fn functions(state: &SessionState) -> Vec<FunctionDescription> {
         next.name == kept.name && next.kind == kept.kind && next.arguments == kept.arguments
     });
     described
+}
+
+/// What the registry knows of a function.
+struct Registered<'a> {
+    name: &'a str,
+    kind: FunctionKind,
+    documentation: Option<&'a Documentation>,
+    signature: &'a Signature,
+    returns: &'a dyn Fn(&[DataType]) -> Option<DataType>,
+    own: bool,
 }
 
 fn loyalty_names() -> HashSet<String> {
@@ -71,46 +79,77 @@ fn loyalty_names() -> HashSet<String> {
 }
 
 /// One description for each form that the documentation writes out, one at least.
-fn describe(
-    name: &str,
-    kind: FunctionKind,
-    documentation: Option<&Documentation>,
-    returns: &dyn Fn(&[DataType]) -> Option<DataType>,
-    own: bool,
-) -> Vec<FunctionDescription> {
-    let forms = match documentation {
-        Some(documentation) if own => forms(name, &documentation.syntax_example),
-        Some(documentation) => {
-            let arguments = documentation.arguments.iter().flatten();
-            vec![arguments.map(|(argument, _)| argument.clone()).collect()]
-        }
-        None => vec![Vec::new()],
+fn describe(function: &Registered<'_>) -> Vec<FunctionDescription> {
+    let forms = match function.documentation {
+        Some(documentation) if function.own => forms(function.name, &documentation.syntax_example),
+        _ => vec![builtin_arguments(function)],
     };
     forms
         .into_iter()
-        .map(|arguments: Vec<String>| {
-            let types: Vec<Option<DataType>> = arguments
-                .iter()
-                .map(|argument| if own { argument_type(argument) } else { None })
-                .collect();
-            let known: Option<Vec<DataType>> = types.iter().cloned().collect();
-            let result = known
-                .as_deref()
-                .and_then(returns)
-                .or_else(|| own.then(|| usual_result(name)));
-            let types = types.iter().map(|kind| type_name(kind.as_ref()));
-            FunctionDescription {
-                name: name.to_owned(),
-                kind,
-                arguments: arguments.iter().cloned().zip(types).collect(),
-                returns: type_name(result.as_ref()),
-                description: documentation
-                    .map(|documentation| one_line(&documentation.description)),
-                syntax: documentation.map(|documentation| documentation.syntax_example.clone()),
-                builtin: !own,
-            }
-        })
+        .map(|arguments| describe_form(function, arguments))
         .collect()
+}
+
+fn describe_form(function: &Registered<'_>, arguments: Vec<String>) -> FunctionDescription {
+    let types: Vec<Option<DataType>> = match function.own {
+        true => arguments
+            .iter()
+            .map(|argument| argument_type(argument))
+            .collect(),
+        false => builtin_types(function, arguments.len()),
+    };
+    let known: Option<Vec<DataType>> = types.iter().cloned().collect();
+    let result = known
+        .as_deref()
+        .and_then(function.returns)
+        .or_else(|| function.own.then(|| usual_result(function.name)));
+    let names = types.iter().map(|kind| type_name(kind.as_ref()));
+    FunctionDescription {
+        name: function.name.to_owned(),
+        kind: function.kind,
+        arguments: arguments.iter().cloned().zip(names).collect(),
+        returns: type_name(result.as_ref()),
+        description: function
+            .documentation
+            .map(|text| one_line(&text.description)),
+        syntax: function
+            .documentation
+            .map(|text| text.syntax_example.clone()),
+        builtin: !function.own,
+    }
+}
+
+/// A built-in's arguments by its documentation, or as many without a name as its signature takes.
+fn builtin_arguments(function: &Registered<'_>) -> Vec<String> {
+    let documented = function
+        .documentation
+        .and_then(|text| text.arguments.as_ref());
+    match documented {
+        Some(arguments) => arguments.iter().map(|(name, _)| name.clone()).collect(),
+        None => {
+            let examples = function.signature.type_signature.get_example_types();
+            vec![String::new(); examples.first().map_or(0, Vec::len)]
+        }
+    }
+}
+
+/// The types of a built-in's signature for that many arguments; text stands before other types.
+fn builtin_types(function: &Registered<'_>, count: usize) -> Vec<Option<DataType>> {
+    let examples = function.signature.type_signature.get_example_types();
+    let mut fitting = examples
+        .into_iter()
+        .filter(|example| example.len() == count);
+    let first = fitting.next();
+    let texts = |example: &Vec<DataType>| example.iter().all(DataType::is_string);
+    let chosen = match first {
+        Some(first) if texts(&first) => Some(first),
+        Some(first) => Some(fitting.find(texts).unwrap_or(first)),
+        None => None,
+    };
+    match chosen {
+        Some(types) => types.into_iter().map(Some).collect(),
+        None => vec![None; count],
+    }
 }
 
 /// The arguments of each line `name(a, b)` of a syntax.

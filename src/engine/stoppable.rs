@@ -5,10 +5,16 @@
 //! no batch, and a cross join is always ready, so that whoever reads it never waits. Two remedies, put
 //! in as the last physical optimisation: such operators yield to the runtime every few batches, and
 //! the filters of joins fail once their statement is stopped.
+//!
+//! A join that does not return also holds its query thread. Its filter takes that thread out of the
+//! pool, so that the queries of others run on a new one and the operating system shares the
+//! processors between them.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
@@ -24,6 +30,8 @@ use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
     HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
 };
+
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::control::StatementControl;
 use super::guard;
@@ -99,6 +107,7 @@ fn stoppable(filter: &JoinFilter, control: &Arc<StatementControl>) -> JoinFilter
     let expression = Stoppable {
         inner: Arc::clone(filter.expression()),
         control: Arc::clone(control),
+        turn: Arc::new(Turn::new()),
     };
     JoinFilter::new(
         Arc::new(expression),
@@ -107,11 +116,50 @@ fn stoppable(filter: &JoinFilter, control: &Arc<StatementControl>) -> JoinFilter
     )
 }
 
-/// An expression that fails once its statement is stopped.
+/// Time after which a filter takes its thread out of the pool of query threads.
+const TURN_TIME_MAX: Duration = Duration::from_millis(20);
+
+/// Whether this thread can be taken out of a pool of query threads.
+fn on_worker_thread() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// When a filter last gave up its place in the pool. Evaluations of all partitions share it, so that
+/// each of them gives up its place once in a while.
+#[derive(Debug)]
+struct Turn {
+    start: Instant,
+    /// Milliseconds from `start` to the end of the turn.
+    ends_at: AtomicU64,
+}
+
+impl Turn {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            ends_at: AtomicU64::new(TURN_TIME_MAX.as_millis() as u64),
+        }
+    }
+
+    /// Whether the turn is over; the next one begins then.
+    fn is_over(&self) -> bool {
+        let now = self.start.elapsed().as_millis() as u64;
+        if now < self.ends_at.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.ends_at
+            .store(now + TURN_TIME_MAX.as_millis() as u64, Ordering::Relaxed);
+        true
+    }
+}
+
+/// An expression that fails once its statement is stopped, and that lets other queries run while its
+/// join does not return.
 #[derive(Debug)]
 struct Stoppable {
     inner: Arc<dyn PhysicalExpr>,
     control: Arc<StatementControl>,
+    turn: Arc<Turn>,
 }
 
 impl PartialEq for Stoppable {
@@ -149,6 +197,9 @@ impl PhysicalExpr for Stoppable {
 
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
         self.control.check().map_err(DataFusionError::from)?;
+        if self.turn.is_over() && on_worker_thread() {
+            return tokio::task::block_in_place(|| self.inner.evaluate(batch));
+        }
         self.inner.evaluate(batch)
     }
 
@@ -167,6 +218,7 @@ impl PhysicalExpr for Stoppable {
         Ok(Arc::new(Self {
             inner,
             control: Arc::clone(&self.control),
+            turn: Arc::clone(&self.turn),
         }))
     }
 

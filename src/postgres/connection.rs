@@ -72,6 +72,17 @@ struct Cursor {
     result: Option<Box<RunningResult>>,
 }
 
+impl Cursor {
+    /// The format of its rows, unless a FETCH asks for another.
+    fn format(&self) -> Format {
+        if self.binary {
+            Format::Binary
+        } else {
+            Format::Text
+        }
+    }
+}
+
 #[derive(Debug)]
 enum PortalState {
     Ready,
@@ -298,12 +309,7 @@ where
                     .get(&request.name)
                     .ok_or_else(|| no_cursor(&request.name))?;
                 let columns = cursor.columns.clone();
-                let format = if cursor.binary {
-                    Format::Binary
-                } else {
-                    Format::Text
-                };
-                let formats = vec![format; columns.names.len()];
+                let formats = vec![cursor.format(); columns.names.len()];
                 self.describe_rows(&columns, &formats)?;
                 self.fetch(&request, &formats, control).await
             }
@@ -565,13 +571,18 @@ where
         }
     }
 
+    /// Describes a portal, or the cursor of that name: drivers ask for a declared cursor's columns so.
     fn describe_portal(&mut self, name: &str) -> Result<()> {
-        let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-        match portal.prepared.columns.clone() {
-            Some(columns) => {
-                let formats = portal.formats.clone();
-                self.describe_rows(&columns, &formats)
-            }
+        let (columns, formats) = match (self.portals.get(name), self.cursors.get(name)) {
+            (Some(portal), _) => (portal.prepared.columns.clone(), portal.formats.clone()),
+            (None, Some(cursor)) => (
+                Some(cursor.columns.clone()),
+                vec![cursor.format(); cursor.columns.names.len()],
+            ),
+            (None, None) => return Err(no_portal(name)),
+        };
+        match columns {
+            Some(columns) => self.describe_rows(&columns, &formats),
             None => {
                 self.writer.push(&backend::no_data());
                 Ok(())

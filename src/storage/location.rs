@@ -86,10 +86,10 @@ impl Location {
             "gs" => Service::Google,
             "az" | "azure" | "abfs" | "abfss" => Service::Azure,
             _ => {
-                return Err(
-                    Error::invalid_parameter_value("location has an unknown scheme")
-                        .with_hint("Use a folder, file://, s3://, gs:// or az://."),
-                );
+                return Err(Error::invalid_parameter_value(format!(
+                    "location {scheme}://… has an unknown scheme"
+                ))
+                .with_hint("Use a folder, file://, s3://, gs:// or az://."));
             }
         };
         let container = matches!(scheme, "abfs" | "abfss") && url.password().is_none();

@@ -77,6 +77,26 @@ fn statement_timeout_stops_the_work() {
 }
 
 #[test]
+fn others_are_answered_while_joins_do_not_return() {
+    let server = Server::start(&fixtures::data(), &[]);
+    let mut hogs: Vec<Client> = (0..6).map(|_| Client::connect(server.port)).collect();
+    for hog in &mut hogs {
+        hog.send(b'Q', format!("{ENDLESS}\0").as_bytes());
+        wait_until_active(&server, hog.pid);
+    }
+    let mut bystander = Client::connect(server.port);
+    for _ in 0..10 {
+        assert!(
+            bystander
+                .simple("SELECT count(*), max(name) FROM numbers")
+                .is_ok()
+        );
+    }
+    drop(hogs);
+    server.wait_until_idle();
+}
+
+#[test]
 fn a_vanished_client_stops_its_work() {
     let server = Server::start(&fixtures::data(), &[]);
     let mut client = Client::connect(server.port);

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
 
 /// Levels of parentheses and subqueries (the parser's own recursion).
 pub const NESTING_DEPTH_MAX: usize = 300;
@@ -26,6 +27,13 @@ pub const SET_OPERATIONS_MAX: usize = 500;
 
 /// Relations in one statement, before views and common table expressions are expanded.
 pub const RELATIONS_MAX: usize = 250;
+
+/// Relations of one statement after common table expressions are expanded at each use. The planner
+/// does work for each of them before [`check_plan`] can count.
+pub const EXPANDED_RELATIONS_MAX: u64 = 4_096;
+
+/// Items of a SELECT list, as in PostgreSQL.
+pub const SELECT_ITEMS_MAX: usize = 1_664;
 
 /// Nodes of a logical plan after expansion; a common table expression counts at each use.
 pub const PLAN_NODES_MAX: u64 = 20_000;
@@ -91,10 +99,111 @@ pub fn check_statement(statement: &ast::Statement) -> Result<()> {
         current: 0,
         relations: 0,
     };
-    match statement.visit(&mut depth) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
+    let mut expansion = Expansion::default();
+    match (statement.visit(&mut depth), statement.visit(&mut expansion)) {
+        (ControlFlow::Break(error), _) | (_, ControlFlow::Break(error)) => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Counts relations as the planner will meet them: a common table expression at each use.
+#[derive(Default)]
+struct Expansion {
+    /// Expanded relations of each common table expression seen so far, by its name.
+    weights: HashMap<String, u64>,
+    /// The queries that are common table expressions, by address, and their names.
+    expressions: HashMap<*const ast::Query, String>,
+    /// Expanded relations of the queries around the current place.
+    open: Vec<u64>,
+}
+
+impl Visitor for Expansion {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+        for expression in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let name = expression.alias.name.value.to_lowercase();
+            self.expressions
+                .insert(std::ptr::from_ref(expression.query.as_ref()), name);
+        }
+        self.open.push(0);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &ast::Query) -> ControlFlow<Error> {
+        let weight = self.open.pop().unwrap_or_default();
+        match (
+            self.expressions.remove(&std::ptr::from_ref(query)),
+            self.open.last_mut(),
+        ) {
+            (Some(name), _) => {
+                self.weights.insert(name, weight.max(1));
+            }
+            (None, Some(outer)) => *outer = outer.saturating_add(weight),
+            (None, None) => {}
+        }
+        match weight > EXPANDED_RELATIONS_MAX {
+            true => ControlFlow::Break(
+                Error::statement_too_complex("the statement expands to too many relations")
+                    .with_detail(format!(
+                        "A common table expression is expanded at each use; the limit is {EXPANDED_RELATIONS_MAX} relations in all."
+                    )),
+            ),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<Error> {
+        let plain = match name.0.as_slice() {
+            [part] => part.as_ident().map(|ident| ident.value.to_lowercase()),
+            _ => None,
+        };
+        let weight = plain
+            .and_then(|name| self.weights.get(&name))
+            .copied()
+            .unwrap_or(1);
+        if let Some(query) = self.open.last_mut() {
+            *query = query.saturating_add(weight);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Words that the parser takes for names where PostgreSQL does not: a clause without its list would
+/// otherwise be an unknown table or column.
+const RESERVED: &[&str] = &[
+    "and",
+    "as",
+    "else",
+    "except",
+    "from",
+    "group",
+    "having",
+    "intersect",
+    "into",
+    "limit",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "select",
+    "then",
+    "union",
+    "using",
+    "when",
+    "where",
+];
+
+fn not_reserved(ident: &ast::Ident) -> ControlFlow<Error> {
+    let word = ident.value.to_lowercase();
+    if ident.quote_style.is_some() || !RESERVED.contains(&word.as_str()) {
+        return ControlFlow::Continue(());
+    }
+    let start = ident.span.start;
+    ControlFlow::Break(
+        Error::syntax_error(format!("syntax error at or near \"{}\"", ident.value))
+            .with_place(start.line, start.column),
+    )
 }
 
 struct Depth {
@@ -105,7 +214,27 @@ struct Depth {
 impl Visitor for Depth {
     type Break = Error;
 
-    fn pre_visit_expr(&mut self, _: &ast::Expr) -> ControlFlow<Error> {
+    fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<Error> {
+        match select.projection.len() > SELECT_ITEMS_MAX {
+            true => ControlFlow::Break(Error::new(
+                SqlState::TooManyColumns,
+                format!("target lists can have at most {SELECT_ITEMS_MAX} entries"),
+            )),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, name: &ast::ObjectName) -> ControlFlow<Error> {
+        match name.0.first().and_then(ast::ObjectNamePart::as_ident) {
+            Some(ident) if name.0.len() == 1 => not_reserved(ident),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_expr(&mut self, expr: &ast::Expr) -> ControlFlow<Error> {
+        if let ast::Expr::Identifier(ident) = expr {
+            not_reserved(ident)?;
+        }
         self.current += 1;
         match self.current > EXPRESSION_DEPTH_MAX {
             true => ControlFlow::Break(too_deep()),
@@ -197,6 +326,16 @@ mod tests {
             state_of(format!("SELECT {open}1{}", ")".repeat(20_000))),
             too_complex
         );
+        let doubling = |levels: usize| {
+            (1..=levels).fold("WITH c0 AS (SELECT 1)".to_owned(), |sql, level| {
+                format!(
+                    "{sql}, c{level} AS (SELECT * FROM c{0} UNION ALL SELECT * FROM c{0})",
+                    level - 1
+                )
+            }) + &format!(" SELECT count(*) FROM c{levels}")
+        };
+        assert_eq!(state_of(doubling(24)), too_complex);
+        assert_eq!(state_of(doubling(6)), None);
         assert_eq!(
             state_of(format!("SELECT 1 IN (0{})", ",-1".repeat(20_000))),
             None

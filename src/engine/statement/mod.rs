@@ -135,12 +135,14 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         if next.token != Token::EOF {
             return Err(near(sql, &next.token.to_string(), next.span.start));
         }
-        limits::check_statement(&statement)?;
-        parsed.push(Parsed {
+        let checked = limits::check_statement(&statement);
+        let statement = Parsed {
             statement: Some(statement),
             text,
             source: Arc::clone(&source),
-        });
+        };
+        checked.map_err(|error| statement.locate(error))?;
+        parsed.push(statement);
     }
     Ok(parsed)
 }
