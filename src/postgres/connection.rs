@@ -132,6 +132,13 @@ where
         self.ready();
         loop {
             let backend = Arc::clone(self.session.backend());
+            let idle_max = match self.session.transaction_status() {
+                TransactionStatus::Idle => None,
+                _ => self
+                    .session
+                    .settings()
+                    .span("idle_in_transaction_session_timeout"),
+            };
             let Self { reader, writer, .. } = self;
             let turn = async {
                 writer.flush().await?;
@@ -141,6 +148,10 @@ where
                 biased;
                 () = backend.terminated() => return Err(StopReason::Termination.error()),
                 frame = turn => frame?,
+                () = elapsed(idle_max) => return Err(Error::new(
+                    SqlState::IdleInTransactionSessionTimeout,
+                    "terminating connection due to idle-in-transaction timeout",
+                )),
             };
             let Some((tag, body)) = frame else {
                 return Ok(());
@@ -858,6 +869,14 @@ where
     match tokio::time::timeout(STOP_TIME_MAX, work).await {
         Ok(result) => result,
         Err(_) => Err(control.error()),
+    }
+}
+
+/// Completes after `limit`; never without one.
+async fn elapsed(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => tokio::time::sleep(limit).await,
+        None => std::future::pending().await,
     }
 }
 

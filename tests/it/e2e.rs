@@ -353,6 +353,22 @@ fn cursors_read_forward_and_end_with_their_transaction() {
 }
 
 #[test]
+fn an_idle_transaction_ends_after_its_limit() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    client
+        .simple("SET idle_in_transaction_session_timeout = '50ms'")
+        .unwrap();
+    client.simple("BEGIN").unwrap();
+    let last = client.message().unwrap();
+    assert_eq!(
+        (report(&last).code.as_str(), report(&last).severity.as_str()),
+        ("25P03", "FATAL")
+    );
+    assert_eq!(client.message(), None);
+}
+
+#[test]
 fn databases_that_do_not_exist_are_refused() {
     let server = Server::shared();
     let mut client = Client {
