@@ -51,7 +51,19 @@ pub fn too_deep() -> Error {
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut chained = 0_usize;
     let mut set_operations = 0_usize;
+    // The parser reports these two as a syntax error when it comes to its own limit.
+    let (mut nots, mut cases) = (0_usize, 0_usize);
     for token in tokens {
+        match word(token) {
+            Some(Keyword::NOT) => nots += 1,
+            Some(Keyword::CASE) => cases += 1,
+            Some(Keyword::END) => cases = cases.saturating_sub(1),
+            _ if matches!(token.token, Token::Whitespace(_)) => {}
+            _ => nots = 0,
+        }
+        if nots.max(cases) > NESTING_DEPTH_MAX {
+            return Err(too_deep());
+        }
         match &token.token {
             Token::Word(word) if word.quote_style.is_none() => match word.keyword {
                 Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT => set_operations += 1,
@@ -91,6 +103,13 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
             .with_hint("Use a VALUES list, or one query with IN (…)."));
     }
     Ok(())
+}
+
+fn word(token: &TokenWithSpan) -> Option<Keyword> {
+    match &token.token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
 }
 
 /// Bounds the depth of a parsed statement's expressions and the number of its relations.
@@ -325,6 +344,19 @@ mod tests {
         assert_eq!(
             state_of(format!("SELECT {open}1{}", ")".repeat(20_000))),
             too_complex
+        );
+        assert_eq!(
+            state_of(format!("SELECT {}true", "NOT ".repeat(5_000))),
+            too_complex
+        );
+        let (cases, ends) = ("CASE WHEN true THEN ".repeat(5_000), " END".repeat(5_000));
+        assert_eq!(state_of(format!("SELECT {cases}1{ends}")), too_complex);
+        assert_eq!(
+            state_of(format!(
+                "SELECT {}",
+                "CASE WHEN true THEN 1 END + ".repeat(900) + "1"
+            )),
+            None
         );
         let doubling = |levels: usize| {
             (1..=levels).fold("WITH c0 AS (SELECT 1)".to_owned(), |sql, level| {
