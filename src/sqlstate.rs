@@ -423,6 +423,10 @@ const PLAN_TEXTS: &[(&str, SqlState)] = &[
 ];
 
 fn from_plan_text(text: &str) -> Error {
+    if let Some(own) = text_of_function(text) {
+        return Error::undefined_function(own);
+    }
+    let text = text.trim_start_matches("Internal error: ");
     if let Some(name) = text
         .strip_prefix("table '")
         .and_then(|rest| rest.strip_suffix("' not found"))
@@ -436,7 +440,12 @@ fn from_plan_text(text: &str) -> Error {
         && let Some((name, tail)) = rest.split_once('\'')
     {
         let error = Error::undefined_function(format!("function {name} does not exist"));
-        return match tail.split('\'').nth(1) {
+        // The planner suggests the nearest name however far it is.
+        return match tail
+            .split('\'')
+            .nth(1)
+            .filter(|near| nearest(name, std::iter::once(*near)).is_some())
+        {
             Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
             None => error,
         };
@@ -446,6 +455,17 @@ fn from_plan_text(text: &str) -> Error {
         .find(|(known, _)| text.contains(known))
         .map_or(SqlState::SyntaxError, |(_, state)| *state);
     Error::new(state, first_line(&lower_first(text)))
+}
+
+/// What a function of ours says about its arguments, out of the planner's words around it.
+fn text_of_function(text: &str) -> Option<String> {
+    let (_, inner) = text.split_once("coercion failed with: ")?;
+    let inner = inner.trim_start_matches("Error during planning: ");
+    let inner = inner
+        .split(" No function matches")
+        .next()?
+        .trim_end_matches('.');
+    inner.contains("(): ").then(|| first_line(inner))
 }
 
 /// Messages of our own functions start with the function's name and `():`.

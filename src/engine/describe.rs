@@ -81,7 +81,13 @@ fn loyalty_names() -> HashSet<String> {
 /// One description for each form that the documentation writes out, one at least.
 fn describe(function: &Registered<'_>) -> Vec<FunctionDescription> {
     let forms = match function.documentation {
-        Some(documentation) if function.own => forms(function.name, &documentation.syntax_example),
+        Some(documentation) if function.own => documentation
+            .alternative_syntax
+            .iter()
+            .flatten()
+            .chain([&documentation.syntax_example])
+            .flat_map(|syntax| forms(function.name, syntax))
+            .collect(),
         _ => vec![builtin_arguments(function)],
     };
     forms

@@ -10,6 +10,7 @@ mod facts;
 mod functions;
 mod guard;
 pub mod plan;
+mod semantics;
 pub mod session;
 pub mod settings;
 pub mod state;
@@ -117,8 +118,23 @@ impl Shared {
         self.loyalty_scalars.contains(name)
     }
 
-    /// Adds "did you mean" to the error of an unknown table.
+    /// Adds "did you mean" to the error of an unknown table; says of a window function that it is one.
     fn with_name_hint(&self, error: Error) -> Error {
+        if error.state() == SqlState::UndefinedFunction
+            && let Some(name) = error
+                .message()
+                .strip_prefix("function ")
+                .and_then(|rest| rest.split(' ').next())
+            && self.base.window_functions().contains_key(name)
+        {
+            return Error::new(
+                SqlState::WindowingError,
+                format!("window function {name} requires an OVER clause"),
+            )
+            .with_hint(format!(
+                "Write {name}(…) OVER (), or OVER (PARTITION BY …)."
+            ));
+        }
         if error.state() != SqlState::UndefinedTable || error.hint().is_some() {
             return error;
         }

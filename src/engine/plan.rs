@@ -83,6 +83,10 @@ pub async fn plan_query(
     control.check()?;
     limits::check_plan(&plan)?;
     verify(&plan)?;
+    // The types of the result are those after coercion: CASE WHEN … THEN 1 ELSE 2.5 END is no integer.
+    let plan = state
+        .analyzer()
+        .execute_and_check(plan, state.config_options(), |_, _| {})?;
     let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
     let names = schema
         .fields()

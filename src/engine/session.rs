@@ -18,7 +18,7 @@ use super::control::{Deadline, StatementControl, StopReason};
 use super::cursor::{self, Declaration, FetchRequest};
 use super::plan::{self, PlannedQuery, RunnableQuery};
 use super::settings::Settings;
-use super::statement::{self, Parsed};
+use super::statement::{self, Parsed, dialect};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -561,7 +561,7 @@ impl Session {
             .to_string(),
             false => displayable(plan.as_ref()).indent(verbose).to_string(),
         };
-        let lines = text.lines().map(str::to_owned).collect();
+        let lines = text.lines().map(dialect::without_separators).collect();
         Ok(Outcome::Rows(Rows::text("QUERY PLAN", lines, "EXPLAIN")?))
     }
 

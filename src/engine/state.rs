@@ -13,9 +13,11 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
+use super::semantics::{CheckOverflow, CompareIntervals};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
 use super::{functions, guard};
@@ -116,7 +118,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_runtime_env(Arc::clone(&parts.runtime))
         .build();
     let guarded = SessionStateBuilder::new_from_existing(base.clone())
-        .with_analyzer_rules(guard::analyzer(&base.analyzer().rules))
+        .with_analyzer_rules(analyzer_rules(&base))
         .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
         .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
         .with_physical_optimizer_rule(Arc::new(StopJoins));
@@ -125,6 +127,15 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     functions::register(&mut state, &parts.activity)?;
     let system = super::database::register(&mut state, parts)?;
     Ok((state, system))
+}
+
+/// The base's rules between ours: intervals before types are coerced, integers after.
+fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+        vec![Arc::new(CompareIntervals::new())];
+    rules.extend(guard::analyzer(&base.analyzer().rules));
+    rules.push(Arc::new(CheckOverflow::new()));
+    rules
 }
 
 /// The state of one statement: the shared one with the session's settings in it.

@@ -1,5 +1,6 @@
 //! Functions of the server beside the loyalty library: limits on built-ins, and the session's own.
 
+mod refused;
 mod session;
 mod size_caps;
 
@@ -13,5 +14,6 @@ use super::activity::Activity;
 /// Registers them; built-ins of the same name are replaced.
 pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     size_caps::register(state)?;
+    refused::register(state)?;
     session::register(state, activity)
 }

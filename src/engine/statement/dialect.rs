@@ -16,7 +16,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, Query, Select, Statement, TableFactor, VisitMut, VisitorMut,
 };
 
-pub use self::output::{output_name, output_names};
+pub use self::output::{output_name, output_names, without_separators};
 
 use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
 use crate::catalog::functions::{is_catalog_function, needs_snapshot};

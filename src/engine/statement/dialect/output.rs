@@ -20,6 +20,16 @@ pub fn output_name(field: &str) -> &str {
     field.split_once(SEPARATOR).map_or(field, |(name, _)| name)
 }
 
+/// A line of a plan without what keeps equal names apart.
+pub fn without_separators(line: &str) -> String {
+    let mut parts = line.split(SEPARATOR);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str(part.trim_start_matches(|letter: char| letter.is_ascii_digit()));
+    }
+    text
+}
+
 /// PostgreSQL's names of a query's result columns; none for wildcards, which name their own.
 ///
 /// Statements that are no queries have no names.

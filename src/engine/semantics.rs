@@ -1,0 +1,338 @@
+//! Where DataFusion computes what PostgreSQL would not: rewritten while a plan is analysed.
+//!
+//! * Intervals are compared by their length, a month counting 30 days and a day 24 hours. DataFusion
+//!   compares months first, then days, then the rest: 28 days in hours would be less than one day.
+//! * A date less a date is a number of days.
+//! * Sums, differences and products of integers that leave their type are an error (22003) instead
+//!   of wrapping around.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum, Decimal128Array};
+use datafusion::arrow::compute::{cast, kernels::numeric};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::{DFSchema, DFSchemaRef};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Between, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast as cast_to,
+};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::scalar::ScalarValue;
+
+const DAYS_PER_MONTH: i128 = 30;
+const NANOSECONDS_PER_DAY: i128 = 86_400_000_000_000;
+
+/// Before types are coerced: intervals and dates.
+#[derive(Debug)]
+pub(super) struct CompareIntervals {
+    length: Arc<ScalarUDF>,
+}
+
+impl CompareIntervals {
+    /// The rule.
+    pub(super) fn new() -> Self {
+        Self {
+            length: Arc::new(ScalarUDF::new_from_impl(IntervalLength::new())),
+        }
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let types = (left.get_type(schema), right.get_type(schema));
+                let (Ok(of_left), Ok(of_right)) = types else {
+                    return Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+                };
+                if is_comparison(op) && spans(&[&of_left, &of_right]) {
+                    let left = Box::new(self.length_of(*left, &of_left));
+                    let right = Box::new(self.length_of(*right, &of_right));
+                    return Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+                }
+                if op == Operator::Minus
+                    && of_left == DataType::Date32
+                    && of_right == DataType::Date32
+                {
+                    let left = Box::new(cast_to(*left, DataType::Int32));
+                    let right = Box::new(cast_to(*right, DataType::Int32));
+                    return Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }));
+                }
+                Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+            }
+            Expr::Between(Between {
+                expr,
+                negated,
+                low,
+                high,
+            }) => {
+                let types = (
+                    expr.get_type(schema),
+                    low.get_type(schema),
+                    high.get_type(schema),
+                );
+                match types {
+                    (Ok(a), Ok(b), Ok(c)) if spans(&[&a, &b, &c]) => {
+                        let expr = Box::new(self.length_of(*expr, &a));
+                        let low = Box::new(self.length_of(*low, &b));
+                        let high = Box::new(self.length_of(*high, &c));
+                        Transformed::yes(Expr::Between(Between {
+                            expr,
+                            negated,
+                            low,
+                            high,
+                        }))
+                    }
+                    _ => Transformed::no(Expr::Between(Between {
+                        expr,
+                        negated,
+                        low,
+                        high,
+                    })),
+                }
+            }
+            other => Transformed::no(other),
+        }
+    }
+
+    fn length_of(&self, expr: Expr, data_type: &DataType) -> Expr {
+        let expr = match is_span(data_type) {
+            true => expr,
+            false => cast_to(expr, DataType::Interval(IntervalUnit::MonthDayNano)),
+        };
+        Expr::ScalarFunction(ScalarFunction::new_udf(
+            Arc::clone(&self.length),
+            vec![expr],
+        ))
+    }
+}
+
+impl AnalyzerRule for CompareIntervals {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite_expressions(plan, &|expr, schema| self.rewrite(expr, schema))
+    }
+
+    fn name(&self) -> &'static str {
+        "compare_intervals"
+    }
+}
+
+/// After types are coerced: arithmetic of integers.
+#[derive(Debug)]
+pub(super) struct CheckOverflow {
+    functions: [(Operator, Arc<ScalarUDF>); 3],
+}
+
+impl CheckOverflow {
+    /// The rule.
+    pub(super) fn new() -> Self {
+        let checked = |operator, name| {
+            (
+                operator,
+                Arc::new(ScalarUDF::new_from_impl(Checked::new(operator, name))),
+            )
+        };
+        Self {
+            functions: [
+                checked(Operator::Plus, "checked_plus"),
+                checked(Operator::Minus, "checked_minus"),
+                checked(Operator::Multiply, "checked_multiply"),
+            ],
+        }
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else {
+            return Transformed::no(expr);
+        };
+        let function = self.functions.iter().find(|(operator, _)| *operator == op);
+        match (function, left.get_type(schema), right.get_type(schema)) {
+            (Some((_, function)), Ok(of_left), Ok(of_right))
+                if of_left == of_right && of_left.is_integer() =>
+            {
+                let call = ScalarFunction::new_udf(Arc::clone(function), vec![*left, *right]);
+                Transformed::yes(Expr::ScalarFunction(call))
+            }
+            _ => Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })),
+        }
+    }
+}
+
+impl AnalyzerRule for CheckOverflow {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite_expressions(plan, &|expr, schema| self.rewrite(expr, schema))
+    }
+
+    fn name(&self) -> &'static str {
+        "check_overflow"
+    }
+}
+
+/// Rewrites every expression of a plan and its subqueries; names of columns stay.
+fn rewrite_expressions(
+    plan: LogicalPlan,
+    rewrite: &dyn Fn(Expr, &DFSchema) -> Transformed<Expr>,
+) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        let mut schema = merge_schema(&plan.inputs());
+        if plan.inputs().is_empty() {
+            schema.merge(plan.schema());
+        }
+        let schema: DFSchemaRef = Arc::new(schema);
+        let names = NamePreserver::new(&plan);
+        let rewritten = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let rewritten = expr.transform_up(|expr| Ok(rewrite(expr, &schema)))?;
+            Ok(match rewritten.transformed {
+                true => rewritten.update_data(|expr| name.restore(expr)),
+                false => rewritten,
+            })
+        })?;
+        match rewritten.transformed {
+            true => rewritten.map_data(LogicalPlan::recompute_schema),
+            false => Ok(rewritten),
+        }
+    })
+    .data()
+}
+
+fn is_comparison(operator: Operator) -> bool {
+    matches!(
+        operator,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+fn is_span(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// Whether a comparison of these types is one of intervals: texts beside one are read as intervals.
+fn spans(types: &[&DataType]) -> bool {
+    types.iter().any(|data_type| is_span(data_type))
+        && types
+            .iter()
+            .all(|data_type| is_span(data_type) || data_type.is_string() || data_type.is_null())
+}
+
+/// The length of an interval in nanoseconds, as PostgreSQL compares intervals.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct IntervalLength {
+    signature: Signature,
+}
+
+impl IntervalLength {
+    fn new() -> Self {
+        Self {
+            signature: Signature::any(1, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for IntervalLength {
+    fn name(&self) -> &'static str {
+        "interval_length"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Decimal128(38, 0))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let scalar = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)));
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let spans = cast(&arrays[0], &DataType::Interval(IntervalUnit::MonthDayNano))?;
+        let spans = spans.as_primitive::<IntervalMonthDayNanoType>();
+        let lengths: Decimal128Array = spans
+            .iter()
+            .map(|span| {
+                span.map(|span| {
+                    let (months, days, nanos) = IntervalMonthDayNanoType::to_parts(span);
+                    (i128::from(months) * DAYS_PER_MONTH + i128::from(days)) * NANOSECONDS_PER_DAY
+                        + i128::from(nanos)
+                })
+            })
+            .collect();
+        let lengths = Arc::new(lengths.with_precision_and_scale(38, 0)?) as ArrayRef;
+        match scalar && lengths.len() == 1 {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &lengths, 0,
+            )?)),
+            false => Ok(ColumnarValue::Array(lengths)),
+        }
+    }
+}
+
+/// `+`, `-` or `*` of two integers of one type; 22003 if the result leaves it.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    operator: Operator,
+    name: &'static str,
+    signature: Signature,
+}
+
+impl Checked {
+    fn new(operator: Operator, name: &'static str) -> Self {
+        Self {
+            operator,
+            name,
+            signature: Signature::any(2, Volatility::Immutable),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Int64))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let operands = args
+            .args
+            .iter()
+            .map(|argument| match argument {
+                ColumnarValue::Array(array) => Ok(Box::new(Arc::clone(array)) as Box<dyn Datum>),
+                ColumnarValue::Scalar(value) => Ok(Box::new(value.to_scalar()?) as Box<dyn Datum>),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let (left, right) = (operands[0].as_ref(), operands[1].as_ref());
+        let result = match self.operator {
+            Operator::Plus => numeric::add(left, right)?,
+            Operator::Minus => numeric::sub(left, right)?,
+            _ => numeric::mul(left, right)?,
+        };
+        let scalar = args
+            .args
+            .iter()
+            .all(|argument| matches!(argument, ColumnarValue::Scalar(_)));
+        match scalar {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &result, 0,
+            )?)),
+            false => Ok(ColumnarValue::Array(result)),
+        }
+    }
+}
