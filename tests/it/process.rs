@@ -54,9 +54,9 @@ impl Server {
 
     /// Sends a signal by name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill")
-            .args(["-s", name, &self.process.id().to_string()])
-            .status();
+        // The shell's own `kill`: the program of that name is not everywhere.
+        let command = format!("kill -s {name} {}", self.process.id());
+        let status = Command::new("sh").args(["-c", &command]).status();
         assert!(status.unwrap().success());
     }
 
