@@ -44,8 +44,10 @@ impl CompareIntervals {
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
         match expr {
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let types = (left.get_type(schema), right.get_type(schema));
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if is_comparison(op) || op == Operator::Minus =>
+            {
+                let types = (type_of(&left, schema), type_of(&right, schema));
                 let (Ok(of_left), Ok(of_right)) = types else {
                     return Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }));
                 };
@@ -150,7 +152,7 @@ impl CheckOverflow {
             return Transformed::no(expr);
         };
         let function = self.functions.iter().find(|(operator, _)| *operator == op);
-        match (function, left.get_type(schema), right.get_type(schema)) {
+        match (function, type_of(&left, schema), type_of(&right, schema)) {
             (Some((_, function)), Ok(of_left), Ok(of_right))
                 if of_left == of_right && of_left.is_integer() =>
             {
@@ -198,6 +200,19 @@ fn rewrite_expressions(
         }
     })
     .data()
+}
+
+/// The type of an expression without a walk down a long chain of operators: the planner's own way is
+/// as long as the chain, for each of its operators.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+    match expr {
+        Expr::ScalarFunction(call)
+            if call.func.name().starts_with("checked_") && call.args.len() == 2 =>
+        {
+            type_of(&call.args[1], schema)
+        }
+        other => other.get_type(schema),
+    }
 }
 
 fn is_comparison(operator: Operator) -> bool {
