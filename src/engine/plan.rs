@@ -110,7 +110,8 @@ pub async fn make_runnable(
     control: &Arc<StatementControl>,
 ) -> Result<RunnableQuery> {
     let _scope = super::guard::planning(control);
-    let plan = match query.parameters.is_empty() {
+    let analysed = query.parameters.is_empty();
+    let plan = match analysed {
         true => query.plan,
         false => {
             let values = values
@@ -120,7 +121,14 @@ pub async fn make_runnable(
             query.plan.with_param_values(ParamValues::List(values))?
         }
     };
-    let plan = state.create_physical_plan(&plan).await?;
+    // Without parameters the plan is analysed already, and a second time costs as much again.
+    let plan = match analysed {
+        true => {
+            let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
+            state.query_planner().create_physical_plan(&optimized, state).await?
+        }
+        false => state.create_physical_plan(&plan).await?,
+    };
     control.check()?;
     Ok(RunnableQuery {
         plan,
