@@ -125,7 +125,10 @@ pub async fn make_runnable(
     let plan = match analysed {
         true => {
             let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
-            state.query_planner().create_physical_plan(&optimized, state).await?
+            state
+                .query_planner()
+                .create_physical_plan(&optimized, state)
+                .await?
         }
         false => state.create_physical_plan(&plan).await?,
     };
