@@ -174,6 +174,41 @@ fn quantile_queries(group: Option<&str>) -> (String, String) {
     (function, plain)
 }
 
+/// What `rfm_segment(…) OVER (…)` stands for after its expansion, and the same segments in plain SQL:
+/// a rank per score, then the letter of the three scores looked up in the table of codes. Compared
+/// by the length of the segment's name, which a sum can tell apart.
+fn segment_queries(group: Option<&str>) -> (String, String) {
+    let by = group
+        .map(|group| format!("PARTITION BY {group}"))
+        .unwrap_or_default();
+    let function = format!(
+        "SELECT length(rfm_segment(quantile_score(day) OVER ({by}), quantile_score(score) OVER ({by}),
+                                   quantile_score(amount) OVER ({by}))) AS v FROM t"
+    );
+    let score = |column: &str| {
+        format!("1 + 5 * (rank() OVER ({by} ORDER BY {column}) - 1) / count({column}) OVER ({by})")
+    };
+    let (r, f, m) = (score("day"), score("score"), score("amount"));
+    let plain = format!(
+        "SELECT length(CASE substr('{CODES}', 25 * (r - 1) + 5 * (f - 1) + m, 1)
+                  WHEN 'C' THEN 'Champions' WHEN 'L' THEN 'Loyal Customers'
+                  WHEN 'P' THEN 'Potential Loyalists' WHEN 'N' THEN 'New Customers'
+                  WHEN 'O' THEN 'Promising' WHEN 'A' THEN 'Need Attention'
+                  WHEN 'S' THEN 'About To Sleep' WHEN 'R' THEN 'At Risk'
+                  WHEN 'X' THEN 'Cannot Lose Them' WHEN 'H' THEN 'Hibernating'
+                  WHEN 'Z' THEN 'Lost' END) AS v
+         FROM (SELECT {r} AS r, {f} AS f, {m} AS m FROM t)"
+    );
+    (function, plain)
+}
+
+/// The letters of the map codes11 in the order of recency, frequency and money.
+const CODES: &str = "ZZXXXZHHRRZHRRRZRRXRZRRXX\
+                     HHSXXSHHRRSHHRRSRRRRSRRRR\
+                     NSOOOSHPAASHPALPPALLPPPLL\
+                     NNOOONNPOOPPPALPPALCPPPCC\
+                     NNOOOOOOOOPPPAAPPLCCPPPCC";
+
 /// Reproducible noise (splitmix64).
 fn noise(seed: u64) -> u64 {
     let mut bits = seed
@@ -317,6 +352,10 @@ fn main() -> Fallible<()> {
         queries.push((
             format!("quantile_score, {grouping}"),
             quantile_queries(group),
+        ));
+        queries.push((
+            format!("rfm_segment over, {grouping}"),
+            segment_queries(group),
         ));
     }
     for (_, (function, plain)) in &queries {
