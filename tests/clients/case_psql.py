@@ -8,6 +8,12 @@ from server import wait_busy
 CROSS_JOIN = "SELECT count(*) FROM words a, words b, words c WHERE a.id + b.id < -c.id"
 CANCELED = "canceling statement due to user request"
 CANCEL_LIMIT = 5.0  # seconds from Ctrl-C to the error
+FEATURES = {  # of the cases whose names do not begin with one
+    "conninfo": "connect", "multi_statement": "query", "fetch_count": "cursor", "ctrl_c": "cancel",
+    "multi_statement_error": "errors", "transaction_prompt": "transactions", "list_databases": "metadata",
+    "list_schemas": "metadata", "list_tables": "metadata", "describe_table": "metadata", "describe_missing": "metadata",
+    "list_functions": "metadata", "list_roles": "metadata", "more_lists": "metadata", "tab": "metadata",
+}
 
 
 def case_connect_plain(context):

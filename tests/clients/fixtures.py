@@ -27,6 +27,18 @@ SELECT i AS id, 1 + (i * 31) % {CUSTOMERS} AS customer_id,
        CASE WHEN i % 50 = 0 THEN NULL ELSE CAST((i * 7) % 11 AS INTEGER) END AS score
 FROM range(1, {SURVEYS + 1}) t(i)"""
 
+LINES = 100_000
+KIND_SQL = """
+SELECT CAST(1 AS INTEGER) AS id, true AS b, CAST(-2 AS SMALLINT) AS i2, CAST(3 AS INTEGER) AS i4, CAST(4 AS BIGINT) AS i8, CAST(0.1 AS FLOAT) AS f4,
+       CAST(0.1 AS DOUBLE) AS f8, CAST(12.3 AS DECIMAL(12, 2)) AS n, 'текст' AS t, '\\xDE\\xAD\\x00'::BLOB AS y,
+       DATE '2024-02-29' AS d, TIME '12:34:56.789012' AS tm, TIMESTAMP '2024-02-29 12:34:56.789012' AS ts,
+       TIMESTAMPTZ '2024-02-29 12:34:56.789012+00' AS tz, [1, NULL, 3]::INTEGER[] AS il, ['a', 'b c']::VARCHAR[] AS tl
+UNION ALL SELECT 2, NULL, NULL, NULL, NULL, NULL::FLOAT, NULL::DOUBLE, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+UNION ALL SELECT 3, false, CAST(-32768 AS SMALLINT), CAST(-2147483648 AS INTEGER), CAST(-9223372036854775808 AS BIGINT), 'NaN'::FLOAT,
+       '-Infinity'::DOUBLE, -9999999999.99, '', ''::BLOB,
+       DATE '1900-01-01', TIME '00:00:00', TIMESTAMP '1900-01-01 00:00:00', TIMESTAMPTZ '1970-01-01 00:00:00+00',
+       []::INTEGER[], [NULL, '']::VARCHAR[]"""
+
 
 def big_sql(low, high):
     return f"""
@@ -54,6 +66,20 @@ def shop(work):
         write(root / "orders" / "part-1.parquet", f"SELECT * FROM ({ORDER_SQL}) WHERE id % 2 = 1")
         write(root / "surveys.parquet", SURVEY_SQL)
         write(root / "words.parquet", f"SELECT i AS id, 'x' AS v FROM range({WORDS}) t(i)")
+        write(root / "crm" / "accounts" / "all.parquet", "SELECT i AS id FROM range(10) t(i)")
+        (root / "done").touch()
+    return root
+
+
+def office(work):
+    """The tables that questions.tsv asks for: customers, orders, crm.accounts as in `shop`, a table of all column
+    types, and lines, 100,000 rows in order."""
+    root = work / "office"
+    if not (root / "done").exists():
+        write(root / "customers.parquet", CUSTOMER_SQL)
+        write(root / "orders.parquet", ORDER_SQL)
+        write(root / "kinds.parquet", KIND_SQL)
+        write(root / "lines.parquet", f"SELECT i AS id, 'line ' || i AS label FROM range(1, {LINES + 1}) t(i)")
         write(root / "crm" / "accounts" / "all.parquet", "SELECT i AS id FROM range(10) t(i)")
         (root / "done").touch()
     return root

@@ -28,7 +28,17 @@ SETTINGS = {
     "client_connection_check_interval": "100ms", "datestyle": "iso", "max_wal_size": "8GB", "wal_level": "minimal", "max_wal_senders": "0",
 }
 TYPES = {"BIGINT": "bigint", "INTEGER": "integer", "DOUBLE": "double precision", "VARCHAR": "text", "DATE": "date",
-         "TIMESTAMP": "timestamp"}
+         "TIMESTAMP": "timestamp", "FLOAT": "real", "BLOB": "bytea", "VARCHAR[]": "text[]"}
+
+
+def as_csv(name, kind):
+    """The DuckDB expression that spells a column as PostgreSQL reads it; CSV knows neither bytes nor lists."""
+    if kind == "BLOB":
+        return f"""'\\x' || hex("{name}") AS "{name}\""""
+    if kind.endswith("[]"):
+        items = f"""list_transform("{name}", lambda item: coalesce('"' || item || '"', 'NULL'))"""
+        return f"""'{{' || coalesce(array_to_string({items}, ','), '') || '}}' || left("{name}"::VARCHAR, 0) AS "{name}\""""
+    return f'"{name}"'
 
 
 def tables(location):
@@ -61,8 +71,9 @@ def load(port, locations):
             spelled = ", ".join(f'"{name}" {TYPES.get(kind, kind)}' for name, kind, *_ in columns)
             target.execute(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             target.execute(f'CREATE TABLE "{schema}"."{table}" ({spelled})')
+            select = ", ".join(as_csv(name, kind) for name, kind, *_ in columns)
             csv = Path(tempfile.gettempdir()) / f"oracle-{os.getpid()}.csv"
-            source.execute(f"COPY (SELECT * FROM '{glob}') TO '{csv}' (HEADER false)")
+            source.execute(f"COPY (SELECT {select} FROM '{glob}') TO '{csv}' (HEADER false, FORCE_QUOTE *, NULL '')")
             with csv.open("rb") as data, target.cursor().copy(f'COPY "{schema}"."{table}" FROM STDIN CSV') as copy:
                 while block := data.read(1 << 20):
                     copy.write(block)

@@ -11,9 +11,10 @@ import time
 import traceback
 from pathlib import Path
 
+import record
+import registry
 from server import STOP_LIMIT, Server
 
-GROUPS = ["psql", "drivers", "folder", "stop", "cdnow", "tpch", "s3", "many", "hostile", "rows", "cancel", "poison"]
 CASE_LIMIT = 300  # seconds, for a case that names no limit of its own
 STUCK_LIMIT = 10.0  # seconds for a server to stop after a failed case
 FILES_WANTED = 8192  # descriptors, for a thousand connections on both sides
@@ -23,10 +24,12 @@ ROOT = Path(__file__).resolve().parents[2]
 class Context:
     """What a case gets: the binary, a folder for data, the shared server per data set, and `note` for measurements."""
 
-    def __init__(self, binary, work, oracle):
+    def __init__(self, binary, work, arguments):
         self.binary = binary
+        self.recording = arguments.record
+        self.long = arguments.long
         self.work = work
-        self.oracle = oracle
+        self.oracle = arguments.oracle
         self.root = ROOT
         self.clients = Path(os.environ.get("CLIENTS_DIR", ROOT / "target" / "clients")).resolve()
         self.servers = {}
@@ -79,12 +82,21 @@ def on_alarm(_signal, _frame):
 
 def cases_of(group):
     """(name, function) of each case: the public functions `case_*` of the module, or its own `cases()`."""
-    module = importlib.import_module(f"case_{group}")
+    module = importlib.import_module(group.source)
     if hasattr(module, "cases"):
-        return [(f"{group}.{name}", function) for name, function in module.cases()]
+        return [(f"{group.name}.{name}", function) for name, function in module.cases(*group.options)]
     functions = [(name, value) for name, value in vars(module).items()
                  if name.startswith("case_") and inspect.isfunction(value)]
-    return [(f"{group}.{name[5:]}", function) for name, function in functions]
+    return [(f"{group.name}.{name[5:]}", function) for name, function in functions]
+
+
+def answered(context, name, seen):
+    """A case may return its answers; they must be those that PostgreSQL gave."""
+    group, _, case = name.partition(".")
+    if context.recording:
+        record.write(group, case, seen)
+    else:
+        record.check(group, case, seen)
 
 
 def run_case(context, name, function):
@@ -93,7 +105,9 @@ def run_case(context, name, function):
     start, problem, trace = time.monotonic(), None, ""
     signal.alarm(getattr(function, "limit", CASE_LIMIT))
     try:
-        function(context)
+        seen = function(context)
+        if seen is not None:
+            answered(context, name, seen)
     except ImportError as error:
         problem = f"missing client: {error.name}"
     except FileNotFoundError as error:
@@ -124,8 +138,8 @@ def selected(arguments):
     only = [item for item in arguments.only.split(",") if item]
     skip = [item for item in arguments.skip.split(",") if item]
     found = []
-    for group in GROUPS:
-        if only and not any(item.split(".")[0] == group for item in only):
+    for group in registry.GROUPS:
+        if only and not any(item.split(".")[0] == group.name for item in only):
             continue
         found += [case for case in cases_of(group) if (not only or chosen(case[0], only)) and not chosen(case[0], skip)]
     return found
@@ -140,7 +154,11 @@ def main():
     parser.add_argument("--data", help="keep generated data in this folder and use it again")
     parser.add_argument("--oracle", action="store_true",
                         help="the binary is oracle_postgres.py: leave out what PostgreSQL itself does not have")
+    parser.add_argument("--record", action="store_true", help="keep the answers of this server, the oracle, as right")
+    parser.add_argument("--long", action="store_true", help="give cases of endurance a minute instead of seconds")
     arguments = parser.parse_args()
+    if arguments.record and not arguments.oracle:
+        parser.error("--record is for the oracle")
     cases = selected(arguments)
     if arguments.list:
         print("\n".join(name for name, _ in cases))
@@ -159,7 +177,7 @@ def main():
         work = Path(arguments.data or temporary).resolve()
         work.mkdir(parents=True, exist_ok=True)
         work.chmod(0o755)
-        return run_all(Context(Path(arguments.binary).resolve(), work, arguments.oracle), cases)
+        return run_all(Context(Path(arguments.binary).resolve(), work, arguments), cases)
 
 
 def run_all(context, cases):

@@ -1,56 +1,72 @@
 #!/usr/bin/env bash
-# Installs the real clients that tests/clients/run.sh drives, into ${CLIENTS_DIR:-target/clients}.
-# Safe to run again: what is there already is left alone. Any failure stops it with a message.
+# Installs the real clients that tests/clients/run.sh drives, into ${CLIENTS_DIR:-target/clients}, on Debian or Ubuntu.
+# Safe to run again: what is there already is left alone. What cannot be installed is named at the end; its cases fail.
 set -euo pipefail
 trap 'echo "setup.sh: failed at line $LINENO: $BASH_COMMAND" >&2' ERR
 
-cd "$(dirname "$0")/../.."
+here="$(cd "$(dirname "$0")" && pwd)"
+cd "$here/../.."
 CLIENTS_DIR="${CLIENTS_DIR:-target/clients}"
-PYTHON_PACKAGES=('psycopg[binary]' duckdb pyarrow 'moto[server]' boto3 asyncpg tpchgen-cli)
-PYTHON_IMPORTS='psycopg, duckdb, pyarrow, moto.server, boto3, asyncpg'
-APT_UPDATED=no
+mkdir -p "$CLIENTS_DIR"
+CLIENTS_DIR="$(cd "$CLIENTS_DIR" && pwd)"
+export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+MISSING=()
 
 say() { echo "setup: $*"; }
 
-# Installs one Debian package; sudo only when we are not root.
-install_package() {
-  local sudo=''
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  if [ "$APT_UPDATED" = no ]; then
-    $sudo apt-get -q update >/dev/null
-    APT_UPDATED=yes
-  fi
-  $sudo apt-get -q install -y "$1" >/dev/null
-  say "installed package $1"
+# try NAME COMMAND…: runs it; a failure is remembered and the rest goes on.
+try() {
+  local name="$1"
+  shift
+  if "$@"; then say "$name is there"; else MISSING+=("$name"); fi
 }
 
-if command -v psql >/dev/null; then
-  say "psql is there: $(psql --version)"
-else
-  install_package postgresql-client-15 || install_package postgresql-client
-fi
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi }
 
-python3 -c 'import ensurepip, venv' 2>/dev/null || install_package python3-venv
-mkdir -p "$CLIENTS_DIR"
-if [ ! -x "$CLIENTS_DIR/venv/bin/python" ]; then
-  python3 -m venv "$CLIENTS_DIR/venv"
-  say "made $CLIENTS_DIR/venv"
-fi
-if "$CLIENTS_DIR/venv/bin/python" -c "import $PYTHON_IMPORTS" 2>/dev/null \
-    && [ -x "$CLIENTS_DIR/venv/bin/tpchgen-cli" ]; then
-  say 'Python clients are there'
-else
-  "$CLIENTS_DIR/venv/bin/pip" install --quiet --disable-pip-version-check "${PYTHON_PACKAGES[@]}"
-  "$CLIENTS_DIR/venv/bin/python" -c "import $PYTHON_IMPORTS"
-  say "installed ${PYTHON_PACKAGES[*]}"
-fi
+# packages COMMAND_OR_FILE=PACKAGE…: installs the Debian packages whose command or file is not there.
+packages() {
+  local wanted=() item
+  for item in "$@"; do
+    command -v "${item%%=*}" >/dev/null || [ -e "${item%%=*}" ] || wanted+=("${item#*=}")
+  done
+  [ ${#wanted[@]} -gt 0 ] || return 0
+  as_root apt-get -q update >/dev/null
+  as_root env RUNLEVEL=1 apt-get -q install -y --no-install-recommends "${wanted[@]}" >/dev/null && return 0
+  for item in "${wanted[@]}"; do
+    as_root apt-get -q install -y --no-install-recommends "$item" >/dev/null || MISSING+=("package $item")
+  done
+}
 
-if [ -d "$CLIENTS_DIR/node/node_modules/pg" ]; then
-  say 'node-postgres is there'
+# python_clients FOLDER FILE: a virtual environment with the packages of a requirements file.
+python_clients() {
+  local folder="$CLIENTS_DIR/$1" file="$here/$2"
+  [ -x "$folder/bin/python" ] || python3 -m venv "$folder" || return 1
+  cmp -s "$file" "$folder/installed.txt" && return 0
+  if ! "$folder/bin/python" -m pip install --quiet -r "$file"; then
+    local line
+    while read -r line; do
+      "$folder/bin/python" -m pip install --quiet "$line" || MISSING+=("Python $line")
+    done < <(grep -v '^#' "$file")
+    return 0
+  fi
+  cp "$file" "$folder/installed.txt"
+}
+
+node_clients() {
+  mkdir -p "$CLIENTS_DIR/node"
+  cmp -s "$here/package.json" "$CLIENTS_DIR/node/installed.json" && return 0
+  cp "$here/package.json" "$CLIENTS_DIR/node/package.json"
+  npm install --silent --no-audit --no-fund --prefix "$CLIENTS_DIR/node" || return 1
+  cp "$here/package.json" "$CLIENTS_DIR/node/installed.json"
+}
+
+packages psql=postgresql-client node=nodejs npm=npm
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages /no/such/file=python3-venv
+try 'Python clients' python_clients venv requirements.txt
+try 'Node.js clients' node_clients
+
+if [ ${#MISSING[@]} -gt 0 ]; then
+  printf '\n!!!!!!!! setup.sh could not install: %s\n!!!!!!!! the cases of these clients will FAIL\n\n' "$(IFS=,; echo "${MISSING[*]}")" >&2
 else
-  command -v npm >/dev/null || install_package npm
-  npm install --silent --no-audit --no-fund --prefix "$CLIENTS_DIR/node" pg
-  [ -d "$CLIENTS_DIR/node/node_modules/pg" ]
-  say 'installed node-postgres'
+  say 'everything is there'
 fi
-say 'ready'

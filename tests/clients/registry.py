@@ -1,0 +1,50 @@
+"""The list of groups: which module holds their cases, and which clients stand as rows in the README's matrix."""
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+FEATURES = ["connect", "query", "parameters", "types_text", "types_binary", "prepared", "cursor", "copy", "cancel",
+            "errors", "transactions", "metadata"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that run together. `client` and `package` are given for a row of the matrix; `package` is a line of
+    requirements.txt or package.json, which hold the
+    version, or text for a version that the distribution chooses."""
+    name: str
+    client: str = ""
+    package: str = ""
+    module: str = ""
+    options: tuple = ()
+
+    @property
+    def source(self):
+        return f"case_{self.module or self.name}"
+
+    @property
+    def version(self):
+        """The version that setup.sh installs, for the matrix."""
+        place, _, name = self.package.partition(" ")
+        if place == "pip":
+            text = (HERE / "requirements.txt").read_text()
+            return re.search(rf"^{re.escape(name)}==(\S+)$", text, re.MULTILINE).group(1)
+        if place == "npm":
+            return json.loads((HERE / "package.json").read_text())["dependencies"][name]
+        return self.package
+
+
+GROUPS = [
+    Group("psql", "psql", "of Debian 12, 15"),
+    Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("many"),
+    Group("hostile"), Group("rows"), Group("cancel"), Group("poison"),
+    Group("psycopg2", "psycopg2", "pip psycopg2-binary"),
+    Group("psycopg3", "psycopg 3", "pip psycopg[binary]"),
+    Group("asyncpg", "asyncpg", "pip asyncpg"),
+]
+
+
+def group(name):
+    return next(item for item in GROUPS if item.name == name)
