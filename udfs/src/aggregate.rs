@@ -206,7 +206,7 @@ pub(crate) trait Metric: Clone + Debug + Send + Sync + 'static {
     fn required(&self) -> &'static [usize];
 
     /// Looks at a batch once, so that rows are cheap.
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
 
     /// Takes one row in.
     fn add(&self, state: &mut Self::State, columns: &Self::Columns<'_>, row: usize) -> Result<()>;
@@ -244,7 +244,12 @@ pub(crate) trait Metric: Clone + Debug + Send + Sync + 'static {
     fn write(&self, states: &[Self::State]) -> Vec<ArrayRef>;
 
     /// The reverse of [`Metric::write`].
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Self::State>>;
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Self::State>>;
+
+    /// Bytes on the heap that all states share.
+    fn heap_size(&self) -> usize {
+        0
+    }
 }
 
 /// The [`Form`] of a [`Metric`].
@@ -307,8 +312,8 @@ impl<M: Metric> Accumulator for MetricAccumulator<M> {
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let Self { metric, state } = self;
-        metric
-            .read(states)?
+        let others = metric.read(states)?;
+        others
             .iter()
             .try_for_each(|other| metric.merge(state, other))
     }
@@ -323,7 +328,7 @@ impl<M: Metric> Accumulator for MetricAccumulator<M> {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self)
+        size_of_val(self) + self.metric.heap_size()
     }
 }
 
@@ -379,17 +384,18 @@ impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
         let rows = rows_of(values);
-        let columns = self.metric.columns(values)?;
-        let selection = selection(values, self.metric.required(), opt_filter);
+        let mut metric = self.metric.clone();
+        let columns = metric.columns(values)?;
+        let selection = selection(values, metric.required(), opt_filter);
         let mut states = vec![M::State::default(); rows];
         for_each_row(selection.as_ref(), rows, |row| {
-            self.metric.add(&mut states[row], &columns, row)
+            metric.add(&mut states[row], &columns, row)
         })?;
-        Ok(self.metric.write(&states))
+        Ok(metric.write(&states))
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.states.capacity() * size_of::<M::State>()
+        size_of_val(self) + self.states.capacity() * size_of::<M::State>() + self.metric.heap_size()
     }
 }
 

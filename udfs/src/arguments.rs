@@ -260,10 +260,28 @@ impl<'a> Times<'a> {
         self.array.is_valid(row).then(|| self.at(row))
     }
 
+    /// The value of all rows, if it is the same in all of them and never NULL.
+    pub(crate) fn same(&self) -> Option<i128> {
+        let same = self.array.null_count() == 0
+            && match &self.ticks {
+                Ticks::Days(days) => all_equal(days.values()),
+                Ticks::Counts(counts) => all_equal(counts),
+            };
+        (same && !self.array.is_empty()).then(|| self.at(0))
+    }
+
     /// The value as SQL shows it, for messages.
     pub(crate) fn text(&self, row: usize) -> String {
         array_value_to_string(self.array, row).unwrap_or_else(|_| "?".to_owned())
     }
+}
+
+/// Whether a batch holds one value only; looked at in whole so that it takes vector instructions.
+pub(crate) fn all_equal<T: Copy + PartialEq>(values: &[T]) -> bool {
+    values.first().is_none_or(|first| {
+        let differing = |chunk: &[T]| chunk.iter().filter(|value| *value != first).count();
+        values.chunks(64).all(|chunk| differing(chunk) == 0)
+    })
 }
 
 fn counts<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef) -> Result<Ticks<'_>> {

@@ -63,7 +63,7 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
     /// Positions of the arguments whose NULL makes a row not count.
     fn required(&self) -> &'static [usize];
     /// Looks at a batch once, so that rows are cheap.
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
 
     /// Takes a row's own numbers into the group; `None` if its customer need not be looked up.
     fn accept(
@@ -91,7 +91,7 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
     /// Those numbers as columns.
     fn write_groups(&self, groups: &[Self::Group]) -> Vec<ArrayRef>;
     /// The reverse of [`DistinctMetric::write_groups`]; one default per row if there are none.
-    fn read_groups(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Group>>;
+    fn read_groups(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Group>>;
 
     /// Fields of a mark, apart from the second key.
     fn mark_fields(&self) -> Vec<Field> {
@@ -112,6 +112,11 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
 
     /// The results, one per group, in the declared type.
     fn finish(&self, groups: &[Self::Group]) -> Result<ArrayRef>;
+
+    /// Bytes on the heap that all groups share.
+    fn heap_size(&self) -> usize {
+        0
+    }
 }
 
 /// The [`Form`] of a [`DistinctMetric`].
@@ -407,6 +412,7 @@ impl<M: DistinctMetric> Table<M> {
             + (self.customers.capacity() + self.seconds.capacity()) * size_of::<u64>()
             + self.keys.capacity() * size_of::<Keys>()
             + self.keys.iter().map(Keys::heap_size).sum::<usize>()
+            + self.metric.heap_size()
     }
 }
 
@@ -585,7 +591,7 @@ impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
         values: &[ArrayRef],
         opt_filter: Option<&BooleanArray>,
     ) -> Result<Vec<ArrayRef>> {
-        let metric = &self.0.metric;
+        let mut metric = self.0.metric.clone();
         let rows = rows_of(values);
         let selection = selection(values, metric.required(), opt_filter);
         let columns = metric.columns(values)?;

@@ -39,6 +39,7 @@
 
 mod aggregate;
 mod arguments;
+mod constants;
 mod distinct;
 mod keys;
 mod money;

@@ -108,8 +108,8 @@ impl Definition for ChurnRate {
         let (function, outcome) = (Self::NAME, Outcome::Churn);
         match types.len() {
             1 => Ok(Box::new(MetricForm(FlagShare))),
-            3 => Ok(Box::new(MetricForm(InactiveShare { function }))),
-            4 => Ok(Box::new(MetricForm(ContractRate { function, outcome }))),
+            3 => Ok(Box::new(MetricForm(InactiveShare::new(function)))),
+            4 => Ok(Box::new(MetricForm(ContractRate::new(function, outcome)))),
             5 => {
                 let metric = EventRate::new(function, outcome, &types[0]);
                 Ok(Box::new(DistinctForm::new(metric)?))

@@ -8,18 +8,20 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::{Decimal128Type, Field, Int64Type};
-use datafusion_common::{DataFusionError, Result};
+use datafusion_common::{DataFusionError, Result, internal_err};
 
-use crate::aggregate::Metric;
+use crate::aggregate::{Metric, rows_of};
 use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
+use crate::constants::{ConstantId, Constants, PerRow};
 use crate::retention::Outcome;
 use crate::retention::counters::{count_field, counts, instant_field, instants};
 
 /// The rate over one period.
 #[derive(Debug, Clone)]
 pub(super) struct ContractRate {
-    pub(super) function: &'static str,
-    pub(super) outcome: Outcome,
+    function: &'static str,
+    outcome: Outcome,
+    periods: Constants<Period>,
 }
 
 /// Contracts that ran at the start of the period, and those of them that ended in it.
@@ -29,11 +31,11 @@ pub(super) struct Contracts {
     lost: i64,
     /// Rows that hold the period, at risk or not.
     rows: i64,
-    period: Option<Period>,
+    period: Option<ConstantId>,
 }
 
 /// Nanoseconds since 1970, half-open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Period {
     start: i128,
     end: i128,
@@ -60,19 +62,27 @@ pub(super) struct ContractColumns<'a> {
     end: Times<'a>,
     period_start: Times<'a>,
     period_end: Times<'a>,
-}
-
-impl ContractColumns<'_> {
-    #[inline]
-    fn period(&self, row: usize) -> Period {
-        Period {
-            start: self.period_start.at(row),
-            end: self.period_end.at(row),
-        }
-    }
+    periods: PerRow,
 }
 
 impl ContractRate {
+    pub(super) fn new(function: &'static str, outcome: Outcome) -> Self {
+        Self {
+            function,
+            outcome,
+            periods: Constants::default(),
+        }
+    }
+
+    /// The period of a row that counts.
+    #[inline]
+    fn period(&self, columns: &ContractColumns<'_>, row: usize) -> Result<(ConstantId, Period)> {
+        match columns.periods.at(row) {
+            Some(id) => Ok((id, self.periods.get(id))),
+            None => internal_err!("a contract without a period was counted"),
+        }
+    }
+
     #[cold]
     fn reversed_contract(&self, columns: &ContractColumns<'_>, row: usize) -> DataFusionError {
         let (start, end) = (columns.start.text(row), columns.end.text(row));
@@ -92,8 +102,8 @@ impl ContractRate {
     }
 
     #[cold]
-    fn varying_period(&self, held: Option<Period>, found: Period) -> DataFusionError {
-        let start_differs = held.is_some_and(|held| held.start != found.start);
+    fn varying_period(&self, held: Option<ConstantId>, found: Period) -> DataFusionError {
+        let start_differs = held.is_some_and(|held| self.periods.get(held).start != found.start);
         varying_argument(
             self.function,
             if start_differs {
@@ -113,12 +123,25 @@ impl Metric for ContractRate {
         &[0, 2, 3]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<ContractColumns<'a>> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<ContractColumns<'a>> {
+        let period_start = Times::new(&arguments[2])?;
+        let period_end = Times::new(&arguments[3])?;
+        let period = |(start, end): (Option<i128>, Option<i128>)| {
+            Some(Period {
+                start: start?,
+                end: end?,
+            })
+        };
+        let same = period((period_start.same(), period_end.same()));
+        let periods = self.periods.of_batch(rows_of(arguments), same, |row| {
+            period((period_start.get(row), period_end.get(row)))
+        })?;
         Ok(ContractColumns {
             start: Times::new(&arguments[0])?,
             end: Times::new(&arguments[1])?,
-            period_start: Times::new(&arguments[2])?,
-            period_end: Times::new(&arguments[3])?,
+            period_start,
+            period_end,
+            periods,
         })
     }
 
@@ -133,8 +156,8 @@ impl Metric for ContractRate {
         if end.is_some_and(|end| end < start) {
             return Err(self.reversed_contract(columns, row));
         }
-        let period = columns.period(row);
-        match hold(&mut contracts.period, period) {
+        let (id, period) = self.period(columns, row)?;
+        match hold(&mut contracts.period, id) {
             Held::Same => {}
             Held::First if period.end < period.start => {
                 return Err(self.reversed_period(columns, row));
@@ -152,12 +175,9 @@ impl Metric for ContractRate {
         columns: &ContractColumns<'_>,
         row: usize,
     ) -> Result<()> {
-        contracts.count(
-            columns.start.at(row),
-            columns.end.get(row),
-            columns.period(row),
-            -1,
-        );
+        let (_, period) = self.period(columns, row)?;
+        let (start, end) = (columns.start.at(row), columns.end.get(row));
+        contracts.count(start, end, period, -1);
         if contracts.rows == 0 {
             contracts.period = None;
         }
@@ -192,7 +212,8 @@ impl Metric for ContractRate {
     }
 
     fn write(&self, states: &[Contracts]) -> Vec<ArrayRef> {
-        let periods = || states.iter().map(|state| state.period);
+        let period = |state: &Contracts| state.period.map(|id| self.periods.get(id));
+        let periods = || states.iter().map(period);
         vec![
             counts(states.iter().map(|state| state.at_risk)),
             counts(states.iter().map(|state| state.lost)),
@@ -202,19 +223,26 @@ impl Metric for ContractRate {
         ]
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Contracts>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Contracts>> {
         let at_risk = primitive::<Int64Type>(&columns[0])?.values();
         let lost = primitive::<Int64Type>(&columns[1])?.values();
         let rows = primitive::<Int64Type>(&columns[2])?.values();
         let starts = primitive::<Decimal128Type>(&columns[3])?.iter();
         let periods = starts.zip(primitive::<Decimal128Type>(&columns[4])?);
-        let state = |(row, (start, end)): (usize, (Option<i128>, Option<i128>))| Contracts {
-            at_risk: at_risk[row],
-            lost: lost[row],
-            rows: rows[row],
-            period: start.zip(end).map(|(start, end)| Period { start, end }),
+        let state = |(row, (start, end)): (usize, (Option<i128>, Option<i128>))| {
+            let period = start.zip(end).map(|(start, end)| Period { start, end });
+            Ok(Contracts {
+                at_risk: at_risk[row],
+                lost: lost[row],
+                rows: rows[row],
+                period: period.map(|period| self.periods.id(period)).transpose()?,
+            })
         };
-        Ok(periods.enumerate().map(state).collect())
+        periods.enumerate().map(state).collect()
+    }
+
+    fn heap_size(&self) -> usize {
+        self.periods.heap_size()
     }
 }
 

@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, UInt8Array};
+use arrow::array::{Array, ArrayRef, Float64Array, UInt8Array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, UInt8Type};
-use datafusion_common::{DataFusionError, Result};
+use datafusion_common::{DataFusionError, Result, internal_err};
 
+use crate::aggregate::rows_of;
 use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
+use crate::constants::{ConstantId, Constants, PerRow};
 use crate::distinct::{DistinctMetric, KeyArgument, Seen};
 use crate::retention::Outcome;
 use crate::retention::counters::{instant_field, instants};
@@ -20,6 +22,7 @@ pub(super) struct EventRate {
     function: &'static str,
     outcome: Outcome,
     keys: [KeyArgument; 1],
+    bounds: Constants<Bounds>,
 }
 
 impl EventRate {
@@ -33,6 +36,7 @@ impl EventRate {
             function,
             outcome,
             keys: [customer],
+            bounds: Constants::default(),
         }
     }
 
@@ -50,9 +54,12 @@ impl EventRate {
     }
 
     #[cold]
-    fn varying(&self, held: Option<Bounds>, found: Bounds) -> DataFusionError {
+    fn varying(&self, held: Option<ConstantId>, found: Bounds) -> DataFusionError {
         let names = ["base_start", "period_start", "period_end"];
-        let differs = held.and_then(|held| (0..3).find(|bound| held[*bound] != found[*bound]));
+        let differs = held.and_then(|held| {
+            let held = self.bounds.get(held);
+            (0..3).find(|bound| held[*bound] != found[*bound])
+        });
         varying_argument(self.function, names[differs.unwrap_or(0)])
     }
 }
@@ -65,7 +72,7 @@ type Bounds = [i128; 3];
 pub(super) struct Returning {
     base: i64,
     kept: i64,
-    bounds: Option<Bounds>,
+    bounds: Option<ConstantId>,
 }
 
 /// In which of the two windows a customer was seen.
@@ -105,6 +112,7 @@ impl Returning {
 pub(super) struct EventColumns<'a> {
     event_time: Times<'a>,
     bounds: [Times<'a>; 3],
+    bounds_of_rows: PerRow,
 }
 
 impl DistinctMetric for EventRate {
@@ -125,14 +133,23 @@ impl DistinctMetric for EventRate {
         &[0, 1, 2, 3, 4]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<EventColumns<'a>> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<EventColumns<'a>> {
+        let bounds = [
+            Times::new(&arguments[2])?,
+            Times::new(&arguments[3])?,
+            Times::new(&arguments[4])?,
+        ];
+        let all = |of: &dyn Fn(&Times<'_>) -> Option<i128>| -> Option<Bounds> {
+            Some([of(&bounds[0])?, of(&bounds[1])?, of(&bounds[2])?])
+        };
+        let same = all(&|times| times.same());
+        let bounds_of_rows = self
+            .bounds
+            .of_batch(rows_of(arguments), same, |row| all(&|times| times.get(row)))?;
         Ok(EventColumns {
             event_time: Times::new(&arguments[1])?,
-            bounds: [
-                Times::new(&arguments[2])?,
-                Times::new(&arguments[3])?,
-                Times::new(&arguments[4])?,
-            ],
+            bounds,
+            bounds_of_rows,
         })
     }
 
@@ -143,8 +160,11 @@ impl DistinctMetric for EventRate {
         columns: &EventColumns<'_>,
         row: usize,
     ) -> Result<Option<Windows>> {
-        let bounds = [0, 1, 2].map(|bound| columns.bounds[bound].at(row));
-        match hold(&mut group.bounds, bounds) {
+        let Some(id) = columns.bounds_of_rows.at(row) else {
+            return internal_err!("an event without a period was counted");
+        };
+        let bounds = self.bounds.get(id);
+        match hold(&mut group.bounds, id) {
             Held::Same => {}
             Held::First if !bounds.is_sorted() => return Err(self.reversed(columns, row)),
             Held::First => {}
@@ -183,26 +203,27 @@ impl DistinctMetric for EventRate {
             instants(
                 groups
                     .iter()
-                    .map(|group| group.bounds.map(|bounds| bounds[bound])),
+                    .map(|group| group.bounds.map(|id| self.bounds.get(id)[bound])),
             )
         };
         vec![bound(0), bound(1), bound(2)]
     }
 
-    fn read_groups(&self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Returning>> {
+    fn read_groups(&mut self, columns: &[ArrayRef], rows: usize) -> Result<Vec<Returning>> {
         let bounds = [
             primitive::<Decimal128Type>(&columns[0])?,
             primitive::<Decimal128Type>(&columns[1])?,
             primitive::<Decimal128Type>(&columns[2])?,
         ];
-        let group = |row: usize| Returning {
-            bounds: bounds
-                .iter()
-                .all(|bound| arrow::array::Array::is_valid(bound, row))
-                .then(|| bounds.map(|bound| bound.value(row))),
-            ..Returning::default()
+        let group = |row: usize| {
+            let known = bounds.iter().all(|bound| Array::is_valid(bound, row));
+            let bounds = known.then(|| bounds.map(|bound| bound.value(row)));
+            Ok(Returning {
+                bounds: bounds.map(|bounds| self.bounds.id(bounds)).transpose()?,
+                ..Returning::default()
+            })
         };
-        Ok((0..rows).map(group).collect())
+        (0..rows).map(group).collect()
     }
 
     fn mark_fields(&self) -> Vec<Field> {
@@ -227,6 +248,10 @@ impl DistinctMetric for EventRate {
     fn finish(&self, groups: &[Returning]) -> Result<ArrayRef> {
         let rate = |group: &Returning| self.outcome.rate(group.base - group.kept, group.base);
         Ok(Arc::new(groups.iter().map(rate).collect::<Float64Array>()))
+    }
+
+    fn heap_size(&self) -> usize {
+        self.bounds.heap_size()
     }
 }
 

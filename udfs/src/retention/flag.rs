@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field, Int64Type};
 use datafusion_common::Result;
 use datafusion_common::cast::as_boolean_array;
@@ -37,7 +38,7 @@ impl Metric for FlagShare {
         &[0]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<&'a BooleanArray> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<&'a BooleanArray> {
         as_boolean_array(&arguments[0])
     }
 
@@ -45,6 +46,25 @@ impl Metric for FlagShare {
     fn add(&self, share: &mut Share, flags: &&BooleanArray, row: usize) -> Result<()> {
         share.holds += i64::from(flags.value(row));
         share.customers += 1;
+        Ok(())
+    }
+
+    fn add_all(
+        &self,
+        share: &mut Share,
+        flags: &&BooleanArray,
+        selection: Option<&NullBuffer>,
+        rows: usize,
+    ) -> Result<()> {
+        let (holds, customers) = match selection {
+            Some(selected) => (
+                (flags.values() & selected.inner()).count_set_bits(),
+                rows - selected.null_count(),
+            ),
+            None => (flags.values().count_set_bits(), rows),
+        };
+        share.holds += holds as i64;
+        share.customers += customers as i64;
         Ok(())
     }
 
@@ -77,7 +97,7 @@ impl Metric for FlagShare {
         ]
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Share>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Share>> {
         let holds = primitive::<Int64Type>(&columns[0])?.values();
         let customers = primitive::<Int64Type>(&columns[1])?.values();
         let share = |(holds, customers): (&i64, &i64)| Share {

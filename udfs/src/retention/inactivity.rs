@@ -14,17 +14,19 @@ use arrow::datatypes::{
 };
 use datafusion_common::{DataFusionError, Result, internal_err};
 
-use crate::aggregate::Metric;
+use crate::aggregate::{Metric, rows_of};
 use crate::arguments::{
-    Held, Times, hold, hold_other, intervals, invalid_value, primitive, varying_argument,
+    Held, Times, all_equal, hold, hold_other, intervals, invalid_value, primitive, varying_argument,
 };
+use crate::constants::{ConstantId, Constants, PerRow};
 use crate::retention::Outcome;
 use crate::retention::counters::{count_field, counts, instant_field, instants};
 
 /// The share of customers that is inactive.
 #[derive(Debug, Clone)]
 pub(super) struct InactiveShare {
-    pub(super) function: &'static str,
+    function: &'static str,
+    limits: Constants<Limit>,
 }
 
 /// Customers known by then, and the inactive ones among them.
@@ -32,37 +34,31 @@ pub(super) struct InactiveShare {
 pub(super) struct Activity {
     customers: i64,
     inactive: i64,
-    limit: Option<Limit>,
+    limit: Option<ConstantId>,
 }
 
 /// The two constant arguments of a group, and what follows from them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Limit {
     as_of: i128,
     inactivity: IntervalMonthDayNano,
-    /// Who was active last before this is inactive.
-    cutoff: i128,
-}
-
-impl PartialEq for Limit {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_of == other.as_of && self.inactivity == other.inactivity
-    }
+    /// Who was active last before this is inactive; `None` if it cannot be told.
+    cutoff: Option<i128>,
 }
 
 /// The argument columns.
 #[derive(Debug)]
 pub(super) struct ActivityColumns<'a> {
     last_activity: Times<'a>,
-    as_of: Times<'a>,
-    /// The type that calendar arithmetic on `as_of` is done in, which `coerce_as_of` has chosen.
-    clock: Clock,
-    as_of_ticks: &'a [i64],
-    inactivity: &'a IntervalMonthDayNanoArray,
+    as_of: AsOf<'a>,
+    limits: PerRow,
 }
 
+/// The column `as_of` in the type that `coerce_as_of` has chosen for calendar arithmetic.
 #[derive(Debug)]
-struct Clock {
+struct AsOf<'a> {
+    times: Times<'a>,
+    ticks: &'a [i64],
     nanoseconds: bool,
     zone: Tz,
 }
@@ -78,60 +74,86 @@ pub(super) fn coerce_as_of(given: DataType) -> DataType {
     }
 }
 
-impl ActivityColumns<'_> {
+impl<'a> AsOf<'a> {
+    fn new(array: &'a ArrayRef) -> Result<Self> {
+        let (nanoseconds, zone) = match array.data_type() {
+            DataType::Timestamp(TimeUnit::Nanosecond, zone) => (true, zone),
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => (false, zone),
+            other => return internal_err!("as_of has type {other}"),
+        };
+        let ticks = if nanoseconds {
+            primitive::<TimestampNanosecondType>(array)?.values()
+        } else {
+            primitive::<TimestampMicrosecondType>(array)?.values()
+        };
+        Ok(Self {
+            times: Times::new(array)?,
+            ticks,
+            nanoseconds,
+            zone: zone.as_deref().unwrap_or("+00:00").parse()?,
+        })
+    }
+
     /// `as_of - inactivity` by the calendar; `None` if that is outside of what a timestamp holds.
-    fn cutoff(&self, row: usize) -> Option<i128> {
-        let (ticks, inactivity) = (self.as_of_ticks[row], self.inactivity.value(row));
-        if self.clock.nanoseconds {
+    fn less(&self, row: usize, inactivity: IntervalMonthDayNano) -> Option<i128> {
+        let ticks = self.ticks[row];
+        if self.nanoseconds {
             let moment = TimestampNanosecondType::subtract_month_day_nano;
-            moment(ticks, inactivity, self.clock.zone).map(i128::from)
+            moment(ticks, inactivity, self.zone).map(i128::from)
         } else {
             let moment = TimestampMicrosecondType::subtract_month_day_nano;
-            moment(ticks, inactivity, self.clock.zone).map(|micros| i128::from(micros) * 1_000)
+            moment(ticks, inactivity, self.zone).map(|micros| i128::from(micros) * 1_000)
         }
     }
 }
 
 impl InactiveShare {
-    /// The limit of a row, computed only when it differs from the one the group holds.
+    pub(super) fn new(function: &'static str) -> Self {
+        Self {
+            function,
+            limits: Constants::default(),
+        }
+    }
+
+    /// The limit of a row that counts, and who was active before when is inactive.
+    #[inline]
     fn limit(
         &self,
-        held: Option<Limit>,
         columns: &ActivityColumns<'_>,
         row: usize,
-    ) -> Result<Limit> {
-        let mut limit = Limit {
-            as_of: columns.as_of.at(row),
-            inactivity: columns.inactivity.value(row),
-            cutoff: 0,
+    ) -> Result<(ConstantId, Limit, i128)> {
+        let Some(id) = columns.limits.at(row) else {
+            return internal_err!("a customer without as_of and inactivity was counted");
         };
-        if let Some(held) = held
-            && held == limit
-        {
-            return Ok(held);
+        let limit = self.limits.get(id);
+        match limit.cutoff {
+            Some(cutoff) if cutoff <= limit.as_of => Ok((id, limit, cutoff)),
+            cutoff => Err(self.invalid_limit(columns, row, cutoff)),
         }
-        match columns.cutoff(row) {
-            Some(cutoff) if cutoff <= limit.as_of => limit.cutoff = cutoff,
-            Some(_) => {
-                return Err(invalid_value(
-                    self.function,
-                    "inactivity is negative; write for example INTERVAL '30 days'",
-                ));
-            }
-            None => {
-                let as_of = columns.as_of.text(row);
-                return Err(invalid_value(
-                    self.function,
-                    format!("inactivity reaches too far back from as_of {as_of}; shorten it"),
-                ));
-            }
-        }
-        Ok(limit)
+    }
+
+    #[cold]
+    fn invalid_limit(
+        &self,
+        columns: &ActivityColumns<'_>,
+        row: usize,
+        cutoff: Option<i128>,
+    ) -> DataFusionError {
+        let problem = if cutoff.is_some() {
+            "inactivity is negative; write for example INTERVAL '30 days'".to_owned()
+        } else {
+            let as_of = columns.as_of.times.text(row);
+            format!("inactivity reaches too far back from as_of {as_of}; shorten it")
+        };
+        invalid_value(self.function, problem)
     }
 
     #[cold]
     fn future_activity(&self, columns: &ActivityColumns<'_>, row: usize) -> DataFusionError {
-        let (last, as_of) = (columns.last_activity.text(row), columns.as_of.text(row));
+        let (last, as_of) = (
+            columns.last_activity.text(row),
+            columns.as_of.times.text(row),
+        );
         invalid_value(
             self.function,
             format!(
@@ -150,27 +172,27 @@ impl Metric for InactiveShare {
         &[0, 1, 2]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<ActivityColumns<'a>> {
-        let as_of = &arguments[1];
-        let (nanoseconds, zone) = match as_of.data_type() {
-            DataType::Timestamp(TimeUnit::Nanosecond, zone) => (true, zone),
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => (false, zone),
-            other => return internal_err!("as_of has type {other}"),
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<ActivityColumns<'a>> {
+        let as_of = AsOf::new(&arguments[1])?;
+        let inactivity = intervals(&arguments[2])?;
+        let limit = |row: usize| {
+            let (as_of, inactivity) = (&as_of, inactivity.value(row));
+            Limit {
+                as_of: as_of.times.at(row),
+                inactivity,
+                cutoff: as_of.less(row, inactivity),
+            }
         };
-        let as_of_ticks = if nanoseconds {
-            primitive::<TimestampNanosecondType>(as_of)?.values()
-        } else {
-            primitive::<TimestampMicrosecondType>(as_of)?.values()
-        };
+        let one_inactivity = inactivity.null_count() == 0 && all_equal(inactivity.values());
+        let same = (one_inactivity && as_of.times.same().is_some()).then(|| limit(0));
+        let limits = self.limits.of_batch(rows_of(arguments), same, |row| {
+            let known = as_of.times.get(row).is_some() && inactivity.is_valid(row);
+            known.then(|| limit(row))
+        })?;
         Ok(ActivityColumns {
             last_activity: Times::new(&arguments[0])?,
-            as_of: Times::new(as_of)?,
-            clock: Clock {
-                nanoseconds,
-                zone: zone.as_deref().unwrap_or("+00:00").parse()?,
-            },
-            as_of_ticks,
-            inactivity: intervals(&arguments[2])?,
+            as_of,
+            limits,
         })
     }
 
@@ -181,9 +203,10 @@ impl Metric for InactiveShare {
         columns: &ActivityColumns<'_>,
         row: usize,
     ) -> Result<()> {
-        let limit = self.limit(activity.limit, columns, row)?;
-        if hold(&mut activity.limit, limit) == Held::Differs {
-            let as_of_differs = activity.limit.is_some_and(|held| held.as_of != limit.as_of);
+        let (id, limit, cutoff) = self.limit(columns, row)?;
+        if hold(&mut activity.limit, id) == Held::Differs {
+            let held = activity.limit.map(|held| self.limits.get(held));
+            let as_of_differs = held.is_some_and(|held| held.as_of != limit.as_of);
             let argument = if as_of_differs { "as_of" } else { "inactivity" };
             return Err(varying_argument(self.function, argument));
         }
@@ -192,7 +215,7 @@ impl Metric for InactiveShare {
             return Err(self.future_activity(columns, row));
         }
         activity.customers += 1;
-        activity.inactive += i64::from(last < limit.cutoff);
+        activity.inactive += i64::from(last < cutoff);
         Ok(())
     }
 
@@ -202,9 +225,9 @@ impl Metric for InactiveShare {
         columns: &ActivityColumns<'_>,
         row: usize,
     ) -> Result<()> {
-        let limit = self.limit(activity.limit, columns, row)?;
+        let (_, _, cutoff) = self.limit(columns, row)?;
         activity.customers -= 1;
-        activity.inactive -= i64::from(columns.last_activity.at(row) < limit.cutoff);
+        activity.inactive -= i64::from(columns.last_activity.at(row) < cutoff);
         if activity.customers == 0 {
             activity.limit = None;
         }
@@ -237,32 +260,40 @@ impl Metric for InactiveShare {
     }
 
     fn write(&self, states: &[Activity]) -> Vec<ArrayRef> {
-        let limits = || states.iter().map(|state| state.limit);
+        let limit = |state: &Activity| state.limit.map(|id| self.limits.get(id));
+        let limits = || states.iter().map(limit);
         let inactivity = limits().map(|limit| limit.map(|limit| limit.inactivity));
         vec![
             counts(states.iter().map(|state| state.customers)),
             counts(states.iter().map(|state| state.inactive)),
             instants(limits().map(|limit| limit.map(|limit| limit.as_of))),
             Arc::new(inactivity.collect::<IntervalMonthDayNanoArray>()),
-            instants(limits().map(|limit| limit.map(|limit| limit.cutoff))),
+            instants(limits().map(|limit| limit.and_then(|limit| limit.cutoff))),
         ]
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Activity>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Activity>> {
         let customers = primitive::<Int64Type>(&columns[0])?;
         let inactive = primitive::<Int64Type>(&columns[1])?;
         let as_of = primitive::<Decimal128Type>(&columns[2])?;
         let inactivity = primitive::<IntervalMonthDayNanoType>(&columns[3])?;
         let cutoff = primitive::<Decimal128Type>(&columns[4])?;
-        let state = |row: usize| Activity {
-            customers: customers.value(row),
-            inactive: inactive.value(row),
-            limit: as_of.is_valid(row).then(|| Limit {
+        let state = |row: usize| {
+            let limit = as_of.is_valid(row).then(|| Limit {
                 as_of: as_of.value(row),
                 inactivity: inactivity.value(row),
-                cutoff: cutoff.value(row),
-            }),
+                cutoff: cutoff.is_valid(row).then(|| cutoff.value(row)),
+            });
+            Ok(Activity {
+                customers: customers.value(row),
+                inactive: inactive.value(row),
+                limit: limit.map(|limit| self.limits.id(limit)).transpose()?,
+            })
         };
-        Ok((0..customers.len()).map(state).collect())
+        (0..customers.len()).map(state).collect()
+    }
+
+    fn heap_size(&self) -> usize {
+        self.limits.heap_size()
     }
 }

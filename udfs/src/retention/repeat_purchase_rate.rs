@@ -128,7 +128,7 @@ impl DistinctMetric for RepeatRows {
         &[0]
     }
 
-    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
+    fn columns(&mut self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl DistinctMetric for RepeatRows {
         Vec::new()
     }
 
-    fn read_groups(&self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Repeaters>> {
+    fn read_groups(&mut self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Repeaters>> {
         Ok(vec![Repeaters::default(); rows])
     }
 
@@ -214,7 +214,7 @@ impl DistinctMetric for RepeatOrders {
         &[0, 1]
     }
 
-    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
+    fn columns(&mut self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -250,7 +250,7 @@ impl DistinctMetric for RepeatOrders {
         Vec::new()
     }
 
-    fn read_groups(&self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Repeaters>> {
+    fn read_groups(&mut self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Repeaters>> {
         Ok(vec![Repeaters::default(); rows])
     }
 

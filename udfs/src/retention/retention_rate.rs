@@ -87,7 +87,7 @@ impl Definition for RetentionRate {
         let (function, outcome) = (Self::NAME, Outcome::Retention);
         match types.len() {
             1 => Ok(Box::new(MetricForm(FlagShare))),
-            4 => Ok(Box::new(MetricForm(ContractRate { function, outcome }))),
+            4 => Ok(Box::new(MetricForm(ContractRate::new(function, outcome)))),
             5 => {
                 let metric = EventRate::new(function, outcome, &types[0]);
                 Ok(Box::new(DistinctForm::new(metric)?))

@@ -224,7 +224,7 @@ impl Metric for StandardNps {
         &[0]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<&'a Float64Array> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<&'a Float64Array> {
         doubles(&arguments[0])
     }
 
@@ -287,7 +287,7 @@ impl Metric for StandardNps {
         Tally::write(tallies.iter())
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Tally>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Tally>> {
         Tally::read(columns)
     }
 }
@@ -311,7 +311,7 @@ impl Metric for ThresholdNps {
         &[0, 1, 2]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<[&'a Float64Array; 3]> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<[&'a Float64Array; 3]> {
         Ok([
             doubles(&arguments[0])?,
             doubles(&arguments[1])?,
@@ -391,7 +391,7 @@ impl Metric for ThresholdNps {
         columns
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<ThresholdTally>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<ThresholdTally>> {
         let (lows, highs) = (doubles(&columns[3])?, doubles(&columns[4])?);
         let thresholds = lows.iter().zip(highs).map(|(low, high)| {
             low.zip(high)

@@ -120,7 +120,7 @@ impl<A: Amount> Metric for Mean<A> {
         &[0]
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<A::Column<'a>> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<A::Column<'a>> {
         self.amount.column(&arguments[0])
     }
 
@@ -177,7 +177,7 @@ impl<A: Amount> Metric for Mean<A> {
         columns
     }
 
-    fn read(&self, columns: &[ArrayRef]) -> Result<Vec<Self::State>> {
+    fn read(&mut self, columns: &[ArrayRef]) -> Result<Vec<Self::State>> {
         let orders = primitive::<Int64Type>(&columns[0])?.values().iter();
         let sums = self.amount.read(&columns[1..])?;
         let state = |(orders, sum): (&i64, A::Sum)| Orders {

@@ -109,7 +109,7 @@ impl<A: Amount> DistinctMetric for PerDistinct<A> {
         }
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<MoneyColumns<'a, A>> {
+    fn columns<'a>(&mut self, arguments: &'a [ArrayRef]) -> Result<MoneyColumns<'a, A>> {
         let with_margin = self.output == Output::ValueWithMargin;
         Ok(MoneyColumns {
             amounts: self.amount.column(&arguments[self.amount_position])?,
@@ -167,7 +167,7 @@ impl<A: Amount> DistinctMetric for PerDistinct<A> {
         columns
     }
 
-    fn read_groups(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Self::Group>> {
+    fn read_groups(&mut self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Self::Group>> {
         let margins = doubles(&columns[0])?;
         let sums = self.amount.read(&columns[1..])?.into_iter().enumerate();
         let group = |(row, sum): (usize, A::Sum)| Takings {

@@ -111,7 +111,7 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
         if KEYED { &[0, 1] } else { &[0] }
     }
 
-    fn columns(&self, _arguments: &[ArrayRef]) -> Result<()> {
+    fn columns(&mut self, _arguments: &[ArrayRef]) -> Result<()> {
         Ok(())
     }
 
@@ -153,7 +153,7 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
         ))]
     }
 
-    fn read_groups(&self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Purchases>> {
+    fn read_groups(&mut self, columns: &[ArrayRef], _rows: usize) -> Result<Vec<Purchases>> {
         let orders = primitive::<Int64Type>(&columns[0])?.values().iter();
         let group = |orders: &i64| Purchases {
             orders: *orders,
