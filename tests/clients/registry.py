@@ -40,9 +40,16 @@ GROUPS = [
     Group("psql", "psql", "of Debian 12, 15"),
     Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("many"),
     Group("hostile"), Group("rows"), Group("cancel"), Group("poison"),
+    Group("libpq", "libpq", "of Debian 12, 15"),
     Group("psycopg2", "psycopg2", "pip psycopg2-binary"),
     Group("psycopg3", "psycopg 3", "pip psycopg[binary]"),
     Group("asyncpg", "asyncpg", "pip asyncpg"),
+    Group("jdbc_42_2_8", "pgjdbc", "42.2.8", "jdbc", ("postgresql-42.2.8.jar",)),
+    Group("jdbc_42_4_2", "pgjdbc", "42.4.2", "jdbc", ("postgresql-42.4.2.jar",)),
+    Group("jdbc_debian", "pgjdbc", "of Debian 12, 42.5.5", "jdbc", ("/usr/share/java/postgresql.jar",)),
+    Group("jdbc_42_7_3", "pgjdbc", "42.7.3", "jdbc", ("postgresql-42.7.3.jar",)),
+    Group("node_pg", "node-postgres", "npm pg"),
+    Group("postgres_js", "Postgres.js", "npm postgres"),
 ]
 
 

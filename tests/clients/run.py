@@ -28,6 +28,8 @@ class Context:
         self.binary = binary
         self.recording = arguments.record
         self.long = arguments.long
+        self.chosen = set()
+        self.running = None
         self.work = work
         self.oracle = arguments.oracle
         self.root = ROOT
@@ -182,11 +184,13 @@ def main():
 
 def run_all(context, cases):
     failed, group = [], None
+    context.chosen = {name for name, _ in cases}
     try:
         for name, function in cases:
             if name.split(".")[0] != group:
                 context.stop_all()
                 group = name.split(".")[0]
+            context.running = name
             if not run_case(context, name, function):
                 failed.append(name)
                 context.stop_all(STUCK_LIMIT)  # what this case left behind must not fail the next one

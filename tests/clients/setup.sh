@@ -60,10 +60,36 @@ node_clients() {
   cp "$here/package.json" "$CLIENTS_DIR/node/installed.json"
 }
 
-packages psql=postgresql-client node=nodejs npm=npm
+# pgjdbc's releases as Liquibase's npm packages carry them; Maven Central is no registry of ours.
+jdbc_jar() {
+  local version="$1" package="$2" inside="$3" folder="$CLIENTS_DIR/java"
+  [ -s "$folder/postgresql-$version.jar" ] && return 0
+  mkdir -p "$folder"
+  [ -s "$folder/$package.tgz" ] || (cd "$folder" && npm pack --silent "${package%-*}@${package##*-}" >/dev/null) || return 1
+  tar xzOf "$folder/$package.tgz" "package/dist/$inside" >"$folder/partial.jar" || return 1
+  mv "$folder/partial.jar" "$folder/postgresql-$version.jar"
+}
+
+# built FILE SOURCE COMMAND…: runs the command unless the file is newer than its source.
+built() {
+  local file="$1" source="$2"
+  shift 2
+  [ "$file" -nt "$source" ] || "$@"
+}
+
+packages psql=postgresql-client node=nodejs npm=npm gcc=gcc /usr/include/postgresql/libpq-fe.h=libpq-dev \
+  javac=default-jdk-headless /usr/share/java/postgresql.jar=libpostgresql-jdbc-java
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages /no/such/file=python3-venv
 try 'Python clients' python_clients venv requirements.txt
 try 'Node.js clients' node_clients
+try 'pgjdbc 42.2.8' jdbc_jar 42.2.8 liquibase-4.4.0 drivers/postgresql-42.2.8.jar
+try 'pgjdbc 42.4.2' jdbc_jar 42.4.2 liquibase-4.28.0 drivers/postgresql-42.4.2.jar
+try 'pgjdbc 42.7.3' jdbc_jar 42.7.3 liquibase-4.28.0 liquibase/internal/lib/postgresql.jar
+rm -f "$CLIENTS_DIR"/java/*.tgz
+try 'the suite for pgjdbc' built "$CLIENTS_DIR/java/JdbcSuite.class" "$here/JdbcSuite.java" \
+  javac -nowarn -cp /usr/share/java/postgresql.jar -d "$CLIENTS_DIR/java" "$here/JdbcSuite.java"
+try 'the suite for libpq' built "$CLIENTS_DIR/libpq_suite" "$here/libpq_suite.c" \
+  gcc -O1 -Wall -I/usr/include/postgresql -o "$CLIENTS_DIR/libpq_suite" "$here/libpq_suite.c" -lpq
 
 if [ ${#MISSING[@]} -gt 0 ]; then
   printf '\n!!!!!!!! setup.sh could not install: %s\n!!!!!!!! the cases of these clients will FAIL\n\n' "$(IFS=,; echo "${MISSING[*]}")" >&2
