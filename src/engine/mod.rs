@@ -9,6 +9,7 @@ mod describe;
 mod facts;
 mod functions;
 mod guard;
+mod parameters;
 pub mod plan;
 mod semantics;
 pub mod session;
@@ -56,6 +57,8 @@ pub struct Shared {
     /// The system's relations and functions.
     system: Arc<SystemCatalog>,
     loyalty_scalars: HashSet<String>,
+    /// The functions that PostgreSQL does not have, for the types of parameters.
+    own_functions: parameters::OwnFunctions,
 }
 
 impl Engine {
@@ -66,6 +69,7 @@ impl Engine {
             .map(|function| function.name().to_owned())
             .collect();
         let (base, system) = state::build(&parts)?;
+        let own_functions = parameters::OwnFunctions::new(&describe::functions(&base));
         Ok(Self {
             shared: Arc::new(Shared {
                 base,
@@ -76,6 +80,7 @@ impl Engine {
                 planning_time_max: parts.planning_time_max,
                 system,
                 loyalty_scalars,
+                own_functions,
             }),
         })
     }

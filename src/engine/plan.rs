@@ -2,11 +2,12 @@
 //!
 //! Everything here runs on a planning thread ([`crate::runtime::Workers::plan`]).
 
-use std::ops::ControlFlow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::common::TableReference;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, TaskContext};
@@ -14,29 +15,38 @@ use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DfStatement;
-use datafusion::sql::sqlparser::ast::{self, Expr, Ident, Value, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{self, Expr, Ident};
 
 use super::Shared;
 use super::control::StatementControl;
+use super::parameters::{self, Relations, Types};
 use super::statement::{dialect, limits, loyalty};
+use crate::catalog::layout::is_pg_catalog_relation;
+use crate::catalog::{PG_CATALOG, pg_type};
 use crate::error::{Error, Result};
-
-/// Parameters of one statement; the wire protocol counts them in 16 bits.
-const PARAMETERS_MAX: usize = 65_535;
 
 /// A planned query, not yet optimised: prepared statements keep this and fill in their parameters.
 #[derive(Debug, Clone)]
 pub struct PlannedQuery {
     /// The plan as the SQL planner gives it.
     pub plan: LogicalPlan,
-    /// The type of each parameter, `$1` first.
-    pub parameters: Vec<DataType>,
+    /// The parameters, `$1` first.
+    pub parameters: Vec<Parameter>,
     /// The columns of the result.
     pub schema: SchemaRef,
     /// The columns' names as PostgreSQL gives them.
     pub names: Vec<String>,
     /// The version of the tables the plan was made from.
     pub generation: u64,
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The OID of its PostgreSQL type.
+    pub oid: u32,
+    /// The type that its value takes in the plan.
+    pub data_type: DataType,
 }
 
 /// A plan that can run, and what it runs in.
@@ -50,35 +60,31 @@ pub struct RunnableQuery {
     pub control: Arc<StatementControl>,
 }
 
-/// Plans a query. `declared` are the types that the client gave its parameters, `None` where it
-/// left the type open.
+/// Plans a query. `declared` are the OIDs of the types that the client gave its parameters, `None`
+/// where it left the type open.
 pub async fn plan_query(
     shared: &Shared,
     state: &SessionState,
     statement: &ast::Statement,
-    declared: &[Option<DataType>],
+    declared: &[Option<u32>],
     control: &Arc<StatementControl>,
 ) -> Result<PlannedQuery> {
     let _scope = super::guard::planning(control);
     shared.lake.refresh_if_stale().await?;
     let generation = shared.lake.generation();
-    let mut statement = statement.clone();
+    let written = statement;
+    let mut statement = written.clone();
     if dialect::rewrite(&mut statement)?.uses_catalog {
         shared.system.refresh().await;
     }
     loyalty::rewrite(&mut statement, &|name| shared.is_loyalty_scalar(name))?;
-    let count = parameter_count(&statement)?;
+    let count = parameters::count(written)?;
     let (plan, parameters) = if count == 0 && declared.is_empty() {
         (to_plan(shared, state, statement).await?, Vec::new())
     } else {
-        plan_with_parameters(
-            shared,
-            state,
-            statement,
-            count.max(declared.len()),
-            declared,
-        )
-        .await?
+        let relations = relations(state, written).await;
+        let types = parameters::infer(written, count, declared, &relations, &shared.own_functions)?;
+        plan_with_parameters(shared, state, statement, &types).await?
     };
     control.check()?;
     limits::check_plan(&plan)?;
@@ -166,35 +172,32 @@ fn verify(plan: &LogicalPlan) -> Result<()> {
     })
 }
 
-/// Plans a statement with parameters: once to learn the types that follow from their use, then again
-/// with every type known, so that the result's columns have types even before values are bound.
+/// Plans a statement with its parameters' types known, so that the columns of the result have types
+/// even before values are bound.
 async fn plan_with_parameters(
     shared: &Shared,
     state: &SessionState,
     statement: ast::Statement,
-    count: usize,
-    declared: &[Option<DataType>],
-) -> Result<(LogicalPlan, Vec<DataType>)> {
-    let inferred = match state
-        .statement_to_plan(DfStatement::Statement(Box::new(statement.clone())))
-        .await
-    {
-        Ok(plan) => plan.get_parameter_types()?,
-        // Without types the first attempt may fail where the second does not.
-        Err(_) => std::collections::HashMap::default(),
+    types: &Types,
+) -> Result<(LogicalPlan, Vec<Parameter>)> {
+    let is_open = (0..types.len()).any(|index| types.get(index).is_none());
+    let guessed = match is_open {
+        true => planners_types(state, &statement).await,
+        false => HashMap::new(),
     };
-    let types: Vec<DataType> = (1..=count)
-        .map(|number| {
-            let open = || inferred.get(&format!("${number}")).cloned().flatten();
-            declared
-                .get(number - 1)
-                .cloned()
-                .flatten()
-                .or_else(open)
-                .unwrap_or(DataType::Utf8)
+    let oids: Vec<u32> = (0..types.len())
+        .map(|index| {
+            let guess = || {
+                let guess = guessed.get(&format!("${}", index + 1))?.as_ref()?;
+                Some(pg_type::pg_type_of(guess).0)
+            };
+            types.get(index).or_else(guess).unwrap_or(pg_type::TEXT)
         })
         .collect();
-    let data_types = types.iter().map(sql_type).collect::<Result<Vec<_>>>()?;
+    let data_types = oids
+        .iter()
+        .map(|oid| parameters::planner_type(*oid))
+        .collect::<Result<Vec<_>>>()?;
     let prepared = ast::Statement::Prepare {
         name: Ident::new("unnamed"),
         data_types,
@@ -202,86 +205,57 @@ async fn plan_with_parameters(
     };
     match to_plan(shared, state, prepared).await? {
         LogicalPlan::Statement(PlanStatement::Prepare(prepare)) => {
-            Ok((Arc::unwrap_or_clone(prepare.input), types))
+            let data_types = prepare.fields.iter().map(|field| field.data_type().clone());
+            let parameters = oids
+                .into_iter()
+                .zip(data_types)
+                .map(|(oid, data_type)| Parameter { oid, data_type })
+                .collect();
+            Ok((Arc::unwrap_or_clone(prepare.input), parameters))
         }
         _ => Err(Error::internal("a PREPARE was not planned as one")),
     }
 }
 
-/// The highest `$n` of the statement.
-fn parameter_count(statement: &ast::Statement) -> Result<usize> {
-    let mut highest = Highest(0);
-    match statement.visit(&mut highest) {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(highest.0),
-    }
+/// What the planner itself makes of parameters whose types the analysis could not tell. Without
+/// types planning may fail where it does not with them.
+async fn planners_types(
+    state: &SessionState,
+    statement: &ast::Statement,
+) -> HashMap<String, Option<DataType>> {
+    let statement = DfStatement::Statement(Box::new(statement.clone()));
+    let plan = state.statement_to_plan(statement).await;
+    plan.and_then(|plan| plan.get_parameter_types())
+        .unwrap_or_default()
 }
 
-struct Highest(usize);
-
-impl Visitor for Highest {
-    type Break = Error;
-
-    fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<Error> {
-        let Value::Placeholder(name) = &value.value else {
-            return ControlFlow::Continue(());
-        };
-        match name
-            .strip_prefix('$')
-            .and_then(|digits| digits.parse().ok())
-        {
-            Some(number @ 1..=PARAMETERS_MAX) => {
-                self.0 = self.0.max(number);
-                ControlFlow::Continue(())
+/// The columns of the relations that a statement names. What is not found, or cannot be read, is
+/// left out: the planner says so.
+async fn relations(state: &SessionState, statement: &ast::Statement) -> Relations {
+    let mut relations = Relations::new();
+    for name in parameters::relation_names(statement) {
+        let reference = match &name[..] {
+            [table] if is_pg_catalog_relation(table) => {
+                TableReference::partial(PG_CATALOG, table.as_str())
             }
-            _ => ControlFlow::Break(Error::undefined_parameter(format!(
-                "there is no parameter {name}"
-            ))),
+            [table] => TableReference::bare(table.as_str()),
+            [.., schema, table] => TableReference::partial(schema.as_str(), table.as_str()),
+            [] => continue,
+        };
+        let Ok(schema) = state.schema_for_ref(reference.clone()) else {
+            continue;
+        };
+        if let Ok(Some(table)) = schema.table(reference.table()).await {
+            let columns = table.schema();
+            let columns = columns
+                .fields()
+                .iter()
+                .map(|field| (field.name().clone(), pg_type::pg_type_of_field(field).0))
+                .collect();
+            relations.insert(name, columns);
         }
     }
-}
-
-/// The SQL spelling of a parameter's type, for the planner.
-fn sql_type(data_type: &DataType) -> Result<ast::DataType> {
-    use ast::{DataType as Sql, ExactNumberInfo, TimezoneInfo};
-    Ok(match data_type {
-        DataType::Boolean => Sql::Boolean,
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => Sql::SmallInt(None),
-        DataType::Int32 | DataType::UInt16 => Sql::Integer(None),
-        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Sql::BigInt(None),
-        DataType::Float16 | DataType::Float32 => Sql::Real,
-        DataType::Float64 => Sql::DoublePrecision,
-        DataType::Decimal32(precision, scale)
-        | DataType::Decimal64(precision, scale)
-        | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => Sql::Numeric(
-            ExactNumberInfo::PrecisionAndScale(u64::from(*precision), i64::from(*scale)),
-        ),
-        DataType::Binary
-        | DataType::LargeBinary
-        | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => Sql::Bytea,
-        DataType::Date32 | DataType::Date64 => Sql::Date,
-        DataType::Time32(_) | DataType::Time64(_) => Sql::Time(None, TimezoneInfo::None),
-        DataType::Timestamp(_, None) => Sql::Timestamp(None, TimezoneInfo::None),
-        DataType::Timestamp(_, Some(_)) => Sql::Timestamp(None, TimezoneInfo::WithTimeZone),
-        DataType::Interval(_) | DataType::Duration(_) => Sql::Interval {
-            fields: None,
-            precision: None,
-        },
-        DataType::List(field) | DataType::LargeList(field) | DataType::FixedSizeList(field, _) => {
-            Sql::Array(ast::ArrayElemTypeDef::SquareBracket(
-                Box::new(sql_type(field.data_type())?),
-                None,
-            ))
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Sql::Text,
-        other => {
-            return Err(Error::feature_not_supported(format!(
-                "a parameter cannot have type {other}"
-            )));
-        }
-    })
+    relations
 }
 
 /// `SELECT columns FROM table`, for `COPY table (columns) TO`.

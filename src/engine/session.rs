@@ -16,7 +16,7 @@ use super::activity::{BackendGuard, State};
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
 use super::cursor::{self, Declaration, FetchRequest};
-use super::plan::{self, PlannedQuery, RunnableQuery};
+use super::plan::{self, Parameter, PlannedQuery, RunnableQuery};
 use super::settings::Settings;
 use super::statement::{self, Parsed, dialect};
 use crate::error::{Error, Result};
@@ -53,12 +53,12 @@ pub struct Session {
 pub struct Prepared {
     /// Its text.
     pub text: String,
-    /// The type of each parameter.
-    pub parameters: Vec<DataType>,
+    /// Its parameters.
+    pub parameters: Vec<Parameter>,
     /// The columns of its result, if it has one.
     pub columns: Option<Columns>,
     body: Body,
-    declared: Vec<Option<DataType>>,
+    declared: Vec<Option<u32>>,
 }
 
 /// The columns of a result.
@@ -288,7 +288,7 @@ impl Session {
     pub async fn prepare(
         &self,
         parsed: Parsed,
-        declared: Vec<Option<DataType>>,
+        declared: Vec<Option<u32>>,
         control: &Arc<StatementControl>,
     ) -> Result<Prepared> {
         let Some(statement) = parsed.statement.clone() else {
@@ -339,7 +339,7 @@ impl Session {
     async fn body(
         &self,
         statement: ast::Statement,
-        declared: &[Option<DataType>],
+        declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<Body> {
         match statement {
@@ -419,7 +419,7 @@ impl Session {
     async fn plan(
         &self,
         statement: &ast::Statement,
-        declared: &[Option<DataType>],
+        declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<PlannedQuery> {
         let statement = statement.clone();

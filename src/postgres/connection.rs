@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::scalar::ScalarValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -482,15 +481,11 @@ where
     }
 
     async fn parse(&mut self, name: &str, sql: String, parameter_types: &[u32]) -> Result<()> {
+        // Zero and `unknown` leave the type to be found from the parameter's use.
         let declared = parameter_types
             .iter()
-            .map(|oid| match oid {
-                0 | 705 => Ok(None),
-                oid => types::arrow_type(*oid).map(Some).ok_or_else(|| {
-                    Error::undefined_object(format!("type with OID {oid} does not exist"))
-                }),
-            })
-            .collect::<Result<Vec<Option<DataType>>>>()?;
+            .map(|oid| Some(*oid).filter(|oid| ![0, types::UNKNOWN.oid].contains(oid)))
+            .collect();
         let running = self.session.begin(&sql);
         let control = &running.control;
         let parse = self.session.parse(&sql, control);
@@ -531,9 +526,11 @@ where
             .iter()
             .zip(parameters)
             .zip(formats)
-            .map(|((data_type, bytes), format)| {
-                let (pg_type, _) = types::plain_type(data_type);
-                decode::parameter(pg_type.oid, Some(data_type), format, bytes.as_deref(), zone)
+            .map(|((parameter, bytes), format)| {
+                // A type without a codec of its own is read as the text it is held as.
+                let oid = types::by_oid(parameter.oid).map_or(types::TEXT.oid, |known| known.oid);
+                let target = Some(&parameter.data_type);
+                decode::parameter(oid, target, format, bytes.as_deref(), zone)
             })
             .collect::<Result<Vec<_>>>()?;
         let width = prepared
@@ -570,7 +567,7 @@ where
         let oids: Vec<u32> = prepared
             .parameters
             .iter()
-            .map(|kind| types::plain_type(kind).0.oid)
+            .map(|parameter| parameter.oid)
             .collect();
         self.writer.push(&backend::parameter_description(&oids)?);
         match &prepared.columns {
