@@ -48,8 +48,18 @@ GROUPS = [
     Group("jdbc_42_4_2", "pgjdbc", "42.4.2", "jdbc", ("postgresql-42.4.2.jar",)),
     Group("jdbc_debian", "pgjdbc", "of Debian 12, 42.5.5", "jdbc", ("/usr/share/java/postgresql.jar",)),
     Group("jdbc_42_7_3", "pgjdbc", "42.7.3", "jdbc", ("postgresql-42.7.3.jar",)),
+    Group("sqlalchemy", "SQLAlchemy", "pip SQLAlchemy"),
+    Group("pandas", "pandas", "pip pandas"),
+    Group("polars", "polars", "pip polars"),
+    Group("adbc", "ADBC", "pip adbc-driver-postgresql"),
+    Group("duckdb", "DuckDB's postgres extension", "pip duckdb-extension-postgres-scanner"),
+    Group("odbc", "psqlODBC", "of Debian 12, 13.02"),
     Group("node_pg", "node-postgres", "npm pg"),
     Group("postgres_js", "Postgres.js", "npm postgres"),
+    Group("pgx", "Go's pgx", "of Debian 12, 4.15"),
+    Group("perl_dbd", "Perl's DBD::Pg", "of Debian 12, 3.16"),
+    Group("php_pdo", "PHP's PDO and pgsql", "of Debian 12, 8.2"),
+    Group("ruby_pg", "Ruby's pg", "of Debian 12, 1.4"),
 ]
 
 

@@ -74,8 +74,8 @@ class Context:
         self.servers.clear()
 
 
-class CaseTimeout(Exception):
-    """A case took longer than its limit."""
+class CaseTimeout(BaseException):
+    """A case took longer than its limit; no `except Exception` of a case or a driver swallows it."""
 
 
 def on_alarm(_signal, _frame):

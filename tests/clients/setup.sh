@@ -78,7 +78,10 @@ built() {
 }
 
 packages psql=postgresql-client node=nodejs npm=npm gcc=gcc /usr/include/postgresql/libpq-fe.h=libpq-dev \
-  javac=default-jdk-headless /usr/share/java/postgresql.jar=libpostgresql-jdbc-java
+  javac=default-jdk-headless /usr/share/java/postgresql.jar=libpostgresql-jdbc-java \
+  /usr/share/doc/odbc-postgresql=odbc-postgresql perl=perl /usr/share/doc/libdbd-pg-perl=libdbd-pg-perl \
+  php=php-cli /usr/share/doc/php-pgsql=php-pgsql ruby=ruby /usr/share/doc/ruby-pg=ruby-pg \
+  go=golang-go /usr/share/gocode/src/github.com/jackc/pgx=golang-github-jackc-pgx-v4-dev
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages /no/such/file=python3-venv
 try 'Python clients' python_clients venv requirements.txt
 try 'Node.js clients' node_clients
@@ -90,6 +93,9 @@ try 'the suite for pgjdbc' built "$CLIENTS_DIR/java/JdbcSuite.class" "$here/Jdbc
   javac -nowarn -cp /usr/share/java/postgresql.jar -d "$CLIENTS_DIR/java" "$here/JdbcSuite.java"
 try 'the suite for libpq' built "$CLIENTS_DIR/libpq_suite" "$here/libpq_suite.c" \
   gcc -O1 -Wall -I/usr/include/postgresql -o "$CLIENTS_DIR/libpq_suite" "$here/libpq_suite.c" -lpq
+try 'the suite for pgx' built "$CLIENTS_DIR/pgx_suite" "$here/pgx_suite.go" \
+  env GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE="$CLIENTS_DIR/go-cache" \
+  go build -o "$CLIENTS_DIR/pgx_suite" "$here/pgx_suite.go"
 
 if [ ${#MISSING[@]} -gt 0 ]; then
   printf '\n!!!!!!!! setup.sh could not install: %s\n!!!!!!!! the cases of these clients will FAIL\n\n' "$(IFS=,; echo "${MISSING[*]}")" >&2
