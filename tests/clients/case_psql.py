@@ -3,6 +3,7 @@ import time
 
 import fixtures
 import psql
+import questions
 from server import wait_busy
 
 CROSS_JOIN = "SELECT count(*) FROM words a, words b, words c WHERE a.id + b.id < -c.id"
@@ -14,6 +15,53 @@ FEATURES = {  # of the cases whose names do not begin with one
     "list_schemas": "metadata", "list_tables": "metadata", "describe_table": "metadata", "describe_missing": "metadata",
     "list_functions": "metadata", "list_roles": "metadata", "more_lists": "metadata", "tab": "metadata",
 }
+
+
+BACKSLASH = [
+    r"\d customers", r"\d orders", r"\d kinds", r"\d crm.accounts", r"\d no_such", r"\dT int4", r"\dT numeric", r"\df lower", r"\df pg_catalog.upper",
+    r"\dv", r"\di", r"\ds", r"\dm", r"\dD", r"\dE", r"\det", r"\dy", r"\encoding", r"SELECT 1 AS a, 'x'::varchar(3) AS b \gdesc",
+    r"SELECT city, note, count(*) FROM customers GROUP BY 1, 2 \crosstabview city note", r"SELECT 7 AS seven \gset",
+    r"SELECT :seven + :'seven'", r"SELECT format('SELECT %s AS n', g) FROM generate_series(1, 2) g \gexec", r"SELECT 1 AS a, NULL AS b \gx",
+    r"SELECT id, name FROM customers WHERE id < 3 ORDER BY id \g (format=csv)", r"\if :{?seven} \\ SELECT 'set' \\ \endif",
+]
+
+
+def asked(context, statements, *options):
+    """{name: what psql printed} for the statements, in one session."""
+    script = "\n".join(f"\\echo '=== {name}'\n{statement}{'' if statement.startswith(chr(92)) or ' ' + chr(92) in statement else ';'}"
+                       for name, statement in statements.items())
+    file = context.work / "questions.sql"
+    file.write_text("SET TimeZone = 'Europe/Kyiv';\n" + script + "\n")
+    output, _ = psql.run(context.server(fixtures.office), "-X", "-q", *options, "-f", str(file), check=False)
+    found = {}
+    for part in output.split("=== ")[1:]:
+        name, _, answer = part.partition("\n")
+        found[name] = answer.rstrip("\n")
+    return found
+
+
+def case_query(context):
+    return asked(context, questions.section("query"))
+
+
+def case_types_text(context):
+    return asked(context, {name: f"SELECT {kind}" for name, kind in questions.section("kind").items()}, "-A")
+
+
+def case_prepared(context):
+    steps = ["PREPARE p (int8) AS SELECT id, name FROM customers WHERE id = $1", *(f"EXECUTE p ({number})" for number in range(1, 9)), "DEALLOCATE p"]
+    return asked(context, {f"{at} {step}": step for at, step in enumerate(steps)})
+
+
+def case_metadata_backslash(context):
+    """What the backslash commands print, to the letter, where no owner and no size is in it."""
+    return asked(context, {f"{at}": command for at, command in enumerate(BACKSLASH)})
+
+
+def case_metadata_gdesc(context):
+    """Names and types of every kind and every query, as \\gdesc finds them without running anything."""
+    described = {name: f"SELECT {kind} \\gdesc" for name, kind in questions.section("kind").items()}
+    return asked(context, {**described, **{f"query {name}": f"{sql} \\gdesc" for name, sql in questions.section("query").items()}}, "-A", "-t")
 
 
 def case_connect_plain(context):

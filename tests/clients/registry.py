@@ -29,7 +29,7 @@ class Group:
         """The version that setup.sh installs, for the matrix."""
         place, _, name = self.package.partition(" ")
         if place == "pip":
-            text = (HERE / "requirements.txt").read_text()
+            text = "".join(file.read_text() for file in sorted(HERE.glob("requirements*.txt")))
             return re.search(rf"^{re.escape(name)}==(\S+)$", text, re.MULTILINE).group(1)
         if place == "npm":
             return json.loads((HERE / "package.json").read_text())["dependencies"][name]
@@ -40,6 +40,10 @@ GROUPS = [
     Group("psql", "psql", "of Debian 12, 15"),
     Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("many"),
     Group("hostile"), Group("rows"), Group("cancel"), Group("poison"),
+    Group("load"),
+    Group("pg_tools", "pg_isready, pg_dump, pgbench", "of Debian 12, 15"),
+    Group("pgcli", "pgcli", "pip pgcli"),
+    Group("dbt", "dbt", "pip dbt-postgres"),
     Group("libpq", "libpq", "of Debian 12, 15"),
     Group("psycopg2", "psycopg2", "pip psycopg2-binary"),
     Group("psycopg3", "psycopg 3", "pip psycopg[binary]"),

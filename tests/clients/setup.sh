@@ -82,8 +82,11 @@ packages psql=postgresql-client node=nodejs npm=npm gcc=gcc /usr/include/postgre
   /usr/share/doc/odbc-postgresql=odbc-postgresql perl=perl /usr/share/doc/libdbd-pg-perl=libdbd-pg-perl \
   php=php-cli /usr/share/doc/php-pgsql=php-pgsql ruby=ruby /usr/share/doc/ruby-pg=ruby-pg \
   go=golang-go /usr/share/gocode/src/github.com/jackc/pgx=golang-github-jackc-pgx-v4-dev
+# pgbench comes with the server; its wrapper in /usr/bin with the client.
+compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null || packages /no/such/file=postgresql
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages /no/such/file=python3-venv
 try 'Python clients' python_clients venv requirements.txt
+try 'dbt' python_clients dbt requirements-dbt.txt
 try 'Node.js clients' node_clients
 try 'pgjdbc 42.2.8' jdbc_jar 42.2.8 liquibase-4.4.0 drivers/postgresql-42.2.8.jar
 try 'pgjdbc 42.4.2' jdbc_jar 42.4.2 liquibase-4.28.0 drivers/postgresql-42.4.2.jar
