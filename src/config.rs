@@ -24,6 +24,10 @@ pub struct Config {
     pub insecure: bool,
     /// Folder for tables that this server will write; it is made if it is not there.
     pub warehouse: Option<PathBuf>,
+    /// The server's TLS certificate (PEM, its chain behind it).
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    pub tls_key: Option<PathBuf>,
     /// Longest time until new and removed files are seen.
     pub staleness: Duration,
     /// Memory of all queries together, in bytes.
@@ -63,7 +67,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "insecure",
         default: "false",
-        description: "Serve an address beyond loopback without passwords.",
+        description: "Serve an address beyond loopback without roles and TLS.",
     },
     Key {
         name: "listen",
@@ -106,9 +110,19 @@ pub const KEYS: &[Key] = &[
         description: "Longest time until new and removed files are seen.",
     },
     Key {
+        name: "tls_cert",
+        default: "none",
+        description: "The server's TLS certificate: a PEM file, its chain behind it; needs `tls_key`.",
+    },
+    Key {
+        name: "tls_key",
+        default: "none",
+        description: "The certificate's private key: a PEM file that others cannot read.",
+    },
+    Key {
         name: "warehouse",
         default: "none",
-        description: "Folder for tables that this server will write; it is made if it is not there.",
+        description: "Folder of the catalog with its roles and grants; it is made if it is not there.",
     },
 ];
 
@@ -118,6 +132,8 @@ impl Default for Config {
             listen: "127.0.0.1:5433".to_owned(),
             insecure: false,
             warehouse: None,
+            tls_cert: None,
+            tls_key: None,
             staleness: Duration::from_secs(10),
             memory_limit: memory_of_machine() / 10 * 7,
             spill_limit: 50_000_000_000,
@@ -164,10 +180,13 @@ impl Config {
     }
 
     fn apply_file(&mut self, text: &str) -> Result<()> {
-        let values: BTreeMap<String, Scalar> = toml::from_str(text)
+        let values: BTreeMap<String, Entry> = toml::from_str(text)
             .map_err(|error| Error::invalid_parameter_value(error.message().to_owned()))?;
         for (name, value) in values {
-            self.apply(&name, &value.text())?;
+            match value {
+                Entry::Scalar(value) => self.apply(&name, &value.text())?,
+                Entry::Other(_) => return Err(unknown(&name)),
+            }
         }
         Ok(())
     }
@@ -195,6 +214,8 @@ impl Config {
                     crate::parse::boolean(value).ok_or_else(|| invalid("\"true\" or \"false\""))?;
             }
             "warehouse" => self.warehouse = Some(PathBuf::from(value)),
+            "tls_cert" => self.tls_cert = Some(PathBuf::from(value)),
+            "tls_key" => self.tls_key = Some(PathBuf::from(value)),
             "staleness" => self.staleness = time()?,
             "memory_limit" => self.memory_limit = usize::try_from(bytes()?).unwrap_or(usize::MAX),
             "spill_limit" => self.spill_limit = bytes()?,
@@ -209,7 +230,19 @@ impl Config {
     }
 }
 
+/// Words of keys under which people look for a place to write a password.
+const SECRET_WORDS: &[&str] = &["password", "passwd", "secret", "user", "role"];
+
 fn unknown(name: &str) -> Error {
+    if SECRET_WORDS.iter().any(|word| name.contains(word)) {
+        return Error::invalid_parameter_value(format!(
+            "\"{name}\" does not belong in the configuration"
+        ))
+        .with_detail("Passwords are kept as verifiers in the warehouse's catalog, nowhere else.")
+        .with_hint(
+            "Run `loyalhouse role create NAME --superuser --password-stdin --warehouse DIR`.",
+        );
+    }
     let error = Error::undefined_object(format!("unknown configuration key \"{name}\""));
     match nearest(name, KEYS.iter().map(|key| key.name)) {
         Some(near) => error.with_hint(format!("Perhaps you meant \"{near}\".")),
@@ -223,6 +256,14 @@ fn in_place(error: &Error, place: &str) -> Error {
         Some(hint) => placed.with_hint(hint),
         None => placed,
     }
+}
+
+/// What stands behind a key of the file; tables and lists belong to no key.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Scalar(Scalar),
+    Other(serde::de::IgnoredAny),
 }
 
 /// A value of the file.
@@ -325,6 +366,20 @@ mod tests {
         )
         .unwrap_err();
         assert!(error.message().contains("LOYALHOUSE_PORT"), "{error}");
+    }
+
+    #[test]
+    fn passwords_are_refused_and_not_repeated() {
+        for text in [
+            "password = \"tiger2000\"",
+            "admin_password = \"tiger2000\"",
+            "[users]\nadmin = \"tiger2000\"",
+            "[[roles]]\nname = \"admin\"\npassword = \"tiger2000\"",
+        ] {
+            let error = Config::default().apply_file(text).unwrap_err();
+            assert!(error.hint().unwrap().contains("role create"), "{error}");
+            assert!(!format!("{error:?}").contains("tiger2000"), "{error:?}");
+        }
     }
 
     #[test]

@@ -12,8 +12,9 @@
 //! 8  cli server
 //! 7  postgres
 //! 5  engine
+//! 4  auth
 //! 3  catalog
-//! 2  storage
+//! 2  metastore storage
 //! 1  config error parse runtime sample sqlstate telemetry
 //! 0  datafusion_functions_loyalty
 //! ```
@@ -29,6 +30,8 @@
 //! | which settings does a session have | [`engine::settings`] |
 //! | what do psql and BI tools see in `pg_catalog` | [`catalog`] |
 //! | how do files become tables | [`storage`] |
+//! | who may come in and what may they do | [`auth`] |
+//! | which rows last, and where | [`metastore`] |
 //! | which code is sent for which error | [`sqlstate`] |
 //! | what does the demo data look like | [`sample`] |
 //! | how is `nps` computed | crate `datafusion_functions_loyalty`, one file a function |
@@ -43,12 +46,16 @@
 //! 6. The function crate does no I/O and keeps no global state.
 //! 7. Whatever recurses over a statement runs on a thread with a big stack, behind
 //!    [`engine::statement::limits`].
+//! 8. Privileges are checked on the logical plan, once, before running. TLS or roles that are
+//!    misconfigured stop the server; nothing falls back to plain text.
 
+pub mod auth;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod metastore;
 pub mod parse;
 pub mod postgres;
 pub mod runtime;

@@ -195,6 +195,14 @@ pub trait Clock: std::fmt::Debug + Send + Sync {
     fn now(&self) -> SystemTime;
 }
 
+/// A time in microseconds since 1970-01-01 UTC, as PostgreSQL counts; 0 for times before.
+pub fn microseconds(time: SystemTime) -> i64 {
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_micros()).ok())
+        .unwrap_or_default()
+}
+
 /// The machine's clock.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;

@@ -7,20 +7,27 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Authority;
+use crate::auth::scram::NONCE_BYTES;
+use crate::auth::throttle::Throttle;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::engine::activity::Activity;
 use crate::engine::state::{self, Parts, ResourceLimits};
 use crate::error::{Error, Result};
+use crate::metastore::Metastore;
 use crate::postgres::Listener;
+use crate::postgres::door::Door;
+use crate::postgres::tls::Tls;
 use crate::runtime::{Clock, SystemClock, Workers};
 use crate::storage::{Lake, Location, StorageSettings};
 
-/// An engine over the tables of `locations`.
+/// An engine over the tables of `locations`, whose sessions may do what `authority` says.
 pub async fn engine(
     config: &Config,
     locations: &[String],
     workers: Workers,
+    authority: Arc<Authority>,
 ) -> Result<Arc<Engine>> {
     let limits = ResourceLimits {
         memory_bytes_max: config.memory_limit,
@@ -40,6 +47,7 @@ pub async fn engine(
         activity,
         clock,
         planning_time_max: config.planning_timeout,
+        authority,
     };
     Ok(Arc::new(Engine::new(parts)?))
 }
@@ -72,11 +80,15 @@ pub async fn open_lake(
 /// Time for terminated sessions to say goodbye.
 const FAREWELL_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// Time between two looks whether another process changed the roles.
+const ROLES_POLL_TIME: Duration = Duration::from_secs(1);
+
 /// A server that listens.
 #[derive(Debug)]
 pub struct Server {
     engine: Arc<Engine>,
     listener: Arc<Listener>,
+    door: Arc<Door>,
     draining: CancellationToken,
     config: Config,
 }
@@ -84,22 +96,27 @@ pub struct Server {
 impl Server {
     /// Opens the tables and listens; nothing is accepted before [`Server::run`].
     pub async fn start(config: Config, locations: &[String], workers: Workers) -> Result<Self> {
-        if let Some(folder) = &config.warehouse {
-            prepare_warehouse(folder)?;
-        }
-        let engine = engine(&config, locations, workers).await?;
+        let authority = authority(&config)?;
+        let door = Arc::new(Door {
+            authority: Arc::clone(&authority),
+            tls: tls(&config)?,
+            insecure: config.insecure,
+            clock: Arc::new(SystemClock),
+            throttle: Throttle::default(),
+        });
+        let engine = engine(&config, locations, workers, authority).await?;
         let draining = CancellationToken::new();
-        let loopback_only = !config.insecure;
         let listener = Listener::bind(
             &config.listen,
             Arc::clone(&engine),
-            loopback_only,
+            Arc::clone(&door),
             draining.clone(),
         )
         .await?;
         Ok(Self {
             engine,
             listener: Arc::new(listener),
+            door,
             draining,
             config,
         })
@@ -115,6 +132,11 @@ impl Server {
         &self.engine
     }
 
+    /// What decides who may come in.
+    pub fn door(&self) -> &Arc<Door> {
+        &self.door
+    }
+
     /// Serves until `stop` is cancelled, then drains: new connections are refused, running
     /// statements finish within the grace, `stop_now` ends them at once.
     pub async fn run(&self, stop: CancellationToken, stop_now: CancellationToken) {
@@ -127,6 +149,17 @@ impl Server {
         tokio::select! {
             () = accept => {}
             () = lifetime => {}
+            () = self.follow_roles() => {}
+        }
+    }
+
+    /// `loyalhouse role` may change them while the server runs.
+    async fn follow_roles(&self) {
+        loop {
+            tokio::time::sleep(ROLES_POLL_TIME).await;
+            if let Err(error) = self.door.authority.refresh() {
+                tracing::error!(%error, "could not read the roles again");
+            }
         }
     }
 
@@ -152,6 +185,30 @@ impl Server {
     }
 }
 
+/// The roles of the warehouse folder; without one there are none.
+pub fn authority(config: &Config) -> Result<Arc<Authority>> {
+    use rand::RngCore;
+    let Some(folder) = &config.warehouse else {
+        return Ok(Authority::open_to_all());
+    };
+    prepare_warehouse(folder)?;
+    let mut secret = [0; NONCE_BYTES];
+    rand::rng().fill_bytes(&mut secret);
+    Authority::new(Metastore::open(folder)?, secret)
+}
+
+/// The certificate and its key: both or none.
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>> {
+    match (&config.tls_cert, &config.tls_key) {
+        (Some(certificate), Some(key)) => Ok(Some(Arc::new(Tls::load(certificate, key)?))),
+        (None, None) => Ok(None),
+        _ => Err(
+            Error::invalid_parameter_value("tls_cert and tls_key are only of use together")
+                .with_hint("Give both files, or none."),
+        ),
+    }
+}
+
 /// The warehouse folder must be there and writable before anything is served; a folder that fails at
 /// its first table would fail too late.
 fn prepare_warehouse(folder: &Path) -> Result<()> {
@@ -167,6 +224,20 @@ fn prepare_warehouse(folder: &Path) -> Result<()> {
     let probe = folder.join(".loyalhouse-writable");
     std::fs::write(&probe, b"").map_err(failed)?;
     std::fs::remove_file(&probe).map_err(failed)
+}
+
+/// Reads the certificate again at each SIGHUP; sessions go on with theirs.
+pub async fn reload_on_hangup(door: Arc<Door>) -> Result<()> {
+    let failed = |error| Error::io_error("could not watch for signals").with_source(error);
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+    while hangup.recv().await.is_some() {
+        let Some(tls) = &door.tls else { continue };
+        match tls.reload() {
+            Ok(()) => tracing::info!("read the TLS certificate again"),
+            Err(error) => tracing::error!(%error, "the TLS certificate in use stays"),
+        }
+    }
+    Ok(())
 }
 
 /// Fires `stop` at the first SIGTERM or SIGINT and `stop_now` at the second.

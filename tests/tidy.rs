@@ -13,8 +13,9 @@ const FLOORS: &[(u8, &[&str])] = &[
     (8, &["cli", "server"]),
     (7, &["postgres"]),
     (5, &["engine"]),
+    (4, &["auth"]),
     (3, &["catalog"]),
-    (2, &["storage"]),
+    (2, &["metastore", "storage"]),
     (
         1,
         &[

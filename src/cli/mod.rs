@@ -1,12 +1,14 @@
-//! The commands: serve, query, sample, check.
+//! The commands: serve, query, sample, check, role.
 
 mod demo;
 pub mod output;
+mod role;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,7 @@ enum Command {
     Query(Query),
     Sample(Sample),
     Check(Check),
+    Role(role::RoleCommand),
 }
 
 /// Serve the Parquet files of LOCATIONs over the PostgreSQL protocol.
@@ -65,13 +68,19 @@ struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:5433].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Folder for tables that this server will write; it is made if it is not there.
+    /// Folder of the catalog with its roles and grants; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     warehouse: Option<PathBuf>,
     /// Serve a generated sample: customers, orders, events, surveys, reviews, subscriptions.
     #[arg(long)]
     demo: bool,
-    /// Serve an address beyond this machine without passwords.
+    /// The server's TLS certificate, a PEM file; needs --tls-key.
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file that others cannot read.
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Serve an address beyond this machine without roles and TLS.
     #[arg(long)]
     insecure: bool,
     /// Longest time until new and removed files are seen, such as 10s [default: 10s].
@@ -88,6 +97,7 @@ struct Serve {
 const SERVE_EXAMPLES: &str = "Examples:
   loyalhouse serve ./data
   loyalhouse serve --listen 127.0.0.1:0 ./data s3://bucket/exports
+  loyalhouse serve --listen 0.0.0.0:5433 --warehouse ./warehouse --tls-cert cert.pem --tls-key key.pem ./data
   loyalhouse serve --demo";
 
 /// Run one statement without a server and print its result.
@@ -197,6 +207,7 @@ fn execute(cli: Cli, environment: impl Iterator<Item = (String, String)>) -> Res
         Command::Query(command) => command.run(&config),
         Command::Sample(command) => command.run(),
         Command::Check(command) => command.run(&config),
+        Command::Role(command) => command.run(&config),
     }
 }
 
@@ -213,8 +224,14 @@ impl Serve {
                 config.apply(name, &value)?;
             }
         }
-        if let Some(folder) = &self.warehouse {
-            config.warehouse = Some(folder.clone());
+        for (path, key) in [
+            (&self.warehouse, &mut config.warehouse),
+            (&self.tls_cert, &mut config.tls_cert),
+            (&self.tls_key, &mut config.tls_key),
+        ] {
+            if path.is_some() {
+                key.clone_from(path);
+            }
         }
         Ok(())
     }
@@ -233,7 +250,6 @@ impl Serve {
 
 async fn serve(config: Config, locations: &[String], workers: Workers) -> Result<()> {
     let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
-    let insecure = config.insecure;
     let listing = demo::spinner(&format!("listing {}", locations.join(", ")));
     let server = Server::start(config, locations, workers.clone()).await;
     listing.finish_and_clear();
@@ -246,20 +262,14 @@ async fn serve(config: Config, locations: &[String], workers: Workers) -> Result
         );
     }
     let signals = workers.spawn_network(server::watch_signals(stop.clone(), stop_now.clone()));
-    let mut out = std::io::stderr();
-    let _closed = match insecure {
-        false => writeln!(
-            out,
-            "warning: no passwords are set; connections are accepted from this machine only"
-        ),
-        true => writeln!(
-            out,
-            "warning: no passwords are set and --insecure serves every machine that can connect"
-        ),
-    };
+    let hangups = workers.spawn_network(server::reload_on_hangup(Arc::clone(server.door())));
+    if let Some(warning) = server.door().warning() {
+        let _closed = writeln!(std::io::stderr(), "warning: {warning}");
+    }
     announce(&format!("listening on {}", server.address()?))?;
     server.run(stop, stop_now).await;
     signals.abort();
+    hangups.abort();
     Ok(())
 }
 
@@ -280,7 +290,8 @@ impl Query {
     }
 
     async fn execute(self, config: &Config, workers: Workers) -> Result<()> {
-        let engine = server::engine(config, &self.locations, workers.clone()).await?;
+        let authority = crate::auth::Authority::open_to_all();
+        let engine = server::engine(config, &self.locations, workers.clone(), authority).await?;
         let user = "loyalhouse".to_owned();
         let origin = Origin {
             database: user.clone(),

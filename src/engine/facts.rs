@@ -1,7 +1,6 @@
 //! What the system catalog shows of the server and its sessions.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use datafusion::common::config::ConfigOptions;
 
@@ -9,6 +8,7 @@ use super::activity::Activity;
 use super::settings::{Kind, SERVER_VERSION, SETTINGS};
 use super::state::SessionVariables;
 use crate::catalog::{ActivityRow, RoleRow, ServerFacts, SettingRow};
+use crate::runtime::microseconds;
 
 /// The role that owns every object while there are no roles.
 const OWNER: &str = "loyalhouse";
@@ -137,11 +137,4 @@ fn value_type(kind: Kind) -> &'static str {
         Kind::OneOf(_) => "enum",
         Kind::Text | Kind::TimeZone | Kind::DateStyle | Kind::Encoding | Kind::ReadOnly => "string",
     }
-}
-
-fn microseconds(time: SystemTime) -> i64 {
-    time.duration_since(SystemTime::UNIX_EPOCH)
-        .ok()
-        .and_then(|since| i64::try_from(since.as_micros()).ok())
-        .unwrap_or_default()
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use datafusion::execution::SessionState;
 
+use crate::auth::Authority;
 use crate::catalog::SystemCatalog;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
@@ -54,6 +55,8 @@ pub struct Shared {
     pub clock: Arc<dyn Clock>,
     /// Time a statement may take to plan.
     pub planning_time_max: Duration,
+    /// Who may do what.
+    pub authority: Arc<Authority>,
     /// The system's relations and functions.
     system: Arc<SystemCatalog>,
     loyalty_scalars: HashSet<String>,
@@ -78,6 +81,7 @@ impl Engine {
                 activity: parts.activity,
                 clock: parts.clock,
                 planning_time_max: parts.planning_time_max,
+                authority: parts.authority,
                 system,
                 loyalty_scalars,
                 own_functions,

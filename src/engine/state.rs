@@ -21,6 +21,7 @@ use super::semantics::{CheckOverflow, CompareIntervals};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
 use super::{functions, guard};
+use crate::auth::Authority;
 use crate::catalog::{SessionFacts, SystemCatalog};
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
@@ -72,6 +73,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Time a statement may take to plan.
     pub planning_time_max: Duration,
+    /// Who may do what.
+    pub authority: Arc<Authority>,
 }
 
 /// Memory pool, spill folder and caches of a server.

@@ -389,6 +389,18 @@ impl Body {
     }
 }
 
+/// The mechanism and the first message of a SASLInitialResponse.
+pub fn sasl_initial(body: Bytes) -> Result<(String, Bytes)> {
+    let mut body = Body {
+        rest: body,
+        message: "SASLInitialResponse",
+    };
+    let mechanism = body.string()?;
+    let first = body.value()?.unwrap_or_default();
+    body.end()?;
+    Ok((mechanism, first))
+}
+
 /// Text from the client, checked; 22021 with the first bytes that are wrong, as PostgreSQL words it.
 pub fn utf8(bytes: &[u8]) -> Result<&str> {
     /// Bytes shown of a sequence that is not UTF-8.

@@ -5,11 +5,13 @@ pub mod connection;
 pub mod copy;
 mod copy_options;
 pub mod decode;
+pub mod door;
 pub mod encode;
 pub mod frontend;
 pub mod portal;
 pub mod socket;
 pub mod startup;
+pub mod tls;
 pub mod types;
 
 use std::collections::HashMap;
@@ -17,7 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,8 +29,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use backend::Severity;
 use connection::Connection;
+use door::{Door, Transport};
 use socket::{FrameReader, FrameWriter};
-use startup::Accepted;
+use startup::{Accepted, Arrival};
 
 /// Connections of one address that are not logged in yet.
 const UNAUTHENTICATED_PER_ADDRESS_MAX: usize = 300;
@@ -45,19 +50,19 @@ const KEEPALIVE_PROBES: u32 = 5;
 pub struct Listener {
     socket: TcpListener,
     engine: Arc<Engine>,
+    door: Arc<Door>,
     waiting: Arc<Waiting>,
-    loopback_only: bool,
     /// Fired when the server drains: running statements finish, nothing new begins.
     draining: CancellationToken,
     connections: TaskTracker,
 }
 
 impl Listener {
-    /// Listens on `address`. With `loopback_only`, peers from elsewhere are refused.
+    /// Listens on `address`; an address beyond this machine needs a closed door.
     pub async fn bind(
         address: &str,
         engine: Arc<Engine>,
-        loopback_only: bool,
+        door: Arc<Door>,
         draining: CancellationToken,
     ) -> Result<Self> {
         let socket = TcpListener::bind(address)
@@ -66,18 +71,27 @@ impl Listener {
         let bound = socket
             .local_addr()
             .map_err(|error| bind_error(address, error))?;
-        if loopback_only && !bound.ip().is_loopback() {
+        let closed = door.tls.is_some() && !door.authority.book().is_open();
+        if !bound.ip().is_loopback() && !door.insecure && !closed {
+            let missing = match (door.authority.book().is_open(), door.tls.is_some()) {
+                (true, true) => "roles",
+                (false, false) => "TLS",
+                _ => "roles and TLS",
+            };
             return Err(Error::invalid_authorization(format!(
-                "refusing to listen on {bound} without passwords"
+                "refusing to listen on {bound} without {missing}"
             ))
             .with_detail("An open server is only ever on loopback.")
-            .with_hint("Listen on 127.0.0.1, or pass --insecure if the network is trusted."));
+            .with_hint(
+                "Make a role with `loyalhouse role create` and give --tls-cert and --tls-key; or \
+                 listen on 127.0.0.1, or pass --insecure if the network is trusted.",
+            ));
         }
         Ok(Self {
             socket,
             engine,
+            door,
             waiting: Arc::default(),
-            loopback_only,
             draining,
             connections: TaskTracker::new(),
         })
@@ -113,63 +127,107 @@ impl Listener {
             tracing::warn!(%peer, "too many connections of one address wait for their login");
             return;
         };
-        let refusal = if self.draining.is_cancelled() {
-            Some(Error::cannot_connect_now(
-                "the database system is shutting down",
-            ))
-        } else if self.loopback_only && !peer.ip().is_loopback() {
-            Some(Error::invalid_authorization(
-                "connections are accepted from this machine only",
-            ))
-        } else {
-            None
+        let refusal = self
+            .draining
+            .is_cancelled()
+            .then(|| Error::cannot_connect_now("the database system is shutting down"));
+        let caller = Caller {
+            engine: Arc::clone(&self.engine),
+            door: Arc::clone(&self.door),
+            peer,
+            turn,
+            refusal,
         };
-        let engine = Arc::clone(&self.engine);
         self.connections.spawn(async move {
             if let Err(error) = tune(&socket) {
                 tracing::debug!(%peer, %error, "could not set socket options");
             }
-            Box::pin(serve_socket(engine, socket, peer, turn, refusal)).await;
+            Box::pin(caller.serve(socket)).await;
         });
     }
 }
 
-async fn serve_socket(
+/// A client that is not logged in yet.
+struct Caller {
     engine: Arc<Engine>,
-    mut socket: TcpStream,
+    door: Arc<Door>,
     peer: SocketAddr,
     turn: Turn,
+    /// Why it cannot come in now.
     refusal: Option<Error>,
-) {
-    let (reader, writer) = socket.split();
-    let mut reader = FrameReader::new(reader);
-    let mut writer = FrameWriter::new(writer);
-    let login = async {
-        let accepted = startup::accept(&engine, peer, &mut reader, &mut writer).await;
-        match (accepted, refusal) {
-            (Ok(Accepted::Session(_)), Some(refusal)) => Err(refusal),
-            (accepted, _) => accepted,
+}
+
+impl Caller {
+    async fn serve(self, socket: TcpStream) {
+        let deadline = Instant::now() + startup::LOGIN_TIME_MAX;
+        let door = Arc::clone(&self.door);
+        let negotiated = timeout_at(deadline, door.negotiate(socket)).await;
+        let Ok(Ok(transport)) = negotiated else {
+            return; // Whoever refused has said why.
+        };
+        match transport {
+            Transport::Plain(mut socket, buffer) => {
+                let (reader, writer) = socket.split();
+                let reader = FrameReader::behind(buffer, reader);
+                let arrival = self.arrival(false, None);
+                Box::pin(self.log_in(arrival, deadline, reader, FrameWriter::new(writer))).await;
+            }
+            Transport::Tls(stream, endpoint) => {
+                let (reader, writer) = tokio::io::split(stream);
+                let arrival = self.arrival(true, endpoint);
+                let reader = FrameReader::new(reader);
+                Box::pin(self.log_in(arrival, deadline, reader, FrameWriter::new(writer))).await;
+            }
+            Transport::Gone => {}
         }
-    };
-    let accepted = match tokio::time::timeout(startup::LOGIN_TIME_MAX, login).await {
-        Ok(accepted) => accepted,
-        Err(_) => Err(Error::new(
-            crate::sqlstate::SqlState::QueryCanceled,
-            "canceling authentication due to timeout",
-        )),
-    };
-    drop(turn);
-    match accepted {
-        Ok(Accepted::Session(session)) => {
-            Box::pin(Connection::new(reader, writer, *session).serve()).await;
+    }
+
+    fn arrival(&self, encrypted: bool, endpoint: Option<Vec<u8>>) -> Arrival {
+        Arrival {
+            peer: self.peer,
+            encrypted,
+            endpoint,
         }
-        Ok(Accepted::Nothing) => {}
-        Err(error) => {
-            // Nothing of a greeting may stand before a refusal.
-            let mut writer = writer.discard_pending();
-            writer.push(&backend::error_response(Severity::Fatal, &error));
-            let _gone = tokio::time::timeout(ACCEPT_RETRY_WAIT, writer.flush()).await;
-            writer.shutdown().await;
+    }
+
+    async fn log_in<R, W>(
+        self,
+        arrival: Arrival,
+        deadline: Instant,
+        mut reader: FrameReader<R>,
+        mut writer: FrameWriter<W>,
+    ) where
+        R: AsyncRead + Unpin + Send,
+        W: AsyncWrite + Unpin + Send,
+    {
+        let Self {
+            engine,
+            door,
+            turn,
+            refusal,
+            ..
+        } = self;
+        let login = startup::accept(&engine, &door, &arrival, refusal, &mut reader, &mut writer);
+        let accepted = match timeout_at(deadline, login).await {
+            Ok(accepted) => accepted,
+            Err(_) => Err(Error::new(
+                crate::sqlstate::SqlState::QueryCanceled,
+                "canceling authentication due to timeout",
+            )),
+        };
+        drop(turn);
+        match accepted {
+            Ok(Accepted::Session(session)) => {
+                Box::pin(Connection::new(reader, writer, *session).serve()).await;
+            }
+            Ok(Accepted::Nothing) => writer.shutdown().await,
+            Err(error) => {
+                // Nothing of a greeting may stand before a refusal, and nothing is read after it.
+                let mut writer = writer.discard_pending();
+                writer.push(&backend::error_response(Severity::Fatal, &error));
+                let _gone = tokio::time::timeout(ACCEPT_RETRY_WAIT, writer.flush()).await;
+                writer.shutdown().await;
+            }
         }
     }
 }

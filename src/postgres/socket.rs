@@ -34,6 +34,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// Reads from `socket` behind bytes that were read from it already.
+    pub fn behind(buffer: BytesMut, socket: R) -> Self {
+        Self {
+            socket,
+            buffer,
+            ended: false,
+        }
+    }
+
     /// The start-up packet's body behind its length, or `None` when the client closed first.
     pub async fn startup_packet(&mut self) -> Result<Option<Bytes>> {
         if !self.fill_to(4).await? {
@@ -52,11 +61,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut packet = self.buffer.split_to(4 + length);
         packet.advance(4);
         Ok(Some(packet.freeze()))
-    }
-
-    /// Whether bytes were read that no message has used yet.
-    pub fn has_buffered(&self) -> bool {
-        !self.buffer.is_empty()
     }
 
     /// The next message: its type and body; `None` when the client closed the connection.

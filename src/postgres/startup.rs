@@ -1,4 +1,4 @@
-//! The start of a connection: negotiation, start-up packet, and who may come in.
+//! The start of a session: the start-up packet, the login, and the greeting.
 //!
 //! A state machine of its own: until [`Accepted`] is returned no statement can be read, and every
 //! error before ReadyForQuery is FATAL and closes the connection.
@@ -10,16 +10,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::backend;
+use super::door::Door;
 use super::frontend::{self, StartupPacket};
 use super::socket::{FrameReader, FrameWriter};
+use crate::auth::privilege::{Object, Privilege};
 use crate::engine::Engine;
 use crate::engine::activity::Origin;
 use crate::engine::session::Session;
 use crate::engine::settings::{SETTINGS, Settings, lookup};
 use crate::error::{Error, Result};
-
-/// Encryption requests of one connection: one for GSSAPI, one for TLS.
-const NEGOTIATIONS_MAX: usize = 2;
 
 /// Time from the connection to the end of its login.
 pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(10);
@@ -42,10 +41,24 @@ pub enum Accepted {
     Nothing,
 }
 
-/// Runs the start-up of a connection from `peer`. An error is to be sent as FATAL.
+/// Where a connection comes from and over what.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The certificate's hash for channel binding.
+    pub endpoint: Option<Vec<u8>>,
+}
+
+/// Runs the start-up of a connection behind its negotiation. An error is to be sent as FATAL.
+/// `refusal` is why nobody can come in now; cancel requests are heard nevertheless.
 pub async fn accept<R, W>(
     engine: &Arc<Engine>,
-    peer: SocketAddr,
+    door: &Door,
+    arrival: &Arrival,
+    refusal: Option<Error>,
     reader: &mut FrameReader<R>,
     writer: &mut FrameWriter<W>,
 ) -> Result<Accepted>
@@ -53,66 +66,56 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    for _ in 0..=NEGOTIATIONS_MAX {
-        let Some(packet) = reader.startup_packet().await? else {
-            return Ok(Accepted::Nothing);
-        };
-        match frontend::decode_startup(packet)? {
-            StartupPacket::Ssl | StartupPacket::Gss => {
-                // Bytes behind an encryption request were sent in clear: nothing may use them.
-                if reader.has_buffered() {
-                    return Err(Error::protocol_violation(
-                        "received unencrypted data after an encryption request",
-                    )
-                    .with_detail(
-                        "This could be an attack on the connection, or a client with a defect.",
-                    ));
-                }
-                writer.push(b"N");
-                writer.flush().await?;
+    let Some(packet) = reader.startup_packet().await? else {
+        return Ok(Accepted::Nothing);
+    };
+    match frontend::decode_startup(packet)? {
+        StartupPacket::Ssl | StartupPacket::Gss => Err(Error::protocol_violation(
+            "an encryption request came where none can be answered",
+        )),
+        StartupPacket::Cancel { pid, secret } => {
+            engine.activity().cancel_with_secret(pid, &secret);
+            Ok(Accepted::Nothing)
+        }
+        StartupPacket::Startup {
+            major,
+            minor,
+            parameters,
+        } => {
+            if let Some(refusal) = refusal {
+                return Err(refusal);
             }
-            StartupPacket::Cancel { pid, secret } => {
-                engine.activity().cancel_with_secret(pid, &secret);
-                return Ok(Accepted::Nothing);
+            if let Some(refusal) = door.refusal(arrival.peer, arrival.encrypted) {
+                return Err(refusal);
             }
-            StartupPacket::Startup {
-                major,
-                minor,
-                parameters,
-            } => {
-                let session = open(engine, peer, (major, minor), parameters, writer)?;
-                return Ok(Accepted::Session(Box::new(session)));
+            let request = Request::read((major, minor), parameters)?;
+            if !door.trusts(arrival.peer) {
+                let endpoint = arrival.endpoint.as_deref();
+                door.authenticate(&request.user, arrival.peer, endpoint, reader, writer)
+                    .await?;
             }
+            let session = open(engine, door, arrival.peer, request, writer)?;
+            Ok(Accepted::Session(Box::new(session)))
         }
     }
-    Err(Error::protocol_violation("too many encryption requests"))
 }
 
+/// Opens the session of a user who may come in.
 fn open<W: AsyncWrite + Unpin>(
     engine: &Arc<Engine>,
+    door: &Door,
     peer: SocketAddr,
-    version: (u16, u16),
-    parameters: Vec<(String, String)>,
+    request: Request,
     writer: &mut FrameWriter<W>,
 ) -> Result<Session> {
-    let (major, minor) = version;
-    if major != 3 {
-        return Err(Error::feature_not_supported(format!(
-            "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2"
-        )));
-    }
-    let mut request = Request::default();
-    for (name, value) in parameters {
-        request.take(name, value)?;
-    }
-    let user = request
-        .user
-        .filter(|user| !user.is_empty())
-        .ok_or_else(|| {
-            Error::invalid_authorization("no PostgreSQL user name specified in startup packet")
-        })?;
-    let database = request
-        .database
+    let Request {
+        minor,
+        user,
+        database,
+        settings,
+        unknown_options,
+    } = request;
+    let database = database
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| user.clone());
     if !DATABASE_ALIASES.contains(&database.as_str()) && database != user {
@@ -121,14 +124,15 @@ fn open<W: AsyncWrite + Unpin>(
                 .with_hint(format!("The database of this server is \"{DATABASE}\".")),
         );
     }
-    let mut settings = Settings::new(request.settings)?;
+    admit(engine, door, &user, &database)?;
+    let mut settings = Settings::new(settings)?;
     settings.set_session_authorization(&user);
     // 3.1 was never in use; 3.2 brought longer keys.
     let spoken = if minor >= 2 { 2 } else { 0 };
-    if minor > 2 || !request.unknown_options.is_empty() {
+    if minor > 2 || !unknown_options.is_empty() {
         writer.push(&backend::negotiate_protocol_version(
             spoken,
-            &request.unknown_options,
+            &unknown_options,
         ));
     }
     let key_length = if spoken >= 2 { CANCEL_KEY_BYTES } else { 4 };
@@ -140,6 +144,36 @@ fn open<W: AsyncWrite + Unpin>(
     let session = engine.open_session(origin, settings, random_key(key_length))?;
     greet(&session, writer);
     Ok(session)
+}
+
+/// Whether a user may have another session in the database.
+fn admit(engine: &Engine, door: &Door, user: &str, database: &str) -> Result<()> {
+    let book = door.authority.book();
+    let authorization = book.authorize(user, None)?;
+    if !authorization.may(&book, Privilege::Connect, &Object::Database) {
+        return Err(Error::insufficient_privilege(format!(
+            "permission denied for database \"{database}\""
+        ))
+        .with_detail("User does not have CONNECT privilege."));
+    }
+    let limit = book
+        .role(user)
+        .filter(|role| !role.superuser)
+        .and_then(|role| usize::try_from(role.connections_max).ok());
+    let Some(limit) = limit else {
+        return Ok(());
+    };
+    let backends = engine.activity().backends();
+    let open = backends
+        .iter()
+        .filter(|backend| backend.origin.user == user)
+        .count();
+    match open < limit {
+        true => Ok(()),
+        false => Err(Error::too_many_connections(format!(
+            "too many connections for role \"{user}\""
+        ))),
+    }
 }
 
 fn greet<W: AsyncWrite + Unpin>(session: &Session, writer: &mut FrameWriter<W>) {
@@ -166,16 +200,40 @@ fn random_key(length: usize) -> Vec<u8> {
 /// What a start-up packet asks for.
 #[derive(Debug, Default)]
 struct Request {
-    user: Option<String>,
+    /// The protocol's minor version.
+    minor: u16,
+    user: String,
     database: Option<String>,
     settings: Vec<(String, String)>,
     unknown_options: Vec<String>,
 }
 
 impl Request {
+    fn read(version: (u16, u16), parameters: Vec<(String, String)>) -> Result<Self> {
+        let (major, minor) = version;
+        if major != 3 {
+            return Err(Error::feature_not_supported(format!(
+                "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2"
+            )));
+        }
+        let mut request = Self {
+            minor,
+            ..Self::default()
+        };
+        for (name, value) in parameters {
+            request.take(name, value)?;
+        }
+        match request.user.is_empty() {
+            false => Ok(request),
+            true => Err(Error::invalid_authorization(
+                "no PostgreSQL user name specified in startup packet",
+            )),
+        }
+    }
+
     fn take(&mut self, name: String, value: String) -> Result<()> {
         match name.as_str() {
-            "user" => self.user = Some(value),
+            "user" => self.user = value,
             "database" => self.database = Some(value),
             "options" => self.settings.extend(command_line(&value)?),
             "replication" => {

@@ -7,7 +7,9 @@
 )]
 
 mod client;
+mod door;
 mod e2e;
 mod fixtures;
+mod login;
 mod process;
 mod slt;

@@ -30,6 +30,7 @@ fn sql_files_pass_in_process() {
             &Config::default(),
             &[location],
             workers,
+            loyalhouse::auth::Authority::open_to_all(),
         ))
         .unwrap();
     run_files(|| InProcess {
