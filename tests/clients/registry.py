@@ -12,7 +12,7 @@ FEATURES = ["connect", "query", "parameters", "types_text", "types_binary", "pre
 @dataclass(frozen=True)
 class Group:
     """Cases that run together. `client` and `package` are given for a row of the matrix; `package` is a line of
-    requirements.txt or package.json, which hold the
+    requirements*.txt, package.json or rust/Cargo.lock, which hold the
     version, or text for a version that the distribution chooses."""
     name: str
     client: str = ""
@@ -31,6 +31,9 @@ class Group:
         if place == "pip":
             text = "".join(file.read_text() for file in sorted(HERE.glob("requirements*.txt")))
             return re.search(rf"^{re.escape(name)}==(\S+)$", text, re.MULTILINE).group(1)
+        if place == "cargo":
+            text = (HERE / "rust" / "Cargo.lock").read_text()
+            return re.search(rf'name = "{name}"\nversion = "(.*)"', text).group(1)
         if place == "npm":
             return json.loads((HERE / "package.json").read_text())["dependencies"][name]
         return self.package
@@ -60,6 +63,8 @@ GROUPS = [
     Group("odbc", "psqlODBC", "of Debian 12, 13.02"),
     Group("node_pg", "node-postgres", "npm pg"),
     Group("postgres_js", "Postgres.js", "npm postgres"),
+    Group("tokio_postgres", "tokio-postgres", "cargo tokio-postgres"),
+    Group("sqlx", "sqlx", "cargo sqlx"),
     Group("pgx", "Go's pgx", "of Debian 12, 4.15"),
     Group("perl_dbd", "Perl's DBD::Pg", "of Debian 12, 3.16"),
     Group("php_pdo", "PHP's PDO and pgsql", "of Debian 12, 8.2"),

@@ -99,6 +99,8 @@ try 'the suite for libpq' built "$CLIENTS_DIR/libpq_suite" "$here/libpq_suite.c"
 try 'the suite for pgx' built "$CLIENTS_DIR/pgx_suite" "$here/pgx_suite.go" \
   env GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE="$CLIENTS_DIR/go-cache" \
   go build -o "$CLIENTS_DIR/pgx_suite" "$here/pgx_suite.go"
+try 'the suite for tokio-postgres and sqlx' \
+  cargo build --quiet --locked --manifest-path "$here/rust/Cargo.toml" --target-dir "$CLIENTS_DIR/rust"
 
 if [ ${#MISSING[@]} -gt 0 ]; then
   printf '\n!!!!!!!! setup.sh could not install: %s\n!!!!!!!! the cases of these clients will FAIL\n\n' "$(IFS=,; echo "${MISSING[*]}")" >&2
