@@ -97,6 +97,11 @@ public final class JdbcSuite {
         for (int i = 0; i < more.length; i += 2) {
             properties.setProperty(more[i], more[i + 1]);
         }
+        if (ENV.containsKey("PGPASSWORD")) {
+            properties.setProperty("password", ENV.get("PGPASSWORD"));
+            properties.setProperty("sslmode", ENV.get("PGSSLMODE"));
+            properties.setProperty("sslrootcert", ENV.get("PGSSLROOTCERT"));
+        }
         return DriverManager.getConnection("jdbc:postgresql://" + ENV.get("SERVER_HOST") + ":" + ENV.get("SERVER_PORT") + "/loyalhouse", properties);
     }
 

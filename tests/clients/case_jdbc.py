@@ -9,12 +9,16 @@ NAMES = ["connect", "query", "query_simple", "query_batch", "parameters", "param
          "errors", "transactions", "metadata", "metadata_results"]
 
 
-def cases(jar):
-    """The cases with one jar: a file name in the clients' folder or an absolute path."""
-    def command(context):
+def command(jar):
+    """Starts the suite with a jar: a file name in the clients' folder or an absolute path."""
+    def start(context):
         if shutil.which("java") is None:
             raise FileNotFoundError(2, "no such client", "java")
         place = programs.need(context.clients / "java" / jar if not Path(jar).is_absolute() else jar)
         classes = programs.need(context.clients / "java" / "JdbcSuite.class").parent
         return ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx64m", "-cp", f"{place}:{classes}", "JdbcSuite"]
-    return programs.cases(NAMES, command)
+    return start
+
+
+def cases(jar):
+    return programs.cases(NAMES, command(jar))

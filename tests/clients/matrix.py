@@ -23,15 +23,26 @@ def cells_of(group):
     return found
 
 
+def door_cases():
+    """{group: case} of the cases that drive the group's client through TLS with a password."""
+    module = __import__("case_door")
+    known = {name for name, _ in module.cases()}
+    if unknown := set(module.OF_CLIENT) - known:
+        sys.exit(f"matrix: case_door has no cases {unknown}")
+    return {group: f"door.{case}" for case, group in module.OF_CLIENT.items()}
+
+
 def table():
     features = [*registry.FEATURES, "more"]
-    lines = ["| client | group | " + " | ".join(HEADINGS.get(item, item) for item in features) + " |",
-             "|---" * (len(features) + 2) + "|"]
+    doors = door_cases()
+    lines = ["| client | group | password, TLS | " + " | ".join(HEADINGS.get(item, item) for item in features) + " |",
+             "|---" * (len(features) + 3) + "|"]
     for group in registry.GROUPS:
         if group.client:
             cells = cells_of(group)
             shown = (" ".join(f"`{case}`" for case in cells.get(item, [])) or "–" for item in features)
-            lines.append(f"| {group.client} {group.version} | `{group.name}` | " + " | ".join(shown) + " |")
+            door = f"`{doors[group.name]}`" if group.name in doors else "–"
+            lines.append(f"| {group.client} {group.version} | `{group.name}` | {door} | " + " | ".join(shown) + " |")
     return "\n".join(lines)
 
 

@@ -4,12 +4,12 @@ const { Client, Pool } = require("pg");
 const Cursor = require("pg-cursor");
 const QueryStream = require("pg-query-stream");
 const { to: copyTo } = require("pg-copy-streams");
-const { attempt, check, environment, main, spell } = require("./node_program.js");
+const { attempt, check, environment, main, secrets, spell } = require("./node_program.js");
 
 const LINES = Number(environment.LINES);
 const server = () => ({
   host: environment.SERVER_HOST, port: Number(environment.SERVER_PORT), user: "analyst", database: "loyalhouse",
-  application_name: environment.APPLICATION, options: `-c TimeZone=${environment.TIME_ZONE}`, connectionTimeoutMillis: 10000,
+  application_name: environment.APPLICATION, options: `-c TimeZone=${environment.TIME_ZONE}`, connectionTimeoutMillis: 10000, ...secrets(),
 });
 
 async function connected(action, more = {}) {

@@ -56,4 +56,10 @@ function check(holds, what) {
   if (!holds) throw new Error(what);
 }
 
-module.exports = { attempt, check, environment, main, section, spell };
+/** What a server that asks for passwords needs: nothing more, unless the environment says so. */
+function secrets() {
+  if (!environment.PGPASSWORD) return {};
+  return { password: environment.PGPASSWORD, ssl: { ca: fs.readFileSync(environment.PGSSLROOTCERT, "utf8"), rejectUnauthorized: true } };
+}
+
+module.exports = { attempt, check, environment, main, secrets, section, spell };

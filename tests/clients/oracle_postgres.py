@@ -2,6 +2,8 @@
 """Stands in for the server binary: the same command line, answered by a real PostgreSQL that holds the same tables.
 It shows that the checks ask for what PostgreSQL does: `run.sh tests/clients/oracle_postgres.py --oracle`.
 
+`role create` keeps a role for the server that is started with the same --warehouse; it then asks everybody for passwords.
+
 Needs the PostgreSQL 15 server package, and DuckDB to read the Parquet files. Everything lives in a temporary folder.
 """
 import os
@@ -88,9 +90,44 @@ def load(port, locations):
                 target.execute(f'CREATE DATABASE "{name}" TEMPLATE template0')
 
 
+def keep_role(arguments):
+    """`role create NAME --superuser --password-stdin --warehouse DIR`"""
+    folder = Path(arguments[-1])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "roles.sql").write_text(f"""CREATE ROLE "{arguments[0]}" LOGIN SUPERUSER PASSWORD '{sys.stdin.readline().strip()}';""")
+
+
+def secured(data, options, port):
+    """SCRAM for everybody from now on, and TLS when there is a certificate; in a cluster that runs."""
+    import psycopg
+    roles = Path(options.get("--warehouse", "/no/such/folder")) / "roles.sql"
+    with psycopg.connect(host="127.0.0.1", port=port, user="postgres", dbname="postgres", autocommit=True) as connection:
+        if "--tls-cert" in options:
+            for name in ("cert", "key"):
+                file = data / f"server.{name}"
+                shutil.copy(options[f"--tls-{name}"], file)
+                shutil.chown(file, data.owner())
+                file.chmod(0o600)
+                connection.execute(f"ALTER SYSTEM SET ssl_{name}_file = '{file}'")
+            connection.execute("ALTER SYSTEM SET ssl = on")
+        if roles.exists():
+            connection.execute('DROP DATABASE "analyst"')
+            connection.execute('DROP ROLE "analyst"')
+            connection.execute(roles.read_text())
+            (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        connection.execute("SELECT pg_reload_conf()")
+    time.sleep(0.5)
+
+
 def main():
+    if sys.argv[1:3] == ["role", "create"]:
+        return keep_role(sys.argv[3:])
     if sys.argv[1:4] != ["serve", "--listen", "127.0.0.1:0"]:
         sys.exit("usage: oracle_postgres.py serve --listen 127.0.0.1:0 LOCATION…")
+    locations, options = sys.argv[4:], {}
+    while locations and locations[0].startswith("--"):
+        options[locations[0]] = locations[1]
+        locations = locations[2:]
     folder, port = Path(tempfile.mkdtemp(prefix="oracle-")), free_port()
     account = {}
     if os.getuid() == 0:
@@ -99,8 +136,8 @@ def main():
         account = {"user": owner.pw_uid, "group": owner.pw_gid, "cwd": folder}
     subprocess.run([PROGRAMS / "initdb", "-D", folder / "d", "-A", "trust", "-U", "postgres", "-E", "UTF8",
                     "--locale=C.UTF-8", "-N"], check=True, stdout=subprocess.DEVNULL, **account)
-    options = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
-    server = subprocess.Popen([PROGRAMS / "postgres", "-D", folder / "d", "-p", str(port), *options],
+    settings = [part for key, value in SETTINGS.items() for part in ("-c", f"{key}={value}")]
+    server = subprocess.Popen([PROGRAMS / "postgres", "-D", folder / "d", "-p", str(port), *settings],
                               stdout=sys.stderr, **account)
 
     def stop(_signal, _frame):
@@ -111,7 +148,8 @@ def main():
         time.sleep(0.05)
     time.sleep(0.5)
     try:
-        load(port, sys.argv[4:])
+        load(port, locations)
+        secured(folder / "d", options, port)
         print(f"listening on 127.0.0.1:{port}", flush=True)
         server.wait()
     finally:

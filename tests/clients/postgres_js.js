@@ -1,14 +1,14 @@
 // Postgres.js: everything prepared, types of parameters taken from the server's description, pipelining by default.
 "use strict";
 const postgres = require("postgres");
-const { attempt, check, environment, main, spell } = require("./node_program.js");
+const { attempt, check, environment, main, secrets, spell } = require("./node_program.js");
 
 const LINES = Number(environment.LINES);
 
 async function connected(action, more = {}) {
   const sql = postgres({
     host: environment.SERVER_HOST, port: Number(environment.SERVER_PORT), user: "analyst", database: "loyalhouse", max: 1,
-    connection: { application_name: environment.APPLICATION, TimeZone: environment.TIME_ZONE }, onnotice() {}, ...more,
+    connection: { application_name: environment.APPLICATION, TimeZone: environment.TIME_ZONE }, onnotice() {}, ...secrets(), ...more,
   });
   try {
     return await action(sql);

@@ -43,9 +43,9 @@ def cases(names, command, environment=None):
     return [(name, case(name)) for name in names]
 
 
-def run_program(context, command, names, environment):
+def run_program(context, command, names, environment, server=None):
     """{case: (answers, problem)}."""
-    server = context.server(fixtures.office)
+    server = server or context.server(fixtures.office)
     about = {"SERVER_HOST": server.host, "SERVER_PORT": str(server.port), "QUESTIONS": str(questions.FILE),
              "ENDLESS": questions.ENDLESS, "APPLICATION": questions.APPLICATION, "TIME_ZONE": questions.TIME_ZONE,
              "REUSES": str(questions.REUSES), "LINES": str(questions.LINES), "LC_ALL": "C.UTF-8"}

@@ -77,7 +77,7 @@ built() {
   [ "$file" -nt "$source" ] || "$@"
 }
 
-packages psql=postgresql-client node=nodejs npm=npm gcc=gcc /usr/include/postgresql/libpq-fe.h=libpq-dev \
+packages psql=postgresql-client node=nodejs npm=npm gcc=gcc openssl=openssl /usr/include/postgresql/libpq-fe.h=libpq-dev \
   javac=default-jdk-headless /usr/share/java/postgresql.jar=libpostgresql-jdbc-java \
   /usr/share/doc/odbc-postgresql=odbc-postgresql perl=perl /usr/share/doc/libdbd-pg-perl=libdbd-pg-perl \
   php=php-cli /usr/share/doc/php-pgsql=php-pgsql ruby=ruby /usr/share/doc/ruby-pg=ruby-pg \
