@@ -101,6 +101,16 @@ pub trait ServerFacts: Send + Sync + Debug {
     /// The sessions that are connected now.
     fn activity(&self) -> Vec<ActivityRow>;
 
+    /// The prepared statements of the session with these options.
+    fn prepared_statements(&self, _: &ConfigOptions) -> Vec<PreparedRow> {
+        Vec::new()
+    }
+
+    /// The cursors of the session with these options.
+    fn cursors(&self, _: &ConfigOptions) -> Vec<CursorRow> {
+        Vec::new()
+    }
+
     /// All roles. The one named like [`ServerFacts::owner`] gets OID 10.
     fn roles(&self) -> Vec<RoleRow>;
 
@@ -164,6 +174,38 @@ pub struct ActivityRow {
     pub state: String,
     /// Text of the running or last statement.
     pub query: String,
+}
+
+/// One row of pg_prepared_statements.
+#[derive(Clone, Debug, Default)]
+pub struct PreparedRow {
+    /// The statement's name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Microseconds since 1970-01-01 UTC.
+    pub prepared_at_us: i64,
+    /// The OIDs of its parameters' types.
+    pub parameters: Vec<u32>,
+    /// Whether PREPARE made it, not the protocol.
+    pub from_sql: bool,
+}
+
+/// One row of pg_cursors.
+#[derive(Clone, Debug, Default)]
+pub struct CursorRow {
+    /// The cursor's name.
+    pub name: String,
+    /// The text of its DECLARE.
+    pub text: String,
+    /// Microseconds since 1970-01-01 UTC.
+    pub created_at_us: i64,
+    /// WITH HOLD
+    pub hold: bool,
+    /// BINARY
+    pub binary: bool,
+    /// SCROLL
+    pub scroll: bool,
 }
 
 /// One role.

@@ -31,7 +31,9 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::TableType;
 
-pub use self::facts::{ActivityRow, RoleRow, ServerFacts, SessionFacts, SettingRow};
+pub use self::facts::{
+    ActivityRow, CursorRow, PreparedRow, RoleRow, ServerFacts, SessionFacts, SettingRow,
+};
 pub use self::procs::{FunctionDescription, FunctionKind};
 use self::relation_table::RelationTable;
 pub use self::relation_table::is_always_empty;

@@ -10,6 +10,8 @@ use super::roles;
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
         "pg_am" => pg_am,
+        "pg_cursors" => pg_cursors,
+        "pg_prepared_statements" => pg_prepared_statements,
         "pg_settings" => pg_settings,
         "pg_stat_activity" => pg_stat_activity,
         "pg_stat_database" => pg_stat_database,
@@ -27,6 +29,37 @@ fn pg_am(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 fn pg_tablespace(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     row!(rows, oid: 1663_u32, spcname: "pg_default", spcowner: oid::OWNER)?;
     row!(rows, oid: 1664_u32, spcname: "pg_global", spcowner: oid::OWNER)
+}
+
+fn pg_prepared_statements(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for held in scope.facts.prepared_statements(scope.options) {
+        row!(
+            rows,
+            name: held.name,
+            statement: held.text,
+            prepare_time: Cell::Timestamp(held.prepared_at_us),
+            parameter_types: held.parameters,
+            from_sql: held.from_sql,
+            generic_plans: 0_i64,
+            custom_plans: 0_i64,
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_cursors(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for held in scope.facts.cursors(scope.options) {
+        row!(
+            rows,
+            name: held.name,
+            statement: held.text,
+            is_holdable: held.hold,
+            is_binary: held.binary,
+            is_scrollable: held.scroll,
+            creation_time: Cell::Timestamp(held.created_at_us),
+        )?;
+    }
+    Ok(())
 }
 
 fn pg_settings(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {

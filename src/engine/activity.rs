@@ -1,21 +1,36 @@
 //! Who is connected and what they run: the registry behind cancel requests and pg_stat_activity.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
+use super::advisory::{AdvisoryLocks, Released};
 use super::control::{StatementControl, StopReason};
 use crate::error::{Error, Result};
 
 /// Statement text kept for pg_stat_activity, in bytes.
 const QUERY_TEXT_BYTES_MAX: usize = 1024;
 
+/// Channels that one session listens to.
+const CHANNELS_MAX: usize = 1_000;
+
+/// Notifications that wait for one session.
+const NOTIFICATIONS_MAX: usize = 10_000;
+
+/// Length of a channel's name, in bytes.
+const CHANNEL_BYTES_MAX: usize = 63;
+
+/// Length of a notification's payload, in bytes.
+const PAYLOAD_BYTES_MAX: usize = 7_999;
+
 /// The sessions of this server.
 #[derive(Debug)]
 pub struct Activity {
+    /// The locks that sessions agree on.
+    pub locks: AdvisoryLocks,
     backends: Mutex<HashMap<i32, Arc<Backend>>>,
     next_pid: AtomicI32,
     connections_max: usize,
@@ -27,6 +42,7 @@ impl Activity {
     /// An empty registry that admits `connections_max` sessions.
     pub fn new(connections_max: usize, started_at: SystemTime) -> Self {
         Self {
+            locks: AdvisoryLocks::default(),
             backends: Mutex::default(),
             next_pid: AtomicI32::new(1),
             connections_max,
@@ -68,6 +84,8 @@ impl Activity {
             started_at: now,
             terminated: CancellationToken::new(),
             draining: CancellationToken::new(),
+            mailbox: Mutex::default(),
+            rings: tokio::sync::Notify::new(),
             work: Mutex::new(Work {
                 state: State::Idle,
                 query: String::new(),
@@ -117,6 +135,13 @@ impl Activity {
         }
     }
 
+    /// Hands a notification to every session that listens.
+    pub fn notify(&self, notification: &Notification) {
+        for backend in self.backends() {
+            backend.receive(notification);
+        }
+    }
+
     /// The sessions, by id.
     pub fn backends(&self) -> Vec<Arc<Backend>> {
         let mut backends: Vec<_> = lock(&self.backends).values().map(Arc::clone).collect();
@@ -152,7 +177,49 @@ pub struct Backend {
     pub started_at: SystemTime,
     terminated: CancellationToken,
     draining: CancellationToken,
+    mailbox: Mutex<Mailbox>,
+    /// Rings when a notification comes.
+    rings: tokio::sync::Notify,
     work: Mutex<Work>,
+}
+
+/// What NOTIFY sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The session that sent it.
+    pub pid: i32,
+    /// The name that sessions listen to.
+    pub channel: String,
+    /// Its text.
+    pub payload: String,
+}
+
+impl Notification {
+    /// 22023 for a name or text that is too long or empty.
+    pub fn try_new(pid: i32, channel: &str, payload: &str) -> Result<Self> {
+        let refused = |message: &str| Err(Error::invalid_parameter_value(message));
+        if channel.is_empty() {
+            return refused("channel name cannot be empty");
+        }
+        if channel.len() > CHANNEL_BYTES_MAX {
+            return refused("channel name too long");
+        }
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return refused("payload string too long");
+        }
+        Ok(Self {
+            pid,
+            channel: channel.to_owned(),
+            payload: payload.to_owned(),
+        })
+    }
+}
+
+/// What a session listens to, and what came.
+#[derive(Debug, Default)]
+struct Mailbox {
+    channels: HashSet<String>,
+    waiting: VecDeque<Notification>,
 }
 
 /// What a session does.
@@ -200,6 +267,59 @@ impl Backend {
     /// The key its client cancels with.
     pub fn secret(&self) -> &[u8] {
         &self.secret
+    }
+
+    /// LISTEN
+    pub fn listen(&self, channel: &str) -> Result<()> {
+        let mut mailbox = lock(&self.mailbox);
+        if mailbox.channels.len() >= CHANNELS_MAX {
+            return Err(
+                Error::program_limit_exceeded("the session listens to too many channels")
+                    .with_detail(format!("A session may listen to {CHANNELS_MAX}.")),
+            );
+        }
+        mailbox.channels.insert(channel.to_owned());
+        Ok(())
+    }
+
+    /// UNLISTEN; all channels if none is named.
+    pub fn unlisten(&self, channel: Option<&str>) {
+        let mut mailbox = lock(&self.mailbox);
+        match channel {
+            Some(channel) => {
+                mailbox.channels.remove(channel);
+            }
+            None => mailbox.channels.clear(),
+        }
+    }
+
+    /// The channels that the session listens to.
+    pub fn channels(&self) -> Vec<String> {
+        let mut channels: Vec<_> = lock(&self.mailbox).channels.iter().cloned().collect();
+        channels.sort();
+        channels
+    }
+
+    fn receive(&self, notification: &Notification) {
+        let mut mailbox = lock(&self.mailbox);
+        // Who does not read loses the oldest.
+        if mailbox.channels.contains(&notification.channel) {
+            if mailbox.waiting.len() >= NOTIFICATIONS_MAX {
+                mailbox.waiting.pop_front();
+            }
+            mailbox.waiting.push_back(notification.clone());
+            self.rings.notify_one();
+        }
+    }
+
+    /// Takes what came.
+    pub fn notifications(&self) -> Vec<Notification> {
+        lock(&self.mailbox).waiting.drain(..).collect()
+    }
+
+    /// Completes when a notification has come.
+    pub async fn rings(&self) {
+        self.rings.notified().await;
     }
 
     /// What the session does now.
@@ -277,6 +397,13 @@ pub struct BackendGuard {
     backend: Arc<Backend>,
 }
 
+impl BackendGuard {
+    /// The registry that it is in.
+    pub fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+}
+
 impl std::ops::Deref for BackendGuard {
     type Target = Arc<Backend>;
 
@@ -288,6 +415,9 @@ impl std::ops::Deref for BackendGuard {
 impl Drop for BackendGuard {
     fn drop(&mut self) {
         self.backend.cancel(StopReason::ClientGone);
+        self.activity
+            .locks
+            .release_all(self.backend.pid, Released::Everything);
         lock(&self.activity.backends).remove(&self.backend.pid);
     }
 }

@@ -7,7 +7,7 @@ use datafusion::common::config::ConfigOptions;
 use super::activity::Activity;
 use super::settings::{Kind, SERVER_VERSION, SETTINGS};
 use super::state::SessionVariables;
-use crate::catalog::{ActivityRow, RoleRow, ServerFacts, SettingRow};
+use crate::catalog::{ActivityRow, CursorRow, PreparedRow, RoleRow, ServerFacts, SettingRow};
 use crate::runtime::microseconds;
 
 /// The role that owns every object while there are no roles.
@@ -92,6 +92,41 @@ impl ServerFacts for EngineFacts {
                     state: work.state.text().to_owned(),
                     query: work.query,
                 }
+            })
+            .collect()
+    }
+
+    fn prepared_statements(&self, options: &ConfigOptions) -> Vec<PreparedRow> {
+        let Some(session) = options.extensions.get::<SessionVariables>() else {
+            return Vec::new();
+        };
+        let held = session.holdings.lock();
+        let statements = held.statements.iter();
+        statements
+            .map(|(name, statement)| PreparedRow {
+                name: name.clone(),
+                text: statement.text.clone(),
+                prepared_at_us: microseconds(statement.prepared_at),
+                parameters: statement.parameters.clone(),
+                from_sql: statement.from_sql,
+            })
+            .collect()
+    }
+
+    fn cursors(&self, options: &ConfigOptions) -> Vec<CursorRow> {
+        let Some(session) = options.extensions.get::<SessionVariables>() else {
+            return Vec::new();
+        };
+        let held = session.holdings.lock();
+        let cursors = held.cursors.iter();
+        cursors
+            .map(|(name, cursor)| CursorRow {
+                name: name.clone(),
+                text: cursor.text.clone(),
+                created_at_us: microseconds(cursor.created_at),
+                hold: cursor.hold,
+                binary: cursor.binary,
+                scroll: cursor.scroll,
             })
             .collect()
     }

@@ -1,6 +1,7 @@
 //! What a frontend may call: sessions that prepare and run statements.
 
 pub mod activity;
+pub mod advisory;
 pub mod command;
 pub mod control;
 pub mod cursor;
@@ -9,10 +10,12 @@ mod describe;
 mod facts;
 mod functions;
 mod guard;
+pub mod holdings;
 mod parameters;
 pub mod plan;
 mod semantics;
 pub mod session;
+mod session_command;
 pub mod settings;
 pub mod state;
 pub mod statement;

@@ -3,15 +3,20 @@
 //! Everything here runs on a planning thread ([`crate::runtime::Workers::plan`]).
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::ParamValues;
 use datafusion::common::TableReference;
-use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::metadata::{FieldMetadata, ScalarAndMetadata};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::{SessionState, TaskContext};
-use datafusion::logical_expr::{LogicalPlan, Statement as PlanStatement};
+use datafusion::logical_expr::{
+    Expr as LogicalExpr, LogicalPlan, Statement as PlanStatement, Volatility,
+};
+use datafusion::optimizer::Optimizer;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DfStatement;
@@ -38,6 +43,21 @@ pub struct PlannedQuery {
     pub names: Vec<String>,
     /// The version of the tables the plan was made from.
     pub generation: u64,
+    /// What executions share.
+    generic: Arc<Mutex<Generic>>,
+}
+
+/// The optimised plan that later executions of a statement start from. The first one is planned for
+/// its own values: most statements run once.
+#[derive(Debug, Default)]
+enum Generic {
+    #[default]
+    Unused,
+    Used,
+    /// With the version of the session's settings it was made under: they are folded into it.
+    Optimized(u64, LogicalPlan),
+    /// What it gives depends on when or by whom it is optimised.
+    Impossible,
 }
 
 /// A parameter of a statement.
@@ -47,6 +67,8 @@ pub struct Parameter {
     pub oid: u32,
     /// The type that its value takes in the plan.
     pub data_type: DataType,
+    /// What the plan knows of it beside the type.
+    metadata: Option<FieldMetadata>,
 }
 
 /// A plan that can run, and what it runs in.
@@ -105,45 +127,120 @@ pub async fn plan_query(
         schema,
         names,
         generation,
+        generic: Arc::default(),
     })
 }
 
-/// Fills in parameters and makes the plan runnable.
+/// Fills in parameters and makes the plan runnable. `settings` is the version of the session's.
 pub async fn make_runnable(
     state: &SessionState,
     query: PlannedQuery,
     values: Vec<ScalarValue>,
+    settings: u64,
     control: &Arc<StatementControl>,
 ) -> Result<RunnableQuery> {
     let _scope = super::guard::planning(control);
-    let analysed = query.parameters.is_empty();
-    let plan = match analysed {
-        true => query.plan,
-        false => {
-            let values = values
-                .into_iter()
-                .map(|value| ScalarAndMetadata::new(value, None))
-                .collect();
-            query.plan.with_param_values(ParamValues::List(values))?
+    let optimized = match generic_plan(state, &query, settings)? {
+        Some(generic) => {
+            let plan = fill_in(generic, &query.parameters, values)?;
+            fold_constants(state, plan)?
+        }
+        None => {
+            let is_filled = !query.parameters.is_empty();
+            let plan = fill_in(query.plan, &query.parameters, values)?;
+            // Without parameters the plan is analysed already, and a second time costs as much again.
+            let plan = match is_filled {
+                true => {
+                    state
+                        .analyzer()
+                        .execute_and_check(plan, state.config_options(), |_, _| {})?
+                }
+                false => plan,
+            };
+            state.optimizer().optimize(plan, state, |_, _| {})?
         }
     };
-    // Without parameters the plan is analysed already, and a second time costs as much again.
-    let plan = match analysed {
-        true => {
-            let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
-            state
-                .query_planner()
-                .create_physical_plan(&optimized, state)
-                .await?
-        }
-        false => state.create_physical_plan(&plan).await?,
-    };
+    let plan = state
+        .query_planner()
+        .create_physical_plan(&optimized, state)
+        .await?;
     control.check()?;
     Ok(RunnableQuery {
         plan,
         context: state.task_ctx(),
         control: Arc::clone(control),
     })
+}
+
+fn fill_in(
+    plan: LogicalPlan,
+    parameters: &[Parameter],
+    values: Vec<ScalarValue>,
+) -> Result<LogicalPlan> {
+    if parameters.is_empty() {
+        return Ok(plan);
+    }
+    let values = values
+        .into_iter()
+        .zip(parameters)
+        .map(|(value, parameter)| ScalarAndMetadata::new(value, parameter.metadata.clone()))
+        .collect();
+    Ok(plan.with_param_values(ParamValues::List(values))?)
+}
+
+/// The plan that is optimised without values, from the second execution on.
+fn generic_plan(
+    state: &SessionState,
+    query: &PlannedQuery,
+    settings: u64,
+) -> Result<Option<LogicalPlan>> {
+    let mut generic = query.generic.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*generic {
+        Generic::Optimized(version, plan) if *version == settings => {
+            return Ok(Some(plan.clone()));
+        }
+        Generic::Impossible => return Ok(None),
+        Generic::Unused => {
+            *generic = match is_timeless(&query.plan)? {
+                true => Generic::Used,
+                false => Generic::Impossible,
+            };
+            return Ok(None);
+        }
+        Generic::Used | Generic::Optimized(..) => {}
+    }
+    let plan = query.plan.clone();
+    let plan = state.optimizer().optimize(plan, state, |_, _| {})?;
+    *generic = Generic::Optimized(settings, plan.clone());
+    Ok(Some(plan))
+}
+
+/// Whether no function of the plan has a value of its own for each statement, as now() has: the
+/// optimiser would fix it for all of them.
+fn is_timeless(plan: &LogicalPlan) -> Result<bool> {
+    let mut timeless = true;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let LogicalExpr::ScalarFunction(call) = expr {
+                    let volatility = call.func.signature().volatility;
+                    timeless &= volatility == Volatility::Immutable;
+                }
+                Ok(if timeless {
+                    TreeNodeRecursion::Continue
+                } else {
+                    TreeNodeRecursion::Stop
+                })
+            })
+        })
+    })?;
+    Ok(timeless)
+}
+
+/// Folds the values that were filled into an optimised plan, so that scans can prune by them.
+fn fold_constants(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let simplify = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
+    Ok(simplify.optimize(plan, state, |_, _| {})?)
 }
 
 async fn to_plan(
@@ -205,11 +302,15 @@ async fn plan_with_parameters(
     };
     match to_plan(shared, state, prepared).await? {
         LogicalPlan::Statement(PlanStatement::Prepare(prepare)) => {
-            let data_types = prepare.fields.iter().map(|field| field.data_type().clone());
             let parameters = oids
                 .into_iter()
-                .zip(data_types)
-                .map(|(oid, data_type)| Parameter { oid, data_type })
+                .zip(&prepare.fields)
+                .map(|(oid, field)| Parameter {
+                    oid,
+                    data_type: field.data_type().clone(),
+                    metadata: Some(FieldMetadata::new_from_field(field))
+                        .filter(|metadata| !metadata.is_empty()),
+                })
                 .collect();
             Ok((Arc::unwrap_or_clone(prepare.input), parameters))
         }
@@ -258,14 +359,53 @@ async fn relations(state: &SessionState, statement: &ast::Statement) -> Relation
     relations
 }
 
-/// `SELECT columns FROM table`, for `COPY table (columns) TO`.
-pub fn select_from(table: ast::ObjectName, columns: &[Ident]) -> Result<ast::Query> {
-    let template = super::statement::parse("SELECT * FROM t")?
-        .pop()
-        .and_then(|parsed| parsed.statement);
-    let Some(ast::Statement::Query(mut query)) = template else {
+/// The OID of a type that PREPARE names; `None` for `unknown`.
+pub fn declared_type(data_type: &ast::DataType) -> Result<Option<u32>> {
+    match parameters::oid_of(data_type) {
+        Some(oid) => Ok(Some(oid).filter(|oid| *oid != parameters::UNKNOWN)),
+        None => Err(Error::undefined_object(format!(
+            "type \"{}\" does not exist",
+            data_type.to_string().to_lowercase()
+        ))),
+    }
+}
+
+/// `SELECT CAST(value AS type), …`: the arguments of an EXECUTE.
+pub fn select_arguments(values: Vec<Expr>, parameters: &[Parameter]) -> Result<ast::Statement> {
+    let mut query = template("SELECT 1")?;
+    let ast::SetExpr::Select(select) = query.body.as_mut() else {
         return Err(Error::internal("a query was not parsed as one"));
     };
+    select.projection = values
+        .into_iter()
+        .zip(parameters)
+        .map(|(value, parameter)| {
+            let cast = Expr::Cast {
+                kind: ast::CastKind::Cast,
+                expr: Box::new(value),
+                data_type: parameters::planner_type(parameter.oid)?,
+                array: false,
+                format: None,
+            };
+            Ok(ast::SelectItem::UnnamedExpr(cast))
+        })
+        .collect::<Result<_>>()?;
+    Ok(ast::Statement::Query(Box::new(query)))
+}
+
+fn template(sql: &str) -> Result<ast::Query> {
+    let parsed = super::statement::parse(sql)?
+        .pop()
+        .and_then(|parsed| parsed.statement);
+    match parsed {
+        Some(ast::Statement::Query(query)) => Ok(*query),
+        _ => Err(Error::internal("a query was not parsed as one")),
+    }
+}
+
+/// `SELECT columns FROM table`, for `COPY table (columns) TO`.
+pub fn select_from(table: ast::ObjectName, columns: &[Ident]) -> Result<ast::Query> {
+    let mut query = template("SELECT * FROM t")?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {
         if let Some(ast::TableFactor::Table { name, .. }) =
             select.from.first_mut().map(|from| &mut from.relation)
@@ -279,5 +419,5 @@ pub fn select_from(table: ast::ObjectName, columns: &[Ident]) -> Result<ast::Que
                 .collect();
         }
     }
-    Ok(*query)
+    Ok(query)
 }

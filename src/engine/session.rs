@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{displayable, execute_stream};
@@ -12,12 +13,16 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
 use super::Shared;
-use super::activity::{BackendGuard, State};
+use super::activity::{BackendGuard, Notification, State};
+use super::advisory::Released;
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
-use super::cursor::{self, Declaration, FetchRequest};
+use super::cursor::{self, Declaration};
+use super::holdings::{HeldCursor, HeldStatement, Holdings};
 use super::plan::{self, Parameter, PlannedQuery, RunnableQuery};
-use super::settings::Settings;
+use super::session_command::{self, Transaction};
+use super::settings::{SETTINGS, Settings};
+use super::statement::session_command::{Declare, Fetch, SessionCommand};
 use super::statement::{self, Parsed, dialect};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -42,8 +47,15 @@ pub struct Session {
     pub(super) shared: Arc<Shared>,
     pub(super) backend: BackendGuard,
     pub(super) settings: Arc<Mutex<Settings>>,
-    pub(super) transaction: command::Transaction,
+    pub(super) transaction: Transaction,
+    /// Notifications that wait for the end of the transaction.
+    notifications: Vec<Notification>,
+    /// The version of the settings that others were told of.
+    told: Option<u64>,
     statements: HashMap<String, Arc<Prepared>>,
+    holdings: Holdings,
+    /// Whether several statements were sent as one: a transaction without BEGIN.
+    pub in_implicit_block: bool,
     /// Columns of open cursors, so that a FETCH can be described.
     cursors: HashMap<String, Columns>,
 }
@@ -59,6 +71,9 @@ pub struct Prepared {
     pub columns: Option<Columns>,
     body: Body,
     declared: Vec<Option<u32>>,
+    from_sql: bool,
+    /// The plan made last, if tables have changed since the first one.
+    latest: Mutex<Option<PlannedQuery>>,
 }
 
 /// The columns of a result.
@@ -89,11 +104,21 @@ enum Body {
     },
     Show(String),
     Declare {
-        declaration: Declaration,
+        declare: Declare,
         planned: PlannedQuery,
     },
-    Fetch(FetchRequest),
+    Fetch(Fetch),
     Close(Option<String>),
+    Prepare {
+        name: String,
+        prepared: Arc<Prepared>,
+    },
+    Execute {
+        prepared: Arc<Prepared>,
+        /// A query of one row, the values; none if there are no parameters.
+        arguments: Option<(ast::Statement, PlannedQuery)>,
+    },
+    Session(SessionCommand),
     Command(ast::Statement),
 }
 
@@ -108,10 +133,6 @@ pub struct CopyRequest {
 
 /// What executing a statement gives.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "made once per statement and taken apart at once"
-)]
 pub enum Outcome {
     /// A result set.
     Rows(Rows),
@@ -121,8 +142,8 @@ pub enum Outcome {
     Done(Completion),
     /// A cursor to keep open, and its rows.
     Declare(Declaration, Rows),
-    /// Rows to send from a cursor.
-    Fetch(FetchRequest),
+    /// Rows to send from a cursor, or to pass over.
+    Fetch(Fetch),
     /// A cursor to close; all of them if none is named.
     Close(Option<String>),
     /// An empty statement.
@@ -151,6 +172,14 @@ impl Rows {
     pub fn control(&self) -> Option<Arc<StatementControl>> {
         match &self.source {
             RowSource::Query(query) => Some(Arc::clone(&query.control)),
+            RowSource::Batch(_) => None,
+        }
+    }
+
+    /// The memory that the query's rows are counted in.
+    pub fn memory_pool(&self) -> Option<Arc<dyn MemoryPool>> {
+        match &self.source {
+            RowSource::Query(query) => Some(Arc::clone(query.context.memory_pool())),
             RowSource::Batch(_) => None,
         }
     }
@@ -217,8 +246,12 @@ impl Session {
             shared,
             backend,
             settings: Arc::new(Mutex::new(settings)),
-            transaction: command::Transaction::default(),
+            transaction: Transaction::default(),
+            notifications: Vec::new(),
+            told: None,
             statements: HashMap::new(),
+            holdings: Holdings::default(),
+            in_implicit_block: false,
             cursors: HashMap::new(),
         }
     }
@@ -245,7 +278,78 @@ impl Session {
 
     /// An error fails an open transaction block.
     pub fn fail_transaction(&mut self) {
-        self.transaction.fail();
+        let Self {
+            transaction,
+            settings,
+            ..
+        } = self;
+        transaction.fail(&mut settings.lock().unwrap_or_else(PoisonError::into_inner));
+        if transaction.status() == TransactionStatus::Idle {
+            self.notifications.clear();
+        }
+    }
+
+    /// Everything up to here is over, unless a block is open: what held for one transaction ends.
+    pub fn rest(&mut self) {
+        let Self {
+            transaction,
+            settings,
+            ..
+        } = self;
+        transaction.rest(&mut settings.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.transaction_status() == TransactionStatus::Idle {
+            self.release_locks(Released::Transaction);
+            self.send_notifications(true);
+        }
+    }
+
+    /// The settings that clients are told of, if any setting has changed since the last call.
+    pub fn changed_settings(&mut self) -> Option<Vec<(&'static str, String)>> {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = Some(settings.version());
+        if version == self.told {
+            return None;
+        }
+        self.told = version;
+        let value = |name: &str| settings.get(name).unwrap_or_default().to_owned();
+        self.backend
+            .set_application_name(&value("application_name"));
+        let reported = SETTINGS.iter().filter(|setting| setting.reported);
+        Some(
+            reported
+                .map(|setting| (setting.name, value(setting.name)))
+                .collect(),
+        )
+    }
+
+    /// Sends a notification when the transaction has ended.
+    pub fn notify(&mut self, channel: &str, payload: &str) -> Result<()> {
+        /// Notifications of one transaction.
+        const NOTIFICATIONS_MAX: usize = 10_000;
+        let notification = Notification::try_new(self.backend.pid, channel, payload)?;
+        if self.notifications.len() >= NOTIFICATIONS_MAX {
+            return Err(Error::program_limit_exceeded(
+                "the transaction sends too many notifications",
+            ));
+        }
+        // Equal ones of one transaction are sent once.
+        if !self.notifications.contains(&notification) {
+            self.notifications.push(notification);
+        }
+        Ok(())
+    }
+
+    /// The transaction ended: what it wanted to tell others goes out, or is forgotten.
+    pub(super) fn send_notifications(&mut self, committed: bool) {
+        for notification in self.notifications.drain(..).filter(|_| committed) {
+            self.backend.activity().notify(&notification);
+        }
+    }
+
+    /// Gives back advisory locks.
+    pub(super) fn release_locks(&self, of: Released) {
+        let activity = self.backend.activity();
+        activity.locks.release_all(self.backend.pid, of);
     }
 
     /// Starts a statement: from here on it can be stopped, and its time limit runs.
@@ -291,20 +395,19 @@ impl Session {
         declared: Vec<Option<u32>>,
         control: &Arc<StatementControl>,
     ) -> Result<Prepared> {
-        let Some(statement) = parsed.statement.clone() else {
-            let text = parsed.text;
-            return Ok(Prepared {
-                text,
-                parameters: Vec::new(),
-                columns: None,
-                body: Body::Empty,
-                declared,
-            });
+        self.transaction.admit(parsed.command.as_ref())?;
+        let body = match (&parsed.command, &parsed.statement) {
+            (Some(command), _) => {
+                let command = command.clone();
+                Box::pin(self.session_body(&parsed, command, &declared, control)).await
+            }
+            (None, Some(statement)) => {
+                let statement = statement.clone();
+                Box::pin(self.body(statement, &declared, control)).await
+            }
+            (None, None) => Ok(Body::Empty),
         };
-        self.transaction.admit(&statement)?;
-        let body = Box::pin(self.body(statement, &declared, control))
-            .await
-            .map_err(|error| parsed.locate(error))?;
+        let body = body.map_err(|error| parsed.locate(error))?;
         let text = parsed.text;
         let (parameters, columns) = match &body {
             Body::Query { planned, .. } => (
@@ -318,14 +421,28 @@ impl Session {
             Body::Explain { .. } => (Vec::new(), Some(text_column("QUERY PLAN"))),
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
             Body::Declare { planned, .. } => (planned.parameters.clone(), None),
-            Body::Fetch(request) => {
+            Body::Fetch(fetch) => {
                 let columns = self
                     .cursors
-                    .get(&request.name)
-                    .ok_or_else(|| cursor::no_cursor(&request.name))?;
-                (Vec::new(), Some(columns.clone()))
+                    .get(&fetch.cursor)
+                    .ok_or_else(|| cursor::no_cursor(&fetch.cursor))?;
+                (Vec::new(), Some(columns.clone()).filter(|_| !fetch.is_move))
             }
-            Body::Empty | Body::Close(_) | Body::Command(_) => (Vec::new(), None),
+            Body::Execute {
+                prepared,
+                arguments,
+            } => {
+                let parameters = arguments.as_ref().map(|(_, planned)| &planned.parameters);
+                (
+                    parameters.cloned().unwrap_or_default(),
+                    prepared.columns.clone(),
+                )
+            }
+            Body::Empty
+            | Body::Close(_)
+            | Body::Prepare { .. }
+            | Body::Session(_)
+            | Body::Command(_) => (Vec::new(), None),
         };
         Ok(Prepared {
             text,
@@ -333,6 +450,8 @@ impl Session {
             columns,
             body,
             declared,
+            from_sql: false,
+            latest: Mutex::default(),
         })
     }
 
@@ -387,32 +506,74 @@ impl Session {
                     options,
                 })
             }
-            ast::Statement::Declare { stmts } => {
-                let declaration = cursor::declaration(stmts)?;
-                if !declaration.hold && self.transaction_status() == TransactionStatus::Idle {
-                    return Err(Error::new(
-                        SqlState::NoActiveSqlTransaction,
-                        "DECLARE CURSOR can only be used in transaction blocks",
-                    )
-                    .with_hint("Run BEGIN first, or declare the cursor WITH HOLD."));
+            other => Ok(Body::Command(other)),
+        }
+    }
+
+    async fn session_body(
+        &self,
+        parsed: &Parsed,
+        command: SessionCommand,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<Body> {
+        match command {
+            SessionCommand::Show(name) => Ok(Body::Show(name)),
+            SessionCommand::Close(name) => Ok(Body::Close(name)),
+            SessionCommand::Fetch(fetch) => Ok(Body::Fetch(fetch)),
+            SessionCommand::Declare(declare) => {
+                if !matches!(*declare.query, ast::Statement::Query(_)) {
+                    return Err(Error::syntax_error("DECLARE CURSOR needs a query"));
                 }
-                let planned = self.plan(&declaration.query, declared, control).await?;
-                Ok(Body::Declare {
-                    declaration,
-                    planned,
+                let planned = self.plan(&declare.query, declared, control).await?;
+                Ok(Body::Declare { declare, planned })
+            }
+            SessionCommand::Prepare {
+                name,
+                types,
+                statement,
+            } => {
+                let inner = Parsed {
+                    statement: Some(*statement),
+                    command: None,
+                    text: parsed.text.clone(),
+                    source: Arc::clone(&parsed.source),
+                };
+                let declared = types
+                    .iter()
+                    .map(plan::declared_type)
+                    .collect::<Result<Vec<_>>>()?;
+                let mut prepared = Box::pin(self.prepare(inner, declared, control)).await?;
+                if !matches!(prepared.body, Body::Query { .. }) {
+                    return Err(Error::syntax_error("PREPARE needs a query"));
+                }
+                prepared.from_sql = true;
+                let prepared = Arc::new(prepared);
+                Ok(Body::Prepare { name, prepared })
+            }
+            SessionCommand::Execute { name, arguments } => {
+                let prepared = self.statement(&name)?;
+                let (wanted, given) = (prepared.parameters.len(), arguments.len());
+                if wanted != given {
+                    return Err(Error::syntax_error(format!(
+                        "wrong number of parameters for prepared statement \"{name}\""
+                    ))
+                    .with_detail(format!("Expected {wanted} parameters but got {given}.")));
+                }
+                let arguments = match given {
+                    0 => None,
+                    _ => {
+                        let query = plan::select_arguments(arguments, &prepared.parameters)?;
+                        let planned = self.plan(&query, declared, control).await?;
+                        Some((query, planned))
+                    }
+                };
+                Ok(Body::Execute {
+                    prepared,
+                    arguments,
                 })
             }
-            ast::Statement::Fetch {
-                name,
-                direction,
-                into: None,
-                ..
-            } => Ok(Body::Fetch(cursor::fetch(&name, &direction)?)),
-            ast::Statement::Close { cursor } => Ok(Body::Close(cursor::closed(&cursor))),
-            ast::Statement::ShowVariable { variable } => {
-                Ok(Body::Show(command::show_name(&variable)))
-            }
-            other => Ok(Body::Command(other)),
+            other => Ok(Body::Session(other)),
         }
     }
 
@@ -438,6 +599,16 @@ impl Session {
         values: Vec<ScalarValue>,
         control: &Arc<StatementControl>,
     ) -> Result<Outcome> {
+        match &prepared.body {
+            Body::Empty => {}
+            // What was prepared before the transaction failed is not run in it either.
+            Body::Session(command) => self.transaction.admit(Some(command))?,
+            Body::Query { .. } | Body::Copy { .. } | Body::Declare { .. } => {
+                self.transaction.admit(None)?;
+                self.transaction.query();
+            }
+            _ => self.transaction.admit(None)?,
+        }
         match &prepared.body {
             Body::Empty => Ok(Outcome::Empty),
             Body::Query { statement, planned } => {
@@ -474,19 +645,106 @@ impl Session {
                     source: RowSource::Batch(batch),
                 }))
             }
-            Body::Declare {
-                declaration,
-                planned,
-            } => {
-                let rows = self
-                    .rows(&declaration.query, planned, prepared, values, control)
-                    .await?;
-                Ok(Outcome::Declare(declaration.clone(), rows))
+            Body::Declare { declare, planned } => {
+                self.declare(declare, planned, prepared, values, control)
+                    .await
             }
-            Body::Fetch(request) => Ok(Outcome::Fetch(request.clone())),
+            Body::Fetch(fetch) => Ok(Outcome::Fetch(fetch.clone())),
             Body::Close(name) => Ok(Outcome::Close(name.clone())),
+            Body::Prepare { name, prepared } => {
+                self.store_statement(name, Arc::clone(prepared))?;
+                Ok(Outcome::Done(Completion::tag("PREPARE")))
+            }
+            Body::Execute {
+                prepared: inner,
+                arguments,
+            } => {
+                let values = match arguments {
+                    Some((query, planned)) => {
+                        let rows = self.rows(query, planned, prepared, values, control).await?;
+                        self.one_row(rows, &inner.parameters, control).await?
+                    }
+                    None => Vec::new(),
+                };
+                Box::pin(self.execute(inner, values, control)).await
+            }
+            Body::Session(command) => session_command::run(self, command).map(Outcome::Done),
             Body::Command(statement) => command::run(self, statement).map(Outcome::Done),
         }
+    }
+
+    async fn declare(
+        &self,
+        declare: &Declare,
+        planned: &PlannedQuery,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Outcome> {
+        if !declare.hold
+            && !self.in_implicit_block
+            && self.transaction_status() == TransactionStatus::Idle
+        {
+            return Err(Error::new(
+                SqlState::NoActiveSqlTransaction,
+                "DECLARE CURSOR can only be used in transaction blocks",
+            )
+            .with_hint("Run BEGIN first, or declare the cursor WITH HOLD."));
+        }
+        let rows = self
+            .rows(&declare.query, planned, prepared, values, control)
+            .await?;
+        let declaration = Declaration {
+            name: declare.name.clone(),
+            binary: declare.binary,
+            scroll: declare.scroll == Some(true),
+            hold: declare.hold,
+            depth: self.transaction.depth(),
+            text: prepared.text.clone(),
+        };
+        Ok(Outcome::Declare(declaration, rows))
+    }
+
+    /// The values of the only row of a result, as the parameters take them.
+    async fn one_row(
+        &self,
+        rows: Rows,
+        parameters: &[Parameter],
+        control: &Arc<StatementControl>,
+    ) -> Result<Vec<ScalarValue>> {
+        use futures::StreamExt;
+        let control = Arc::clone(control);
+        let task = self.shared.workers.spawn_query(async move {
+            let mut stream = rows.start()?;
+            loop {
+                let batch = tokio::select! {
+                    biased;
+                    () = control.stopped() => return Err(control.error()),
+                    batch = stream.next() => batch,
+                };
+                match batch {
+                    Some(batch) => {
+                        let batch = batch?;
+                        if batch.num_rows() > 0 {
+                            return Ok(batch);
+                        }
+                    }
+                    None => return Err(Error::internal("the arguments gave no row")),
+                }
+            }
+        });
+        let batch = task
+            .await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        batch
+            .columns()
+            .iter()
+            .zip(parameters)
+            .map(|(column, parameter)| {
+                let value = ScalarValue::try_from_array(column, 0)?;
+                Ok(value.cast_to(&parameter.data_type)?)
+            })
+            .collect()
     }
 
     /// Makes a query runnable. A plan that was made from older tables is made again, so that a
@@ -500,20 +758,33 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Rows> {
         let statement = statement.clone();
-        let planned = planned.clone();
+        let is_execute = matches!(prepared.body, Body::Execute { .. });
+        let latest = match is_execute {
+            true => None,
+            false => lock(&prepared.latest).clone(),
+        };
+        let planned = latest.unwrap_or_else(|| planned.clone());
         let declared = prepared.declared.clone();
         let planning = Arc::clone(control);
+        // An EXECUTE was described by its statement, not by the query of its arguments.
         let described = prepared
             .columns
             .as_ref()
+            .filter(|_| !is_execute)
             .map(|columns| Arc::clone(&columns.schema));
-        let (runnable, columns) = self
+        let settings = self.settings().version();
+        let (runnable, columns, replanned) = self
             .plan_on_thread(control, move |shared, state| async move {
                 shared.lake.refresh_if_stale().await?;
+                let mut replanned = None;
                 let planned = match shared.lake.generation() == planned.generation {
                     true => planned,
                     false => {
-                        plan::plan_query(&shared, &state, &statement, &declared, &planning).await?
+                        let planned =
+                            plan::plan_query(&shared, &state, &statement, &declared, &planning)
+                                .await?;
+                        replanned = Some(planned.clone());
+                        planned
                     }
                 };
                 let columns = Columns {
@@ -523,10 +794,14 @@ impl Session {
                 if let Some(described) = described {
                     same_columns(&described, &columns.schema)?;
                 }
-                let runnable = plan::make_runnable(&state, planned, values, &planning).await?;
-                Ok((runnable, columns))
+                let runnable =
+                    plan::make_runnable(&state, planned, values, settings, &planning).await?;
+                Ok((runnable, columns, replanned))
             })
             .await?;
+        if !is_execute && replanned.is_some() {
+            *lock(&prepared.latest) = replanned;
+        }
         Ok(Rows {
             columns,
             tag: "SELECT",
@@ -546,7 +821,7 @@ impl Session {
         let runnable = self
             .plan_on_thread(control, move |shared, state| async move {
                 let planned = plan::plan_query(&shared, &state, &statement, &[], &planning).await?;
-                plan::make_runnable(&state, planned, Vec::new(), &planning).await
+                plan::make_runnable(&state, planned, Vec::new(), 0, &planning).await
             })
             .await?;
         let plan = Arc::clone(&runnable.plan);
@@ -620,11 +895,12 @@ impl Session {
             pid: self.backend.pid,
             origin: self.backend.origin.clone(),
             settings: Arc::clone(&self.settings),
+            holdings: self.holdings.clone(),
         }
     }
 
     /// Keeps a prepared statement under a name; the unnamed one is replaced.
-    pub fn store_statement(&mut self, name: &str, prepared: Prepared) -> Result<()> {
+    pub fn store_statement(&mut self, name: &str, prepared: Arc<Prepared>) -> Result<()> {
         if !name.is_empty() && self.statements.contains_key(name) {
             return Err(Error::duplicate_prepared_statement(format!(
                 "prepared statement \"{name}\" already exists"
@@ -637,7 +913,19 @@ impl Session {
             .with_detail(format!("A session may hold {PREPARED_STATEMENTS_MAX}."))
             .with_hint("Close those that are no longer used, or run DEALLOCATE ALL."));
         }
-        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        if !name.is_empty() {
+            let held = HeldStatement {
+                text: prepared.text.clone(),
+                prepared_at: self.shared.clock.now(),
+                parameters: prepared.parameters.iter().map(|found| found.oid).collect(),
+                from_sql: prepared.from_sql,
+            };
+            self.holdings
+                .lock()
+                .statements
+                .insert(name.to_owned(), held);
+        }
+        self.statements.insert(name.to_owned(), prepared);
         Ok(())
     }
 
@@ -653,21 +941,35 @@ impl Session {
 
     /// Forgets a prepared statement; whether it was there.
     pub fn drop_statement(&mut self, name: &str) -> bool {
+        self.holdings.lock().statements.remove(name);
         self.statements.remove(name).is_some()
     }
 
-    /// Makes the columns of an open cursor known.
-    pub fn remember_cursor(&mut self, name: &str, columns: Columns) {
-        self.cursors.insert(name.to_owned(), columns);
+    /// Makes an open cursor known.
+    pub fn remember_cursor(&mut self, declaration: &Declaration, columns: Columns) {
+        let held = HeldCursor {
+            text: declaration.text.clone(),
+            created_at: self.shared.clock.now(),
+            hold: declaration.hold,
+            binary: declaration.binary,
+            scroll: declaration.scroll,
+        };
+        let name = declaration.name.clone();
+        self.holdings.lock().cursors.insert(name.clone(), held);
+        self.cursors.insert(name, columns);
     }
 
-    /// Forgets the columns of cursors for which `open` does not hold.
+    /// Forgets the cursors for which `open` does not hold.
     pub fn forget_cursors(&mut self, open: impl Fn(&str) -> bool) {
-        self.cursors.retain(|name, _| open(name));
+        if !self.cursors.is_empty() {
+            self.holdings.lock().cursors.retain(|name, _| open(name));
+            self.cursors.retain(|name, _| open(name));
+        }
     }
 
     /// Forgets every prepared statement.
     pub fn drop_statements(&mut self) {
+        self.holdings.lock().statements.clear();
         self.statements.clear();
     }
 }
@@ -678,6 +980,11 @@ pub struct Running {
     /// What stops it.
     pub control: Arc<StatementControl>,
     _deadline: Option<Deadline>,
+}
+
+/// A poisoned lock only means that a holder panicked; a plan stays whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The columns a client was told must be those it gets.

@@ -305,6 +305,7 @@ pub const SETTINGS: &[Setting] = &[
         "off",
         "Accepted for compatibility; has no effect.",
     ),
+    setting("role", Kind::ReadOnly, "none", "Sets the current role."),
     setting(
         "row_security",
         Kind::Bool,
@@ -412,8 +413,12 @@ pub fn lookup(name: &str) -> Option<&'static Setting> {
 pub struct Settings {
     /// Values that differ from the session's start, by lower-case name.
     values: BTreeMap<String, String>,
+    /// The same as they will be once the transaction has ended well: SET counts, SET LOCAL does not.
+    durable: BTreeMap<String, String>,
     /// Values at the session's start (from the start-up packet), what RESET goes back to.
     initial: BTreeMap<String, String>,
+    /// Counts changes, so that others see when to look again.
+    version: u64,
 }
 
 impl Settings {
@@ -436,11 +441,19 @@ impl Settings {
     /// The value of a setting, or `None` when no such setting exists.
     pub fn get(&self, name: &str) -> Option<&str> {
         let key = name.to_lowercase();
-        self.values
-            .get(&key)
-            .or_else(|| self.initial.get(&key))
-            .map(String::as_str)
-            .or_else(|| lookup(name).map(|setting| setting.default))
+        if let Some(value) = self.values.get(&key).or_else(|| self.initial.get(&key)) {
+            return Some(value);
+        }
+        // A transaction that does not say otherwise has the session's default.
+        if key.starts_with("transaction_") {
+            return self.get(&format!("default_{key}"));
+        }
+        lookup(name).map(|setting| setting.default)
+    }
+
+    /// A number that grows with every change.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The value as SHOW prints it.
@@ -454,29 +467,79 @@ impl Settings {
 
     /// SET: checks the value and keeps it. Returns the stored value.
     pub fn set(&mut self, name: &str, value: &str) -> Result<String> {
+        let value = self.set_local(name, value)?;
+        let key = name.to_lowercase();
+        // What a transaction is like ends with it.
+        if !key.starts_with("transaction_") {
+            self.durable.insert(key, value.clone());
+        }
+        Ok(value)
+    }
+
+    /// SET LOCAL: as [`Settings::set`], but only until the transaction ends.
+    pub fn set_local(&mut self, name: &str, value: &str) -> Result<String> {
         let value = self.validated(name, value)?;
         self.values.insert(name.to_lowercase(), value.clone());
+        self.version += 1;
         Ok(value)
     }
 
     /// RESET of one setting.
     pub fn reset(&mut self, name: &str) -> Result<()> {
+        self.reset_local(name)?;
+        let key = name.to_lowercase();
+        match self.values.get(&key) {
+            Some(emptied) => self.durable.insert(key, emptied.clone()),
+            None => self.durable.remove(&key),
+        };
+        Ok(())
+    }
+
+    /// SET LOCAL … TO DEFAULT.
+    pub fn reset_local(&mut self, name: &str) -> Result<()> {
+        let key = name.to_lowercase();
         match lookup(name) {
             Some(Setting {
                 kind: Kind::ReadOnly,
                 ..
-            }) => Err(cannot_change(name)),
-            None if self.get(name).is_none() => Err(unrecognized(name)),
-            _ => {
-                self.values.remove(&name.to_lowercase());
-                Ok(())
+            }) => return Err(cannot_change(name)),
+            Some(_) => {
+                self.values.remove(&key);
+            }
+            // PostgreSQL lets any name with a dot be reset; one that was set is empty from then on.
+            None if !name.contains('.') => return Err(unrecognized(name)),
+            None => {
+                if let Some(value) = self.values.get_mut(&key) {
+                    value.clear();
+                }
             }
         }
+        self.version += 1;
+        Ok(())
     }
 
     /// RESET ALL.
     pub fn reset_all(&mut self) {
         self.values.clear();
+        self.durable.clear();
+        self.version += 1;
+    }
+
+    /// The transaction ended well: what was set for it alone is gone.
+    pub fn end_transaction(&mut self) {
+        if self.values != self.durable {
+            self.values.clone_from(&self.durable);
+            self.version += 1;
+        }
+    }
+
+    /// The transaction failed: everything is as it was before.
+    pub fn restore(&mut self, before: &Self) {
+        if self.values != before.values || self.durable != before.durable {
+            let version = self.version + 1;
+            self.clone_from(before);
+            self.version = version;
+        }
     }
 
     /// A time limit, or `None` when it is switched off.

@@ -17,6 +17,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
+use super::holdings::Holdings;
 use super::semantics::{CheckOverflow, CompareIntervals};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
@@ -191,6 +192,8 @@ pub struct SessionVariables {
     pub origin: Origin,
     /// Its settings.
     pub settings: Arc<Mutex<Settings>>,
+    /// What it holds open.
+    pub holdings: Holdings,
 }
 
 impl SessionVariables {
@@ -199,6 +202,7 @@ impl SessionVariables {
             pid: 0,
             origin: Origin::default(),
             settings: Arc::default(),
+            holdings: Holdings::default(),
         }
     }
 }

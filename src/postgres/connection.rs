@@ -15,16 +15,17 @@ use super::copy_options::copy_options;
 use super::decode;
 use super::encode::{RowEncoder, TextStyle, row_description};
 use super::frontend::{self, Frontend, Target};
-use super::portal::{Chunk, Encoder, RunningResult};
+use super::portal::{Chunk, Encoder, RunningResult, Wanted};
 use super::socket::{FrameReader, FrameWriter};
 use super::types::{self, Format};
 use crate::engine::command::Completion;
 use crate::engine::control::{StatementControl, StopReason};
-use crate::engine::cursor::{Declaration, FetchRequest, no_cursor};
+use crate::engine::cursor::{Declaration, no_cursor};
 use crate::engine::session::{
     Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus,
 };
 use crate::engine::statement::Parsed;
+use crate::engine::statement::session_command::Fetch;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -50,6 +51,8 @@ pub struct Connection<R, W> {
     cursors: HashMap<String, Cursor>,
     /// After an error in the extended protocol everything up to Sync is skipped.
     skipping: bool,
+    /// The settings that the client was told of since its greeting.
+    told: HashMap<&'static str, String>,
 }
 
 /// A statement with its parameters' values, ready to execute.
@@ -64,17 +67,17 @@ struct Portal {
 /// A declared cursor.
 #[derive(Debug)]
 struct Cursor {
+    declaration: Declaration,
     columns: Columns,
-    binary: bool,
-    hold: bool,
-    /// `None` once all rows were sent.
-    result: Option<Box<RunningResult>>,
+    /// Whether the transaction that made it is still open.
+    is_new: bool,
+    result: Box<RunningResult>,
 }
 
 impl Cursor {
     /// The format of its rows, unless a FETCH asks for another.
     fn format(&self) -> Format {
-        if self.binary {
+        if self.declaration.binary {
             Format::Binary
         } else {
             Format::Text
@@ -113,6 +116,7 @@ where
             portals: HashMap::new(),
             cursors: HashMap::new(),
             skipping: false,
+            told: HashMap::new(),
         }
     }
 
@@ -128,6 +132,9 @@ where
     }
 
     async fn run(&mut self) -> Result<()> {
+        // The greeting has told them.
+        let told = self.session.changed_settings();
+        self.told.extend(told.unwrap_or_default());
         self.ready();
         loop {
             let backend = Arc::clone(self.session.backend());
@@ -140,13 +147,22 @@ where
             };
             let Self { reader, writer, .. } = self;
             let turn = async {
-                writer.flush().await?;
+                // In a pipeline the answers go out together.
+                if !reader.has_frame() || writer.is_full() {
+                    writer.flush().await?;
+                }
                 reader.next(MESSAGE_BYTES_MAX).await
             };
+            let is_idle =
+                idle_max.is_none() && self.session.transaction_status() == TransactionStatus::Idle;
             let frame = tokio::select! {
                 biased;
                 () = backend.terminated() => return Err(StopReason::Termination.error()),
                 frame = turn => frame?,
+                () = backend.rings(), if is_idle => {
+                    self.tell_notifications();
+                    continue;
+                }
                 () = elapsed(idle_max) => return Err(Error::new(
                     SqlState::IdleInTransactionSessionTimeout,
                     "terminating connection due to idle-in-transaction timeout",
@@ -220,11 +236,25 @@ where
 
     /// ReadyForQuery. Portals end with their transaction.
     fn ready(&mut self) {
+        self.session.in_implicit_block = false;
+        self.session.rest();
         let status = self.session.transaction_status();
         if status == TransactionStatus::Idle {
             self.portals.clear();
-            self.cursors.retain(|_, cursor| cursor.hold);
-            self.forget_cursors();
+            if !self.cursors.is_empty() {
+                self.cursors.retain(|_, cursor| cursor.declaration.hold);
+                for cursor in self.cursors.values_mut() {
+                    cursor.is_new = false;
+                }
+                self.forget_cursors();
+            }
+            self.tell_notifications();
+        }
+        for (name, value) in self.session.changed_settings().unwrap_or_default() {
+            if self.told.get(name) != Some(&value) {
+                self.writer.push(&backend::parameter_status(name, &value));
+                self.told.insert(name, value);
+            }
         }
         self.session.end();
         self.writer.push(&backend::ready_for_query(match status {
@@ -232,6 +262,16 @@ where
             TransactionStatus::InTransaction => backend::TransactionStatus::Active,
             TransactionStatus::Failed => backend::TransactionStatus::Failed,
         }));
+    }
+
+    fn tell_notifications(&mut self) {
+        for notification in self.session.backend().notifications() {
+            self.writer.push(&backend::notification_response(
+                notification.pid,
+                &notification.channel,
+                &notification.payload,
+            ));
+        }
     }
 
     fn sync(&mut self) {
@@ -269,6 +309,7 @@ where
         if parsed.is_empty() {
             self.writer.push(&backend::empty_query_response());
         }
+        self.session.in_implicit_block = parsed.len() > 1;
         for statement in parsed {
             let running = self.session.begin(&statement.text);
             match self.simple_statement(statement, &running).await {
@@ -299,7 +340,7 @@ where
                 let formats = vec![Format::Text; rows.columns.names.len()];
                 self.describe_rows(&rows.columns, &formats)?;
                 let tag = rows.tag;
-                let mut result = self.start(rows, &formats)?;
+                let mut result = self.start(rows, &formats, false)?;
                 self.stream(&mut result, u64::MAX, tag, control)
                     .await
                     .map(|_| ())
@@ -316,11 +357,13 @@ where
             Outcome::Fetch(request) => {
                 let cursor = self
                     .cursors
-                    .get(&request.name)
-                    .ok_or_else(|| no_cursor(&request.name))?;
+                    .get(&request.cursor)
+                    .ok_or_else(|| no_cursor(&request.cursor))?;
                 let columns = cursor.columns.clone();
                 let formats = vec![cursor.format(); columns.names.len()];
-                self.describe_rows(&columns, &formats)?;
+                if !request.is_move {
+                    self.describe_rows(&columns, &formats)?;
+                }
                 self.fetch(&request, &formats, control).await
             }
             outcome => self.cursor_command(outcome),
@@ -353,7 +396,7 @@ where
     }
 
     fn declare(&mut self, declaration: Declaration, rows: Rows) -> Result<()> {
-        let name = declaration.name;
+        let name = declaration.name.clone();
         if self.cursors.contains_key(&name) {
             return Err(Error::duplicate_cursor(format!(
                 "cursor \"{name}\" already exists"
@@ -367,57 +410,68 @@ where
         }
         let columns = rows.columns.clone();
         let formats = vec![Format::Text; columns.names.len()];
-        let result = Some(Box::new(self.start(rows, &formats)?));
-        self.session.remember_cursor(&name, columns.clone());
-        let (binary, hold) = (declaration.binary, declaration.hold);
+        let result = Box::new(self.start(rows, &formats, declaration.scroll)?);
+        self.session.remember_cursor(&declaration, columns.clone());
+        let is_new = self.session.transaction_status() != TransactionStatus::Idle;
         self.cursors.insert(
             name,
             Cursor {
+                declaration,
                 columns,
-                binary,
-                hold,
+                is_new,
                 result,
             },
         );
         Ok(())
     }
 
-    /// Sends rows of a cursor; an exhausted one gives none.
+    /// Sends rows of a cursor, or passes over them.
     async fn fetch(
         &mut self,
-        request: &FetchRequest,
+        request: &Fetch,
         formats: &[Format],
         control: &Arc<StatementControl>,
     ) -> Result<()> {
         let style = self.text_style()?;
         let mut cursor = self
             .cursors
-            .remove(&request.name)
-            .ok_or_else(|| no_cursor(&request.name))?;
-        let mut sent = 0;
-        if let Some(result) = &mut cursor.result {
-            let encoder = RowEncoder::try_new(&cursor.columns.schema, formats, &style)?;
-            result
-                .fetch(request.rows_max, control, Some(Encoder::Rows(encoder)))
-                .await?;
-            loop {
-                match self.next_chunk(result, control).await? {
-                    Chunk::Rows(bytes, rows) => {
-                        self.send_chunk(bytes, control).await?;
-                        sent += rows;
-                    }
-                    Chunk::Suspended => break,
-                    Chunk::Finished => {
-                        cursor.result = None;
-                        break;
-                    }
-                }
+            .remove(&request.cursor)
+            .ok_or_else(|| no_cursor(&request.cursor))?;
+        let (wanted, encoder) = match request.is_move {
+            true => (Wanted::Move(request.direction), None),
+            false => {
+                let encoder = RowEncoder::try_new(&cursor.columns.schema, formats, &style)?;
+                (
+                    Wanted::Fetch(request.direction),
+                    Some(Encoder::Rows(encoder)),
+                )
             }
-        }
-        self.cursors.insert(request.name.clone(), cursor);
+        };
+        let sent = self
+            .send_rows(&mut cursor.result, wanted, encoder, control)
+            .await;
+        self.cursors.insert(request.cursor.clone(), cursor);
+        let sent = sent?;
+        let verb = if request.is_move { "MOVE" } else { "FETCH" };
         self.writer
-            .push(&backend::command_complete(&format!("FETCH {sent}")));
+            .push(&backend::command_complete(&format!("{verb} {sent}")));
         Ok(())
+    }
+
+    async fn send_rows(
+        &mut self,
+        result: &mut RunningResult,
+        wanted: Wanted,
+        encoder: Option<Encoder>,
+        control: &Arc<StatementControl>,
+    ) -> Result<u64> {
+        let mut sent = 0;
+        result.fetch(wanted, control, encoder).await?;
+        while let Chunk::Rows(bytes, rows) = self.next_chunk(result, control).await? {
+            self.send_chunk(bytes, control).await?;
+            sent += rows;
+        }
+        Ok(sent)
     }
 
     fn forget_cursors(&mut self) {
@@ -498,7 +552,7 @@ where
         let parsed = parsed.pop().unwrap_or_else(Parsed::empty);
         let prepare = Box::pin(self.session.prepare(parsed, declared, control));
         let prepared = guarded(&mut self.reader, control, prepare).await?;
-        self.session.store_statement(name, prepared)?;
+        self.session.store_statement(name, Arc::new(prepared))?;
         self.writer.push(&backend::parse_complete());
         Ok(())
     }
@@ -638,7 +692,7 @@ where
             match guarded(&mut self.reader, control, execute).await? {
                 Outcome::Rows(rows) => {
                     let tag = rows.tag;
-                    let result = Box::new(self.start(rows, &portal.formats)?);
+                    let result = Box::new(self.start(rows, &portal.formats, false)?);
                     portal.state = PortalState::Running { result, tag };
                 }
                 Outcome::Copy(rows, request) => {
@@ -684,12 +738,13 @@ where
 
     // --- results ---
 
-    fn start(&self, rows: Rows, formats: &[Format]) -> Result<RunningResult> {
+    fn start(&self, rows: Rows, formats: &[Format], keep: bool) -> Result<RunningResult> {
         let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style()?)?;
         Ok(RunningResult::start(
             self.session.workers(),
             rows,
             Encoder::Rows(encoder),
+            keep,
         ))
     }
 
@@ -712,7 +767,7 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<Streamed> {
         let mut sent = 0;
-        result.fetch(rows_max, control, None).await?;
+        result.fetch(Wanted::Next(rows_max), control, None).await?;
         loop {
             match self.next_chunk(result, control).await? {
                 Chunk::Rows(bytes, rows) => {
@@ -746,24 +801,26 @@ where
         let encoder = CopyEncoder::try_new(
             &rows.columns.schema,
             &rows.columns.names,
-            options,
+            options.clone(),
             &self.text_style()?,
         )?;
         let width = u16::try_from(rows.columns.names.len())
             .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;
         self.writer
             .push(&backend::copy_out_response(encoder_format, width));
-        let (mut header, mut trailer) = (BytesMut::new(), BytesMut::new());
+        let mut header = BytesMut::new();
         encoder.header(&mut header)?;
-        encoder.trailer(&mut trailer)?;
         self.writer.push(&header);
-        let mut result = RunningResult::start(self.session.workers(), rows, Encoder::Copy(encoder));
+        let mut result =
+            RunningResult::start(self.session.workers(), rows, Encoder::Copy(encoder), false);
         let mut sent = 0;
-        result.fetch(u64::MAX, control, None).await?;
+        result.fetch(Wanted::Next(u64::MAX), control, None).await?;
         while let Chunk::Rows(bytes, rows) = self.next_chunk(&mut result, control).await? {
             self.send_chunk(bytes, control).await?;
             sent += rows;
         }
+        let mut trailer = BytesMut::new();
+        CopyEncoder::trailer(&options, sent, &mut trailer)?;
         self.writer.push(&trailer);
         self.writer.push(&backend::copy_done());
         self.writer
@@ -820,17 +877,22 @@ where
                 notice,
             ));
         }
-        for name in completion.reported {
-            let value = self
-                .session
-                .settings()
-                .get(name)
-                .unwrap_or_default()
-                .to_owned();
-            self.writer.push(&backend::parameter_status(name, &value));
-        }
         if completion.closes_portals {
             self.portals.clear();
+            self.cursors.retain(|_, cursor| {
+                cursor.declaration.hold
+                    && !completion.closes_held
+                    && !(completion.rolls_back && cursor.is_new)
+            });
+            for cursor in self.cursors.values_mut() {
+                cursor.is_new = false;
+            }
+            self.forget_cursors();
+        }
+        if let Some(depth) = completion.closes_above {
+            self.cursors
+                .retain(|_, cursor| !cursor.is_new || cursor.declaration.depth <= depth);
+            self.forget_cursors();
         }
         self.writer
             .push(&backend::command_complete(&completion.tag));

@@ -251,6 +251,8 @@ pub struct CopyEncoder {
     /// For CSV, per column.
     force_quote: Vec<bool>,
     options: CopyOptions,
+    /// Whether the binary signature has still to go out, before the first row.
+    unsigned: bool,
 }
 
 impl CopyEncoder {
@@ -285,18 +287,14 @@ impl CopyEncoder {
             columns,
             names: names.to_vec(),
             force_quote,
+            unsigned: options.format == CopyFormat::Binary,
             options,
         })
     }
 
-    /// Appends what goes before the rows: the line of names, or the binary signature; maybe nothing.
+    /// Appends what goes before the rows in a message of its own: the line of names, or nothing.
+    /// The binary signature goes with the first row, as PostgreSQL sends it: readers count on it.
     pub fn header(&self, out: &mut BytesMut) -> Result<()> {
-        if self.options.format == CopyFormat::Binary {
-            return message(b'd', out, |out| {
-                out.put_slice(BINARY_HEADER);
-                Ok(())
-            });
-        }
         if !self.options.header {
             return Ok(());
         }
@@ -319,27 +317,38 @@ impl CopyEncoder {
     /// Errors as [`RowEncoder::encode`](super::encode::RowEncoder::encode); after one, `out` ends
     /// with the last complete row.
     pub fn encode(
-        &self,
+        &mut self,
         batch: &RecordBatch,
         rows: Range<usize>,
         out: &mut BytesMut,
     ) -> Result<()> {
         let bound = self.columns.bind(batch, rows)?;
         for row in 0..bound.rows {
+            let unsigned = self.unsigned;
             message(b'd', out, |out| match self.options.format {
-                CopyFormat::Binary => put_tuple(&bound, row, out),
+                CopyFormat::Binary => {
+                    if unsigned {
+                        out.put_slice(BINARY_HEADER);
+                    }
+                    put_tuple(&bound, row, out)
+                }
                 CopyFormat::Text | CopyFormat::Csv => self.put_line(&bound, row, out),
             })?;
+            self.unsigned = false;
         }
         Ok(())
     }
 
-    /// Appends what goes after the rows: the binary trailer, or nothing. CopyDone is the caller's.
-    pub fn trailer(&self, out: &mut BytesMut) -> Result<()> {
-        if self.options.format != CopyFormat::Binary {
+    /// Appends what goes after the rows, `sent` of them: the binary trailer, or nothing. CopyDone is
+    /// the caller's.
+    pub fn trailer(options: &CopyOptions, sent: u64, out: &mut BytesMut) -> Result<()> {
+        if options.format != CopyFormat::Binary {
             return Ok(());
         }
         message(b'd', out, |out| {
+            if sent == 0 {
+                out.put_slice(BINARY_HEADER);
+            }
             out.put_i16(-1);
             Ok(())
         })

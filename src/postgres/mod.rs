@@ -9,6 +9,7 @@ pub mod door;
 pub mod encode;
 pub mod frontend;
 pub mod portal;
+mod row_position;
 pub mod socket;
 pub mod startup;
 pub mod tls;

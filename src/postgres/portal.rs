@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::copy::CopyEncoder;
 use super::encode::RowEncoder;
+use super::row_position::{RowPosition, Span};
 use crate::engine::control::{StatementControl, StopReason};
 use crate::engine::session::Rows;
+use crate::engine::statement::session_command::Direction;
 use crate::error::{Error, Result};
 use crate::runtime::{Workers, panic_error};
+use crate::sqlstate::SqlState;
 
 /// Bytes of encoded rows after which a chunk goes to the socket.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -59,10 +60,21 @@ pub enum Chunk {
     Finished,
 }
 
+/// Which rows are asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Wanted {
+    /// The next ones, up to a number.
+    Next(u64),
+    /// Those that a FETCH names.
+    Fetch(Direction),
+    /// As many as a MOVE passes over; they are counted, not given.
+    Move(Direction),
+}
+
 /// A request for rows.
 #[derive(Debug)]
 struct Fetch {
-    rows_max: u64,
+    wanted: Wanted,
     control: Arc<StatementControl>,
     /// Replaces the encoder: each FETCH of a cursor chooses its own formats.
     encoder: Option<Encoder>,
@@ -78,12 +90,13 @@ pub struct RunningResult {
 }
 
 impl RunningResult {
-    /// Starts `rows` on the query threads; nothing is read before the first fetch.
-    pub fn start(workers: &Workers, rows: Rows, encoder: Encoder) -> Self {
+    /// Starts `rows` on the query threads; nothing is read before the first fetch. `keep` holds on
+    /// to the rows that were read, so that they can be given again.
+    pub fn start(workers: &Workers, rows: Rows, encoder: Encoder, keep: bool) -> Self {
         let (fetches, requests) = mpsc::channel(1);
         let (sender, chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
         let operators = rows.control();
-        let task = workers.spawn_query(run(rows, encoder, requests, sender));
+        let task = workers.spawn_query(run(rows, encoder, keep, requests, sender));
         Self {
             fetches,
             chunks,
@@ -92,15 +105,15 @@ impl RunningResult {
         }
     }
 
-    /// Asks for up to `rows_max` rows; `control` stops the work. An `encoder` replaces the one before.
+    /// Asks for rows; `control` stops the work. An `encoder` replaces the one before.
     pub async fn fetch(
         &mut self,
-        rows_max: u64,
+        wanted: Wanted,
         control: &Arc<StatementControl>,
         encoder: Option<Encoder>,
     ) -> Result<()> {
         let fetch = Fetch {
-            rows_max,
+            wanted,
             control: Arc::clone(control),
             encoder,
         };
@@ -144,14 +157,15 @@ impl Drop for RunningResult {
 async fn run(
     rows: Rows,
     encoder: Encoder,
+    keep: bool,
     mut fetches: mpsc::Receiver<Fetch>,
     chunks: mpsc::Sender<Result<Chunk>>,
 ) {
+    let pool = rows.memory_pool().filter(|_| keep);
     let mut cursor = match rows.start() {
         Ok(stream) => Cursor {
-            stream,
+            rows: RowPosition::new(stream, pool.as_ref()),
             encoder,
-            batch: None,
         },
         Err(error) => {
             // A closed channel means that nobody waits for the result any more.
@@ -169,7 +183,11 @@ async fn run(
             () = stopped.stopped() => Err(stopped.error()),
             outcome = cursor.fetch(&fetch, &chunks) => outcome,
         };
-        let ended = !matches!(outcome, Ok(Chunk::Suspended));
+        // Who asked for rows that are gone may still ask for those to come.
+        let ended = match &outcome {
+            Ok(chunk) => !matches!(chunk, Chunk::Suspended),
+            Err(error) => error.state() != SqlState::ObjectNotInPrerequisiteState,
+        };
         if ended {
             // Operators stop before the client is told so: what it sees as over is over.
             drop(cursor);
@@ -182,11 +200,10 @@ async fn run(
     }
 }
 
-/// Where a result stands: the batch in hand and how far it was sent.
+/// A result and how its rows are written.
 struct Cursor {
-    stream: SendableRecordBatchStream,
+    rows: RowPosition,
     encoder: Encoder,
-    batch: Option<(RecordBatch, usize)>,
 }
 
 impl Cursor {
@@ -195,64 +212,96 @@ impl Cursor {
         fetch: &Fetch,
         chunks: &mpsc::Sender<Result<Chunk>>,
     ) -> Result<Chunk> {
-        let mut left = fetch.rows_max;
+        let (direction, write) = match fetch.wanted {
+            Wanted::Next(rows_max) => {
+                return Ok(match self.forward(rows_max, true, chunks).await? {
+                    true => Chunk::Suspended,
+                    false => Chunk::Finished,
+                });
+            }
+            Wanted::Fetch(direction) => (direction, true),
+            Wanted::Move(direction) => (direction, false),
+        };
+        match self.rows.span(direction).await? {
+            Span::Nothing => {}
+            Span::Forward(first, last) => {
+                let rows_max = last.saturating_sub(first - 1);
+                self.forward(rows_max, write, chunks).await?;
+            }
+            Span::Backward(first, last) => self.backward(first, last, write, chunks).await?,
+        }
+        Ok(Chunk::Suspended)
+    }
+
+    /// Gives the next rows; whether there were as many. Before waiting for a batch that is not
+    /// ready, what is encoded goes out, so that a slow query shows its first rows.
+    async fn forward(
+        &mut self,
+        rows_max: u64,
+        write: bool,
+        chunks: &mpsc::Sender<Result<Chunk>>,
+    ) -> Result<bool> {
+        let mut left = rows_max;
         let mut buffer = BytesMut::new();
         let mut buffered = 0;
-        loop {
-            if left == 0 {
+        while left > 0 {
+            let next = if self.rows.has_next() {
+                self.rows.next().await?
+            } else {
+                let mut next = std::pin::pin!(self.rows.next());
+                match futures::poll!(next.as_mut()) {
+                    std::task::Poll::Ready(next) => next?,
+                    std::task::Poll::Pending => {
+                        send(chunks, &mut buffer, &mut buffered).await?;
+                        next.await?
+                    }
+                }
+            };
+            let Some((batch, offset)) = next else {
                 send(chunks, &mut buffer, &mut buffered).await?;
-                return Ok(Chunk::Suspended);
-            }
-            let Some((batch, offset)) = self.next_rows(chunks, &mut buffer, &mut buffered).await?
-            else {
-                send(chunks, &mut buffer, &mut buffered).await?;
-                return Ok(Chunk::Finished);
+                return Ok(false);
             };
             let count = (batch.num_rows() - offset)
                 .min(ROWS_PER_STEP)
                 .min(usize::try_from(left).unwrap_or(usize::MAX));
-            self.encoder
-                .encode(&batch, offset..offset + count, &mut buffer)?;
+            if write {
+                self.encoder
+                    .encode(&batch, offset..offset + count, &mut buffer)?;
+            }
+            self.rows.advance(count as u64);
             buffered += count as u64;
             left -= count as u64;
-            if offset + count < batch.num_rows() {
-                self.batch = Some((batch, offset + count));
-            }
             if buffer.len() >= CHUNK_BYTES {
                 send(chunks, &mut buffer, &mut buffered).await?;
             }
         }
+        send(chunks, &mut buffer, &mut buffered).await?;
+        Ok(true)
     }
 
-    /// The rows in hand, or the next batch. Before waiting for a batch that is not ready, what is
-    /// encoded goes out, so that a slow query shows its first rows.
-    async fn next_rows(
+    /// Gives kept rows from `first` down to `last`.
+    async fn backward(
         &mut self,
+        first: u64,
+        last: u64,
+        write: bool,
         chunks: &mpsc::Sender<Result<Chunk>>,
-        buffer: &mut BytesMut,
-        buffered: &mut u64,
-    ) -> Result<Option<(RecordBatch, usize)>> {
-        loop {
-            if let Some(rows) = self.batch.take() {
-                return Ok(Some(rows));
-            }
-            let next = match futures::poll!(self.stream.next()) {
-                std::task::Poll::Ready(next) => next,
-                std::task::Poll::Pending => {
-                    send(chunks, buffer, buffered).await?;
-                    self.stream.next().await
-                }
+    ) -> Result<()> {
+        let mut buffer = BytesMut::new();
+        let mut buffered = 0;
+        for row in (last..=first).rev() {
+            let Some((batch, at)) = self.rows.locate(row).await? else {
+                continue;
             };
-            match next {
-                None => return Ok(None),
-                Some(batch) => {
-                    let batch = batch?;
-                    if batch.num_rows() > 0 {
-                        self.batch = Some((batch, 0));
-                    }
-                }
+            if write {
+                self.encoder.encode(&batch, at..at + 1, &mut buffer)?;
+            }
+            buffered += 1;
+            if buffer.len() >= CHUNK_BYTES {
+                send(chunks, &mut buffer, &mut buffered).await?;
             }
         }
+        send(chunks, &mut buffer, &mut buffered).await
     }
 }
 

@@ -86,6 +86,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(Some((tag, frame.freeze())))
     }
 
+    /// Whether the next message has arrived whole.
+    pub fn has_frame(&self) -> bool {
+        let length = self.buffer.get(1..HEADER_BYTES);
+        length
+            .and_then(|length| length.try_into().ok())
+            .map(u32::from_be_bytes)
+            .is_some_and(|length| self.buffer.len() as u64 > u64::from(length))
+    }
+
     /// Completes when the client is gone; reads ahead meanwhile.
     pub async fn closed(&mut self) {
         while self.buffer.len() < READ_AHEAD_BYTES_MAX {
@@ -120,6 +129,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
+/// Answers that are gathered while more messages of a pipeline wait, in bytes.
+const GATHERED_BYTES: usize = 64 << 10;
+
 /// Gathers answers and writes them. A write that is abandoned goes on where it stopped.
 #[derive(Debug)]
 pub struct FrameWriter<W> {
@@ -146,6 +158,11 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     /// Adds a message; nothing is written yet.
     pub fn push(&mut self, message: &[u8]) {
         self.pending.extend_from_slice(message);
+    }
+
+    /// Whether so much was gathered that it is to be written before more is added.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= GATHERED_BYTES
     }
 
     /// Writes what was gathered.
@@ -209,10 +226,12 @@ mod tests {
             frames.next(100).await.unwrap().unwrap(),
             (b'Q', Bytes::from_static(b"a\0"))
         );
+        assert!(frames.has_frame());
         assert_eq!(
             frames.next(100).await.unwrap().unwrap(),
             (b'S', Bytes::new())
         );
+        assert!(!frames.has_frame());
         assert!(frames.next(100).await.unwrap().is_none());
     }
 

@@ -308,6 +308,128 @@ fn nothing_runs_before_the_login() {
 }
 
 #[test]
+fn scroll_cursors_are_read_in_every_direction() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let mut rows = |sql: &str| {
+        let answer = client.simple(sql).unwrap();
+        let cells: Vec<String> = answer
+            .rows
+            .into_iter()
+            .map(|row| row[0].clone().unwrap())
+            .collect();
+        (cells.join(" "), answer.tag)
+    };
+    let all = |cells: &str, tag: &str| (cells.to_owned(), tag.to_owned());
+    rows("BEGIN");
+    rows("DECLARE c SCROLL CURSOR FOR SELECT id FROM numbers WHERE id < 6 ORDER BY id");
+    assert_eq!(rows("FETCH 2 FROM c"), all("0 1", "FETCH 2"));
+    assert_eq!(rows("FETCH PRIOR FROM c"), all("0", "FETCH 1"));
+    assert_eq!(rows("FETCH LAST FROM c"), all("5", "FETCH 1"));
+    assert_eq!(rows("FETCH BACKWARD 2 FROM c"), all("4 3", "FETCH 2"));
+    assert_eq!(rows("MOVE ABSOLUTE 2 IN c"), all("", "MOVE 1"));
+    assert_eq!(rows("FETCH ALL FROM c"), all("2 3 4 5", "FETCH 4"));
+    assert_eq!(rows("MOVE BACKWARD ALL FROM c"), all("", "MOVE 6"));
+    assert_eq!(rows("FETCH RELATIVE 3 FROM c"), all("2", "FETCH 1"));
+    assert_eq!(rows("FETCH 0 FROM c"), all("2", "FETCH 1"));
+    assert_eq!(
+        rows("SELECT is_scrollable::text FROM pg_cursors WHERE name = 'c'").0,
+        "true"
+    );
+    assert_eq!(rows("COMMIT").1, "COMMIT");
+    let error = client.simple("FETCH c").unwrap_err();
+    assert_eq!(error.code, "34000");
+}
+
+#[test]
+fn held_cursors_outlive_a_commit_and_not_a_rollback() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let declare = "DECLARE h CURSOR WITH HOLD FOR SELECT id FROM numbers ORDER BY id";
+    client.simple("BEGIN").unwrap();
+    client.simple(declare).unwrap();
+    client.simple("COMMIT").unwrap();
+    assert_eq!(client.simple("FETCH 3 FROM h").unwrap().tag, "FETCH 3");
+    client.simple("BEGIN").unwrap();
+    client.simple("ROLLBACK").unwrap();
+    assert_eq!(client.simple("FETCH 1 FROM h").unwrap().tag, "FETCH 1");
+    client.simple("CLOSE ALL").unwrap();
+    client.simple("BEGIN").unwrap();
+    client.simple(declare).unwrap();
+    client.simple("ROLLBACK").unwrap();
+    assert_eq!(client.simple("FETCH h").unwrap_err().code, "34000");
+    // Two statements in one message are a transaction of their own.
+    let answer = client
+        .simple("DECLARE c CURSOR FOR SELECT 1; FETCH c")
+        .unwrap();
+    assert_eq!(answer.tag, "FETCH 1");
+    let error = client.simple("DECLARE c CURSOR FOR SELECT 1").unwrap_err();
+    assert_eq!(error.code, "25P01");
+}
+
+#[test]
+fn changed_settings_are_reported_and_a_failed_message_undoes_them() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let reported = |messages: &[client::Message]| {
+        let statuses = messages.iter().filter(|message| message.tag == b'S');
+        statuses
+            .map(|message| String::from_utf8_lossy(&message.body).replace('\0', " "))
+            .collect::<String>()
+    };
+    client.send(
+        b'Q',
+        b"SELECT set_config('application_name', 'mine', false)\0",
+    );
+    assert_eq!(reported(&client.until_ready()), "application_name mine ");
+    client.send(b'Q', b"SET application_name = 'other'; SELECT 1 / 0\0");
+    assert_eq!(reported(&client.until_ready()), "");
+    let shown = client.simple("SHOW application_name").unwrap();
+    assert_eq!(shown.rows[0][0].as_deref(), Some("mine"));
+    client.send(b'Q', b"SET application_name = 'mine'\0");
+    assert_eq!(reported(&client.until_ready()), "");
+}
+
+#[test]
+fn notifications_reach_who_listens_when_the_transaction_ends() {
+    let server = Server::shared();
+    let mut listener = Client::connect(server.port);
+    let mut sender = Client::connect(server.port);
+    listener.simple("LISTEN news").unwrap();
+    sender.simple("BEGIN").unwrap();
+    sender.simple("NOTIFY news, 'kept'").unwrap();
+    sender.simple("COMMIT").unwrap();
+    let message = listener.message().unwrap();
+    assert_eq!(message.tag, b'A');
+    assert_eq!(&message.body[..4], &sender.pid.to_be_bytes()[..]);
+    assert_eq!(&message.body[4..], b"news\0kept\0");
+    sender
+        .simple("BEGIN; NOTIFY news, 'lost'; ROLLBACK; NOTIFY news, 'next'")
+        .unwrap();
+    assert_eq!(&listener.message().unwrap().body[4..], b"news\0next\0");
+}
+
+#[test]
+fn advisory_locks_wait_for_each_other_and_end_with_their_session() {
+    let server = Server::shared();
+    let mut first = Client::connect(server.port);
+    let mut second = Client::connect(server.port);
+    first.simple("SELECT pg_advisory_lock(4711)").unwrap();
+    let taken = second.simple("SELECT pg_try_advisory_lock(4711)").unwrap();
+    assert_eq!(taken.rows[0][0].as_deref(), Some("f"));
+    second.simple("SET lock_timeout = '10ms'").unwrap();
+    let error = second.simple("SELECT pg_advisory_lock(4711)").unwrap_err();
+    assert_eq!(error.code, "55P03");
+    second.simple("SET lock_timeout = 0").unwrap();
+    second.send(b'Q', b"SELECT pg_advisory_xact_lock(4711)\0");
+    drop(first);
+    let messages = second.until_ready();
+    assert!(messages.iter().any(|message| message.tag == b'C'));
+    let taken = second.simple("SELECT pg_advisory_unlock(4711)").unwrap();
+    assert_eq!(taken.rows[0][0].as_deref(), Some("f"));
+}
+
+#[test]
 fn cursors_read_forward_and_end_with_their_transaction() {
     let server = Server::shared();
     let mut client = Client::connect(server.port);

@@ -160,6 +160,7 @@ impl DB for InProcess {
             .map(output)
             .map_err(|error| {
                 self.session.fail_transaction();
+                self.session.rest();
                 let code = error.state().code().to_owned();
                 Report {
                     code,
@@ -190,6 +191,7 @@ async fn run(session: &mut Session, sql: &str) -> Result<Answer> {
                 .unwrap()?;
         }
     }
+    session.rest();
     session.end();
     Ok(answer)
 }

@@ -1,5 +1,6 @@
 //! Functions of the server beside the loyalty library: limits on built-ins, and the session's own.
 
+mod advisory;
 mod refused;
 mod session;
 mod size_caps;
@@ -15,5 +16,6 @@ use super::activity::Activity;
 pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     size_caps::register(state)?;
     refused::register(state)?;
+    advisory::register(state, activity)?;
     session::register(state, activity)
 }

@@ -41,7 +41,7 @@ pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Re
 }
 
 /// The session that the call belongs to.
-fn session(options: &ConfigOptions) -> Result<&SessionVariables> {
+pub(super) fn session(options: &ConfigOptions) -> Result<&SessionVariables> {
     options
         .extensions
         .get::<SessionVariables>()
@@ -78,7 +78,7 @@ impl Hash for Signal {
 
 impl Signal {
     fn new(action: Action, activity: &Arc<Activity>) -> Self {
-        let signature = Signature::exact(vec![DataType::Int64], Volatility::Volatile);
+        let signature = Signature::any(1, Volatility::Volatile);
         Self {
             action,
             activity: Arc::clone(activity),
@@ -106,7 +106,8 @@ impl ScalarUDFImpl for Signal {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let pids = arrays[0].as_primitive::<Int64Type>();
+        let pids = cast(&arrays[0], &DataType::Int64)?;
+        let pids = pids.as_primitive::<Int64Type>();
         let signalled: BooleanArray = pids
             .iter()
             .map(|pid| {
@@ -229,16 +230,20 @@ impl ScalarUDFImpl for SetConfig {
             .settings
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let mut set = |row| {
+            let local = text_at(&arrays[2], row) == Some("true");
+            let name = text_at(&arrays[0], row)
+                .ok_or_else(|| Error::invalid_parameter_value("SET requires parameter name"))?;
+            match (text_at(&arrays[1], row), local) {
+                (Some(value), true) => settings.set_local(name, value).map(|_| ())?,
+                (Some(value), false) => settings.set(name, value).map(|_| ())?,
+                (None, true) => settings.reset_local(name)?,
+                (None, false) => settings.reset(name)?,
+            }
+            settings.show(name).map(Some)
+        };
         let values = (0..arrays[0].len())
-            .map(
-                |row| match (text_at(&arrays[0], row), text_at(&arrays[1], row)) {
-                    (Some(name), Some(value)) => settings.set(name, value).map(Some),
-                    (Some(name), None) => settings.reset(name).map(|()| None),
-                    (None, _) => Err(Error::invalid_parameter_value(
-                        "SET requires parameter name",
-                    )),
-                },
-            )
+            .map(&mut set)
             .collect::<crate::error::Result<StringArray>>()?;
         Ok(one_or_many(Arc::new(values), args.number_rows))
     }

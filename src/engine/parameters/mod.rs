@@ -16,8 +16,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use self::query::Output;
-use self::resolution::{OPAQUE, Oid, Signature, UNKNOWN};
-use crate::catalog::{FunctionDescription, pg_type};
+pub(crate) use self::resolution::UNKNOWN;
+use self::resolution::{OPAQUE, Oid, Signature};
+use crate::catalog::{FunctionDescription, PG_CATALOG, pg_type};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -199,6 +200,17 @@ fn folded(ident: &Ident) -> String {
 
 /// The OID of a type as written.
 pub(crate) fn oid_of(data_type: &DataType) -> Option<u32> {
+    // `"pg_catalog"."int8"`: quoted, it is the name in the catalog.
+    if let DataType::Custom(name, modifiers) = data_type
+        && modifiers.is_empty()
+        && name.0.len() == 2
+    {
+        let parts = parts(name)?;
+        return match &parts[..] {
+            [schema, name] if schema == PG_CATALOG => pg_type::oid_of_name(name),
+            _ => None,
+        };
+    }
     pg_type::oid_of_sql_name(&data_type.to_string())
 }
 

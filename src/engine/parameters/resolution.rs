@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use crate::catalog::pg_type::{self, PgType};
 
 /// The OID of a type.
-pub(super) type Oid = u32;
+pub(crate) type Oid = u32;
 
 /// A literal or parameter whose type is still open.
-pub(super) const UNKNOWN: Oid = 705;
+pub(crate) const UNKNOWN: Oid = 705;
 /// An expression whose type this analysis cannot tell.
 pub(super) const OPAQUE: Oid = 0;
 pub(super) const BOOL: Oid = 16;

@@ -6,6 +6,7 @@
 
 mod build;
 mod cast;
+mod ctid;
 mod output;
 mod subquery;
 
@@ -137,6 +138,11 @@ impl VisitorMut for Rewriter {
             }
             _ => {}
         }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        ctid::rewrite(expr);
         ControlFlow::Continue(())
     }
 

@@ -3,6 +3,7 @@
 pub mod dialect;
 pub mod limits;
 pub mod loyalty;
+pub mod session_command;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -14,14 +15,17 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
+use self::session_command::SessionCommand;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// One statement of a query string.
 #[derive(Debug, Clone)]
 pub struct Parsed {
-    /// The statement; `None` for an empty string.
+    /// The statement; `None` for an empty string and for a session command.
     pub statement: Option<ast::Statement>,
+    /// The statement if it is about the session.
+    pub command: Option<SessionCommand>,
     /// Its text as the client wrote it.
     pub text: String,
     /// The whole query string, in which lines and columns count.
@@ -33,9 +37,20 @@ impl Parsed {
     pub fn empty() -> Self {
         Self {
             statement: None,
+            command: None,
             text: String::new(),
             source: "".into(),
         }
+    }
+
+    /// The statement, or the one within a PREPARE or DECLARE.
+    fn query(&self) -> Option<&ast::Statement> {
+        let inner = match self.command.as_ref() {
+            Some(SessionCommand::Prepare { statement, .. }) => Some(statement.as_ref()),
+            Some(SessionCommand::Declare(declare)) => Some(declare.query.as_ref()),
+            _ => None,
+        };
+        self.statement.as_ref().or(inner)
     }
 
     /// Gives an error its position in the query string.
@@ -66,7 +81,7 @@ impl Parsed {
         };
         let last = name.rsplit('.').next()?;
         let mut finder = NameFinder { name: last };
-        match self.statement.as_ref()?.visit(&mut finder) {
+        match self.query()?.visit(&mut finder) {
             ControlFlow::Break(start) => Some((start.line, start.column)),
             ControlFlow::Continue(()) => None,
         }
@@ -125,26 +140,38 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let mut parsed = Vec::new();
     for piece in split_statements(tokens) {
         let text = text_of(sql, &piece);
-        let mut parser = Parser::new(&dialect)
-            .with_recursion_limit(limits::NESTING_DEPTH_MAX)
-            .with_tokens_with_locations(piece);
-        let statement = parser
-            .parse_statement()
-            .map_err(|error| parser_error(sql, &error))?;
-        let next = parser.peek_token();
-        if next.token != Token::EOF {
-            return Err(near(sql, &next.token.to_string(), next.span.start));
-        }
-        let checked = limits::check_statement(&statement);
+        let command = session_command::parse(&piece).map_err(|error| parser_error(sql, &error))?;
+        let statement = match command {
+            Some(_) => None,
+            None => Some(parse_statement(sql, piece)?),
+        };
         let statement = Parsed {
-            statement: Some(statement),
+            statement,
+            command,
             text,
             source: Arc::clone(&source),
         };
-        checked.map_err(|error| statement.locate(error))?;
+        if let Some(query) = statement.query() {
+            limits::check_statement(query).map_err(|error| statement.locate(error))?;
+        }
         parsed.push(statement);
     }
     Ok(parsed)
+}
+
+fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Statement> {
+    let dialect = PostgreSqlDialect {};
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(limits::NESTING_DEPTH_MAX)
+        .with_tokens_with_locations(tokens);
+    let statement = parser
+        .parse_statement()
+        .map_err(|error| parser_error(sql, &error))?;
+    let next = parser.peek_token();
+    match next.token {
+        Token::EOF => Ok(statement),
+        token => Err(near(sql, &token.to_string(), next.span.start)),
+    }
 }
 
 /// Cuts the tokens at semicolons; pieces without a token that means something are left out.

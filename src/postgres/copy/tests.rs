@@ -43,14 +43,15 @@ fn names(batch: &RecordBatch) -> Vec<String> {
 /// The contents of the CopyData messages, one after the other.
 fn copied(batch: &RecordBatch, clauses: CopyClauses) -> Vec<u8> {
     let style = TextStyle::new("UTC".parse().unwrap());
-    let encoder =
-        CopyEncoder::try_new(&batch.schema(), &names(batch), options(clauses), &style).unwrap();
+    let options = options(clauses);
+    let mut encoder =
+        CopyEncoder::try_new(&batch.schema(), &names(batch), options.clone(), &style).unwrap();
     let mut out = BytesMut::new();
     encoder.header(&mut out).unwrap();
     encoder
         .encode(batch, 0..batch.num_rows(), &mut out)
         .unwrap();
-    encoder.trailer(&mut out).unwrap();
+    CopyEncoder::trailer(&options, batch.num_rows() as u64, &mut out).unwrap();
     let mut all = vec![];
     let mut rest = &out[..];
     while rest.has_remaining() {
@@ -163,10 +164,39 @@ fn each_row_is_a_message() {
     let batch = table();
     let style = TextStyle::new("UTC".parse().unwrap());
     let options = options(CopyClauses::default());
-    let encoder = CopyEncoder::try_new(&batch.schema(), &names(&batch), options, &style).unwrap();
+    let mut encoder =
+        CopyEncoder::try_new(&batch.schema(), &names(&batch), options, &style).unwrap();
     let mut out = BytesMut::new();
     encoder.encode(&batch, 0..1, &mut out).unwrap();
     assert_eq!(out, &b"d\0\0\0\x0bx\t1\t\\N\n"[..]);
+}
+
+/// Readers cut the signature off the first message and take the rest for a row.
+#[test]
+fn the_signature_goes_with_the_first_row_or_with_the_trailer() {
+    let batch = table();
+    let style = TextStyle::new("UTC".parse().unwrap());
+    let clauses = CopyClauses {
+        format: Some("binary".into()),
+        ..CopyClauses::default()
+    };
+    let options = options(clauses);
+    let mut encoder =
+        CopyEncoder::try_new(&batch.schema(), &names(&batch), options.clone(), &style).unwrap();
+    let mut out = BytesMut::new();
+    encoder.header(&mut out).unwrap();
+    assert!(out.is_empty());
+    encoder.encode(&batch, 0..1, &mut out).unwrap();
+    assert_eq!(&out[5..5 + BINARY_HEADER.len()], BINARY_HEADER);
+    out.clear();
+    encoder.encode(&batch, 0..1, &mut out).unwrap();
+    assert_ne!(&out[5..5 + BINARY_HEADER.len()], BINARY_HEADER);
+    out.clear();
+    CopyEncoder::trailer(&options, 0, &mut out).unwrap();
+    assert_eq!(&out[5..5 + BINARY_HEADER.len()], BINARY_HEADER);
+    out.clear();
+    CopyEncoder::trailer(&options, 1, &mut out).unwrap();
+    assert_eq!(&out[..], b"d\0\0\0\x06\xff\xff");
 }
 
 #[test]
