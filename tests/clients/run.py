@@ -30,6 +30,7 @@ class Context:
         self.long = arguments.long
         self.chosen = set()
         self.running = None
+        self.known_used = set()
         self.work = work
         self.oracle = arguments.oracle
         self.root = ROOT
@@ -98,7 +99,7 @@ def answered(context, name, seen):
     if context.recording:
         record.write(group, case, seen)
     else:
-        record.check(group, case, seen)
+        record.check(group, case, seen, context.known_used, context.note)
 
 
 def run_case(context, name, function):
@@ -196,9 +197,12 @@ def run_all(context, cases):
                 context.stop_all(STUCK_LIMIT)  # what this case left behind must not fail the next one
     finally:
         context.stop_all()
+    if not context.oracle and len(cases) == len(selected(argparse.Namespace(only="", skip=""))):
+        stale = [line for line in record.known_differences() if line not in context.known_used]
+        failed += [f"known.tsv:{case}:{question}" for case, question, _ in stale]  # nothing differs there any more
     if failed:
         print("failed: " + " ".join(failed))
-    print(f"{len(cases) - len(failed)} passed, {len(failed)} failed")
+    print(f"{len(cases) - sum(not name.startswith('known.tsv:') for name in failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 
