@@ -47,6 +47,7 @@ GROUPS = [
     Group("pg_tools", "pg_isready, pg_dump, pgbench", "of Debian 12, 15"),
     Group("pgcli", "pgcli", "pip pgcli"),
     Group("dbt", "dbt", "pip dbt-postgres"),
+    Group("superset", "Apache Superset's engine spec", "pip apache-superset"),
     Group("libpq", "libpq", "of Debian 12, 15"),
     Group("psycopg2", "psycopg2", "pip psycopg2-binary"),
     Group("psycopg3", "psycopg 3", "pip psycopg[binary]"),

@@ -86,6 +86,7 @@ packages psql=postgresql-client node=nodejs npm=npm gcc=gcc openssl=openssl /usr
 compgen -G '/usr/lib/postgresql/*/bin/pgbench' >/dev/null || packages /no/such/file=postgresql
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages /no/such/file=python3-venv
 try 'Python clients' python_clients venv requirements.txt
+try 'Superset' python_clients superset requirements-superset.txt
 try 'dbt' python_clients dbt requirements-dbt.txt
 try 'Node.js clients' node_clients
 try 'pgjdbc 42.2.8' jdbc_jar 42.2.8 liquibase-4.4.0 drivers/postgresql-42.2.8.jar
