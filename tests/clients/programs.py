@@ -11,6 +11,7 @@ from server import MIB, MemoryWatch
 HERE = Path(__file__).parent
 PROGRAM_LIMIT = 240  # seconds
 GROWTH_LIMIT = 64 * MIB
+BEFORE, WITHIN = "the program ended before", "the program ended within"
 ESCAPES = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
 
 
@@ -22,7 +23,11 @@ def cases(names, command, environment=None):
     def together(context, own):
         group = own.rpartition(".")[0]
         chosen = [name for name in names if f"{group}.{name}" in context.chosen and not name.startswith("cursor")]
-        results.update(run_program(context, command(context), chosen, environment))
+        while chosen:  # a case that ends the program must not take the next ones with it
+            results.update(run_program(context, command(context), chosen, environment))
+            within = any((results[name][1] or "").startswith(WITHIN) for name in chosen)
+            silent = [name for name in chosen if (results[name][1] or "").startswith(BEFORE)]
+            chosen = silent if within else silent[1:]
 
     def case(name):
         def run(context):
@@ -51,12 +56,11 @@ def run_program(context, command, names, environment, server=None):
              "REUSES": str(questions.REUSES), "LINES": str(questions.LINES), "LC_ALL": "C.UTF-8"}
     more = environment(context) if environment else {}
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    problem = ""
     try:
         done = subprocess.run([*map(str, command), *names], env={**kept, **about, **more}, capture_output=True,
                               timeout=PROGRAM_LIMIT)
         output, errors = done.stdout, done.stderr
-        problem = f"the program ended with {done.returncode} before this case"
+        problem = f"{BEFORE} this case, with {done.returncode}"
     except subprocess.TimeoutExpired as error:
         output, errors = error.stdout or b"", error.stderr or b""
         problem = f"the program did not end in {PROGRAM_LIMIT} s"
@@ -65,7 +69,7 @@ def run_program(context, command, names, environment, server=None):
         fields = [unescape(field) for field in line.split("\t")]
         if len(fields) < 2:
             continue
-        answers, _ = found.setdefault(fields[0], ({}, "the program ended within this case"))
+        answers, _ = found.setdefault(fields[0], ({}, f"{WITHIN} this case"))
         if fields[1] == "=ok":
             found[fields[0]] = (answers, None)
         elif fields[1] == "=error":
