@@ -32,7 +32,7 @@ def case_query(context):
              "filter": "SELECT id FROM far.customers WHERE city = 'Lima' AND joined >= DATE '2022-01-01' ORDER BY id LIMIT 3",
              "join": "SELECT city, sum(amount) FROM far.customers c JOIN far.orders o ON o.customer_id = c.id GROUP BY 1 ORDER BY 1",
              "schema": "SELECT count(*), max(id) FROM far.crm.accounts",
-             "sent": "SELECT * FROM postgres_query('far', 'SELECT city, count(*) FROM customers GROUP BY 1 ORDER BY 1')"}
+             "sent": "SELECT * FROM postgres_query('far', 'SELECT city, count(*) FROM customers GROUP BY 1') ORDER BY 1"}
     return {name: rows(connection, sql) for name, sql in asked.items()}
 
 
