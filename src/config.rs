@@ -1,11 +1,13 @@
 //! The configuration of a server: defaults, then the file, then the environment, then flags.
 
-use std::collections::BTreeMap;
+pub mod tables;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use self::tables::Notes;
 use crate::error::{Error, Result};
 use crate::sqlstate::nearest;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub planning_timeout: Duration,
     /// Time running statements get to finish when the server stops.
     pub shutdown_grace: Duration,
+    /// Comments and keys of tables that are read in place, from the file alone.
+    pub tables: Notes,
 }
 
 /// One key of the configuration, for the file, the environment and the README's table.
@@ -142,6 +146,7 @@ impl Default for Config {
             connections_max: 2_000,
             planning_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(30),
+            tables: Notes::default(),
         }
     }
 }
@@ -180,9 +185,14 @@ impl Config {
     }
 
     fn apply_file(&mut self, text: &str) -> Result<()> {
-        let values: BTreeMap<String, Entry> = toml::from_str(text)
-            .map_err(|error| Error::invalid_parameter_value(error.message().to_owned()))?;
+        let invalid =
+            |error: toml::de::Error| Error::invalid_parameter_value(error.message().to_owned());
+        let mut values: toml::Table = toml::from_str(text).map_err(invalid)?;
+        if let Some(section) = values.remove(tables::SECTION) {
+            self.tables = section.try_into().map_err(invalid)?;
+        }
         for (name, value) in values {
+            let value: Entry = value.try_into().map_err(invalid)?;
             match value {
                 Entry::Scalar(value) => self.apply(&name, &value.text())?,
                 Entry::Other(_) => return Err(unknown(&name)),
@@ -352,6 +362,29 @@ mod tests {
         assert_eq!(config.staleness, Duration::from_secs(2));
         assert_eq!(config.query_threads, 3);
         assert_eq!(config.listen, "127.0.0.1:2");
+    }
+
+    #[test]
+    fn comments_and_keys_of_tables_are_read() {
+        let mut config = Config::default();
+        let text = r#"
+            staleness = "2s"
+            [tables."public.orders"]
+            comment = "One row per order"
+            primary_key = ["order_id"]
+            unique = [["number"]]
+            foreign_keys = [{ columns = ["customer_id"], references = "public.customers" }]
+            columns = { amount = "In EUR" }
+        "#;
+        config.apply_file(text).unwrap();
+        let notes = &config.tables["public.orders"];
+        assert_eq!(notes.comment.as_deref(), Some("One row per order"));
+        assert_eq!(notes.columns["amount"], "In EUR");
+        assert_eq!(notes.foreign_keys[0].references, "public.customers");
+        let error = config
+            .apply_file("[tables.orders]\nprimarykey = []")
+            .unwrap_err();
+        assert!(error.message().contains("primarykey"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! 8  cli server
 //! 7  postgres
 //! 5  engine
-//! 4  auth
+//! 4  auth values
 //! 3  catalog
 //! 2  metastore storage
 //! 1  config error parse runtime sample sqlstate telemetry
@@ -26,6 +26,7 @@
 //! | which commands and flags are there | [`cli`] |
 //! | in what order do the parts start and stop | [`server`] |
 //! | how do bytes of a client become statements and back | [`postgres`] |
+//! | which type, text and bytes does a value have | [`values`] |
 //! | how is a statement parsed, planned, run, stopped | [`engine`] |
 //! | which settings does a session have | [`engine::settings`] |
 //! | what do psql and BI tools see in `pg_catalog` | [`catalog`] |
@@ -64,3 +65,4 @@ pub mod server;
 pub mod sqlstate;
 pub mod storage;
 pub mod telemetry;
+pub mod values;

@@ -48,8 +48,14 @@ pub async fn engine(
         clock,
         planning_time_max: config.planning_timeout,
         authority,
+        notes: config.tables.clone(),
+        probes: Arc::default(),
     };
-    Ok(Arc::new(Engine::new(parts)?))
+    let engine = Arc::new(Engine::new(parts)?);
+    match engine.check_notes().await.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(engine),
+    }
 }
 
 /// Opens the lake of `locations`.

@@ -13,7 +13,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (8, &["cli", "server"]),
     (7, &["postgres"]),
     (5, &["engine"]),
-    (4, &["auth"]),
+    (4, &["auth", "values"]),
     (3, &["catalog"]),
     (2, &["metastore", "storage"]),
     (

@@ -213,6 +213,8 @@ impl Book {
 }
 
 /// What one session may do now.
+///
+/// A user who is gone, or a role that was taken away, leaves what everybody has.
 #[derive(Debug, Clone)]
 pub struct Authorization {
     /// The current user.
@@ -224,6 +226,15 @@ pub struct Authorization {
 }
 
 impl Authorization {
+    /// Of a user who is gone.
+    pub fn of_nobody(user: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            superuser: false,
+            roles: BTreeSet::new(),
+        }
+    }
+
     /// Whether it has the privileges of a role.
     pub fn has_role(&self, name: &str) -> bool {
         self.superuser || self.roles.contains(name)

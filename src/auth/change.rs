@@ -67,6 +67,8 @@ pub enum Change {
         owners: Vec<RoleName>,
         /// The schemas; none for all.
         schemas: Vec<String>,
+        /// Whether tables are meant; there are no objects of the other kinds.
+        tables: bool,
         /// Which privileges.
         request: PrivilegeRequest,
     },
@@ -156,13 +158,20 @@ pub enum Target {
     Nothing(Kind),
 }
 
-/// Who makes a change, and what is there to grant on.
+/// A change, and the role of SET ROLE when it was asked for.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The change.
+    pub change: Change,
+    /// The role.
+    pub role: Option<String>,
+}
+
+/// Who makes changes, and what is there to grant on.
 #[derive(Debug, Clone, Copy)]
 pub struct Actor<'a> {
     /// The user who is logged in.
     pub user: &'a str,
-    /// The role of SET ROLE.
-    pub role: Option<&'a str>,
     /// What there is.
     pub relations: &'a dyn Relations,
 }
@@ -220,13 +229,13 @@ struct Work<'a> {
 pub(super) fn run(
     store: &Metastore,
     transaction: &Transaction<'_>,
-    changes: &[Change],
+    changes: &[Asked],
     actor: &Actor<'_>,
 ) -> Result<(Vec<Done>, Book)> {
     let mut done = Vec::with_capacity(changes.len());
-    for change in changes {
+    for Asked { change, role } in changes {
         let book = store::load(store, transaction)?;
-        let session = book.authorize(actor.user, actor.role)?;
+        let session = book.authorize(actor.user, role.as_deref())?;
         let mut work = Work {
             transaction,
             book,
@@ -264,8 +273,13 @@ impl Work<'_> {
             Change::Defaults {
                 owners,
                 schemas,
+                tables: true,
                 request,
             } => self.change_defaults(owners, schemas, request),
+            Change::Defaults { owners, .. } => {
+                self.role_names(owners)?;
+                Ok("ALTER DEFAULT PRIVILEGES")
+            }
             Change::DropOwned { roles } => self.drop_owned(roles),
             Change::ReassignOwned { roles, to } => self.reassign_owned(roles, to),
         }

@@ -14,7 +14,7 @@ pub mod throttle;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 pub use self::book::{Authorization, Book, Role};
-use self::change::{Actor, Change, Done};
+use self::change::{Actor, Asked, Done};
 use self::scram::{NONCE_BYTES, Verifier};
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
@@ -82,7 +82,7 @@ impl Authority {
     }
 
     /// Makes changes, all or none of them, and tells what each has to say.
-    pub fn change(&self, changes: &[Change], actor: &Actor<'_>) -> Result<Vec<Done>> {
+    pub fn change(&self, changes: &[Asked], actor: &Actor<'_>) -> Result<Vec<Done>> {
         let store = self.changeable()?;
         let known = self.version.lock().unwrap_or_else(PoisonError::into_inner);
         let (done, book) =
@@ -93,7 +93,7 @@ impl Authority {
     }
 
     /// Whether changes could be made, and what each would have to say; nothing is changed.
-    pub fn rehearse(&self, changes: &[Change], actor: &Actor<'_>) -> Result<Vec<Done>> {
+    pub fn rehearse(&self, changes: &[Asked], actor: &Actor<'_>) -> Result<Vec<Done>> {
         let store = self.changeable()?;
         let rehearsed =
             store.rehearse(|transaction| change::run(store, transaction, changes, actor))?;

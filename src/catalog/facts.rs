@@ -16,8 +16,12 @@ use crate::error::Error;
 pub struct SessionFacts {
     /// The backend's number, as in BackendKeyData.
     pub pid: i32,
-    /// The role that is logged in.
+    /// The current user: the role that is logged in, or that of SET ROLE.
     pub user: String,
+    /// The role that is logged in.
+    pub session_user: String,
+    /// Whether the current user may do everything.
+    pub superuser: bool,
     /// The database that the client named.
     pub database: String,
     /// The schemas of `search_path` in order, without the implicit pg_catalog.
@@ -35,6 +39,8 @@ impl Default for SessionFacts {
         Self {
             pid: 0,
             user: "postgres".to_owned(),
+            session_user: "postgres".to_owned(),
+            superuser: true,
             database: "postgres".to_owned(),
             search_path: vec!["public".to_owned()],
             application_name: String::new(),
@@ -117,6 +123,26 @@ pub trait ServerFacts: Send + Sync + Debug {
     /// The role that owns every object.
     fn owner(&self) -> String;
 
+    /// Whether a role has a privilege (by PostgreSQL's name), or may give it on. `public` is everybody.
+    fn may(&self, _role: &str, _privilege: &str, _grantable: bool, _object: Securable<'_>) -> bool {
+        true
+    }
+
+    /// Whether a role is a member of another, or with `inherits` has its privileges.
+    fn has_role(&self, _role: &str, _other: &str, _inherits: bool) -> bool {
+        true
+    }
+
+    /// The aclitems of an object; none where nothing was granted or revoked.
+    fn acl(&self, _object: Securable<'_>) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The privileges on an object, the owner's among them.
+    fn grants(&self, _object: Securable<'_>) -> Vec<GrantRow> {
+        Vec::new()
+    }
+
     /// When the server started, in microseconds since 1970-01-01 UTC.
     fn started_at_us(&self) -> i64;
 
@@ -124,6 +150,35 @@ pub trait ServerFacts: Send + Sync + Debug {
     fn version(&self) -> String {
         "15.0".to_owned()
     }
+}
+
+/// Something that privileges are granted on.
+#[derive(Clone, Copy, Debug)]
+pub enum Securable<'a> {
+    /// The one database.
+    Database,
+    /// A schema.
+    Schema(&'a str),
+    /// A table or view.
+    Table {
+        /// Its schema.
+        schema: &'a str,
+        /// Its name.
+        name: &'a str,
+    },
+}
+
+/// One privilege on an object.
+#[derive(Clone, Debug)]
+pub struct GrantRow {
+    /// Who gave it.
+    pub grantor: String,
+    /// Who has it; `PUBLIC` is everybody.
+    pub grantee: String,
+    /// PostgreSQL's name of it.
+    pub privilege: String,
+    /// Whether the grantee may give it on.
+    pub grantable: bool,
 }
 
 /// One row of pg_settings.
@@ -221,8 +276,27 @@ pub struct RoleRow {
     pub create_role: bool,
     /// Whether it may create databases.
     pub create_database: bool,
+    /// Whether it has the privileges of the roles it is a member of without SET ROLE.
+    pub inherit: bool,
+    /// Whether row-level policies pass it by.
+    pub bypass_rls: bool,
+    /// Whether it may replicate, which nobody can here.
+    pub replication: bool,
     /// Sessions at most, -1 for no limit.
     pub connections_max: i32,
-    /// Names of the roles it is a member of.
-    pub member_of: Vec<String>,
+    /// Until when its password counts, in microseconds since 1970-01-01 UTC.
+    pub valid_until_us: Option<i64>,
+    /// The roles it is a member of.
+    pub member_of: Vec<MemberRow>,
+}
+
+/// One role's place in another.
+#[derive(Clone, Debug)]
+pub struct MemberRow {
+    /// The other role.
+    pub role: String,
+    /// Who put it there.
+    pub grantor: String,
+    /// Whether it may put others there.
+    pub admin: bool,
 }

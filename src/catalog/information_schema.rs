@@ -3,14 +3,12 @@
 use datafusion::error::Result;
 
 use super::cells::{Cell, Rows, row};
-use super::pg_type::{self, PgType};
-use super::procs::FunctionKind;
+use super::facts::Securable;
+use super::pg_type::{self, PgType, TypeLimits};
+use super::procs::{self, FunctionKind};
 use super::relation_table::{Producer, Scope};
 use super::roles;
 use super::snapshot::{Attribute, Relation};
-
-/// Bytes of the longest text that PostgreSQL reports for unlimited character types.
-const OCTETS_MAX: i32 = 1_073_741_824;
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
@@ -25,7 +23,7 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
         "schemata" => schemata,
         "tables" => tables,
         "views" => views,
-        _ => return None,
+        other => return super::standard_keys::producer(other),
     })
 }
 
@@ -50,8 +48,14 @@ fn schemata(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
+/// What the standard calls a table: not the indexes.
+pub(crate) fn tables_and_views<'a>(scope: &'a Scope<'_>) -> impl Iterator<Item = &'a Relation> {
+    let relations = scope.snapshot.relations().iter();
+    relations.filter(|relation| relation.kind != 'i')
+}
+
 fn tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    for relation in scope.snapshot.relations() {
+    for relation in tables_and_views(scope) {
         row!(
             rows,
             table_catalog: &scope.session.database,
@@ -94,7 +98,7 @@ fn views(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 }
 
 fn columns(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    for relation in scope.snapshot.relations() {
+    for relation in tables_and_views(scope) {
         for (index, column) in relation.columns.iter().enumerate() {
             let Some(pg_type) = pg_type::by_oid(column.type_oid) else {
                 continue;
@@ -114,7 +118,7 @@ fn column_row(
     (pg_type, position): (&PgType, i32),
 ) -> Result<()> {
     let database = &scope.session.database;
-    let limits = Limits::of(pg_type, column.typmod);
+    let limits = TypeLimits::of(pg_type, column.typmod);
     row!(
         rows,
         table_catalog: database,
@@ -124,6 +128,7 @@ fn column_row(
         ordinal_position: position,
         is_nullable: yes_or_no(!column.not_null),
         data_type: data_type(pg_type),
+        character_maximum_length: limits.length,
         character_octet_length: limits.octets,
         numeric_precision: limits.precision,
         numeric_precision_radix: limits.radix,
@@ -141,57 +146,6 @@ fn column_row(
     )
 }
 
-/// The standard's numbers about a type; none where they do not apply.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Limits {
-    octets: Option<i32>,
-    precision: Option<i32>,
-    radix: Option<i32>,
-    scale: Option<i32>,
-    datetime: Option<i32>,
-}
-
-impl Limits {
-    fn of(pg_type: &PgType, typmod: i32) -> Self {
-        let binary = |bits, scale| Self {
-            precision: Some(bits),
-            radix: Some(2),
-            scale,
-            ..Self::default()
-        };
-        match pg_type.oid {
-            21 => binary(16, Some(0)),
-            23 => binary(32, Some(0)),
-            20 => binary(64, Some(0)),
-            700 => binary(24, None),
-            701 => binary(53, None),
-            1700 if typmod >= 4 => Self {
-                precision: Some(((typmod - 4) >> 16) & 0xffff),
-                radix: Some(10),
-                scale: Some((((typmod - 4) & 0x7ff) ^ 1024) - 1024),
-                ..Self::default()
-            },
-            1700 => Self {
-                radix: Some(10),
-                ..Self::default()
-            },
-            1082 => Self {
-                datetime: Some(0),
-                ..Self::default()
-            },
-            1083 | 1114 | 1184 | 1186 | 1266 => Self {
-                datetime: Some(6),
-                ..Self::default()
-            },
-            25 | 1042 | 1043 => Self {
-                octets: Some(OCTETS_MAX),
-                ..Self::default()
-            },
-            _ => Self::default(),
-        }
-    }
-}
-
 /// The standard's name of a type: without modifiers, all arrays alike.
 fn data_type(pg_type: &PgType) -> String {
     if pg_type.category == 'A' && pg_type.name.starts_with('_') {
@@ -201,20 +155,32 @@ fn data_type(pg_type: &PgType) -> String {
     name.unwrap_or_else(|| pg_type.name.to_owned())
 }
 
+/// Those of the roles that the session has, as the standard asks.
 fn table_privileges(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    let owner = scope.facts.owner();
-    for relation in scope.snapshot.relations() {
-        row!(
-            rows,
-            grantor: &owner,
-            grantee: &scope.session.user,
-            table_catalog: &scope.session.database,
-            table_schema: &relation.schema,
-            table_name: &relation.name,
-            privilege_type: "SELECT",
-            is_grantable: "NO",
-            with_hierarchy: "YES",
-        )?;
+    let user = &scope.session.user;
+    for relation in tables_and_views(scope) {
+        let grants = scope.facts.grants(Securable::Table {
+            schema: &relation.schema,
+            name: &relation.name,
+        });
+        for grant in grants {
+            let enabled = |role: &str| role == user || scope.facts.has_role(user, role, true);
+            let public = grant.grantee == "PUBLIC";
+            if !public && !enabled(&grant.grantee) && !enabled(&grant.grantor) {
+                continue;
+            }
+            row!(
+                rows,
+                grantor: &grant.grantor,
+                grantee: &grant.grantee,
+                table_catalog: &scope.session.database,
+                table_schema: &relation.schema,
+                table_name: &relation.name,
+                privilege_type: &grant.privilege,
+                is_grantable: yes_or_no(grant.grantable),
+                with_hierarchy: yes_or_no(grant.privilege == "SELECT"),
+            )?;
+        }
     }
     Ok(())
 }
@@ -229,7 +195,7 @@ fn enabled_roles(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
         .unwrap_or_default();
     row!(rows, role_name: &scope.session.user)?;
     for group in groups {
-        row!(rows, role_name: group)?;
+        row!(rows, role_name: group.role)?;
     }
     Ok(())
 }
@@ -240,8 +206,13 @@ fn applicable_roles(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
         .iter()
         .find(|(_, role)| role.name == scope.session.user)
     {
-        for group in &role.member_of {
-            row!(rows, grantee: &role.name, role_name: group, is_grantable: "NO")?;
+        for to in &role.member_of {
+            row!(
+                rows,
+                grantee: &role.name,
+                role_name: &to.role,
+                is_grantable: yes_or_no(to.admin),
+            )?;
         }
     }
     Ok(())
@@ -261,6 +232,37 @@ fn character_sets(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 
 fn routines(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     let database = &scope.session.database;
+    let built_in = procs::built_ins_shown(scope.callable).filter(|function| function.kind == 'f');
+    for function in built_in {
+        let Some(returns) = pg_type::by_oid(function.returns) else {
+            continue;
+        };
+        row!(
+            rows,
+            specific_catalog: database,
+            specific_schema: "pg_catalog",
+            specific_name: specific_name(function.name, function.oid),
+            routine_catalog: database,
+            routine_schema: "pg_catalog",
+            routine_name: function.name,
+            routine_type: "FUNCTION",
+            data_type: data_type(returns),
+            type_udt_catalog: database,
+            type_udt_schema: "pg_catalog",
+            type_udt_name: returns.name,
+            routine_body: "EXTERNAL",
+            external_language: "INTERNAL",
+            parameter_style: "GENERAL",
+            is_deterministic: yes_or_no(function.volatility == 'i'),
+            sql_data_access: "MODIFIES",
+            is_null_call: yes_or_no(function.strict),
+            schema_level_routine: "YES",
+            max_dynamic_result_sets: 0,
+            security_type: "INVOKER",
+            as_locator: "NO",
+            is_udt_dependent: "NO",
+        )?;
+    }
     for function in scope.functions {
         let Some(returns) = pg_type::by_oid(function.returns) else {
             continue;
@@ -327,20 +329,4 @@ fn parameters(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 /// PostgreSQL's name that is unique also among overloads.
 fn specific_name(name: &str, oid: u32) -> String {
     format!("{name}_{oid}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numeric_limits_come_from_the_modifier() {
-        let (oid, typmod) =
-            pg_type::pg_type_of(&datafusion::arrow::datatypes::DataType::Decimal128(12, 2));
-        let limits = Limits::of(pg_type::by_oid(oid).unwrap(), typmod);
-        assert_eq!(
-            (limits.precision, limits.radix, limits.scale),
-            (Some(12), Some(10), Some(2))
-        );
-    }
 }

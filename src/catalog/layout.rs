@@ -63,6 +63,23 @@ pub fn is_pg_catalog_relation(name: &str) -> bool {
     LAYOUTS.contains_key(&("pg_catalog", name))
 }
 
+/// The internal name of the type that every column of pg_catalog with this name has; none if no column
+/// has the name, or two of them differ.
+pub fn type_of_columns(column: &str) -> Option<&'static str> {
+    let mut found = None;
+    for layout in layouts("pg_catalog") {
+        if let Some(position) = layout.position(column) {
+            let type_oid = layout.columns.get(position)?.type_oid;
+            let name = pg_type::by_oid(type_oid)?.name;
+            if found.is_some_and(|found| found != name) {
+                return None;
+            }
+            found = Some(name);
+        }
+    }
+    found
+}
+
 /// The element type of the array columns of pg_catalog that have this name; none if no column has
 /// the name or one of them holds no array.
 pub fn array_element(column: &str) -> Option<&'static str> {

@@ -8,8 +8,10 @@
 mod cells;
 pub mod database;
 pub mod facts;
+mod fixed_rows;
 pub mod functions;
 mod information_schema;
+pub mod keys;
 pub mod layout;
 pub mod oid;
 pub mod pg_type;
@@ -19,10 +21,13 @@ mod relations;
 mod roles;
 mod server;
 mod snapshot;
+mod standard_keys;
+mod table_functions;
 #[cfg(test)]
 mod tests;
 mod types;
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -31,13 +36,17 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::TableType;
 
+use crate::config::tables::Notes;
+
 pub use self::facts::{
-    ActivityRow, CursorRow, PreparedRow, RoleRow, ServerFacts, SessionFacts, SettingRow,
+    ActivityRow, CursorRow, GrantRow, MemberRow, PreparedRow, RoleRow, Securable, ServerFacts,
+    SessionFacts, SettingRow,
 };
 pub use self::procs::{FunctionDescription, FunctionKind};
 use self::relation_table::RelationTable;
 pub use self::relation_table::is_always_empty;
 pub use self::snapshot::{Attribute, COMMENT_METADATA, Namespace, Relation, Snapshot};
+pub use self::table_functions::table_functions;
 
 /// Name of the schema of PostgreSQL's own relations.
 pub const PG_CATALOG: &str = "pg_catalog";
@@ -49,6 +58,10 @@ pub const INFORMATION_SCHEMA: &str = "information_schema";
 pub struct SystemCatalog {
     user: Arc<dyn CatalogProvider>,
     functions: Vec<procs::Function>,
+    /// Names of all functions that SQL can call, with what is said about them.
+    callable: HashMap<String, Option<String>>,
+    /// Comments and keys that the configuration declares.
+    notes: Notes,
     facts: Arc<dyn ServerFacts>,
     snapshot: RwLock<Arc<Snapshot>>,
 }
@@ -60,10 +73,17 @@ impl SystemCatalog {
         user: Arc<dyn CatalogProvider>,
         functions: Vec<FunctionDescription>,
         facts: Arc<dyn ServerFacts>,
+        notes: Notes,
     ) -> Arc<Self> {
         let snapshot = RwLock::new(Arc::new(Snapshot::empty()));
+        let callable = functions
+            .iter()
+            .map(|function| (function.name.clone(), function.description.clone()))
+            .collect();
         Arc::new(Self {
             user,
+            callable,
+            notes,
             functions: procs::assign_oids(functions),
             facts,
             snapshot,
@@ -74,7 +94,7 @@ impl SystemCatalog {
     /// [`crate::engine::statement::dialect::rewrite`] reports to use the catalog: functions such as
     /// `'t'::regclass` are answered while planning, from the last snapshot.
     pub async fn refresh(&self) -> Arc<Snapshot> {
-        let fresh = Arc::new(Snapshot::load(self.user.as_ref()).await);
+        let fresh = Arc::new(Snapshot::load(self.user.as_ref(), &self.notes).await);
         let mut held = self
             .snapshot
             .write()
@@ -88,6 +108,15 @@ impl SystemCatalog {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// What is wrong in the configuration's comments and keys.
+    pub async fn check_notes(&self) -> Vec<crate::error::Error> {
+        if self.notes.is_empty() {
+            // Nothing is read that no statement asked for.
+            return Vec::new();
+        }
+        keys::check(self.refresh().await.as_ref(), &self.notes)
+    }
+
     /// The server's facts.
     pub fn facts(&self) -> &dyn ServerFacts {
         self.facts.as_ref()
@@ -95,6 +124,10 @@ impl SystemCatalog {
 
     pub(crate) fn functions(&self) -> &[procs::Function] {
         &self.functions
+    }
+
+    pub(crate) fn callable(&self) -> &HashMap<String, Option<String>> {
+        &self.callable
     }
 }
 
@@ -104,6 +137,13 @@ impl Debug for SystemCatalog {
             .field("functions", &self.functions.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Schema and name of a relation of the system; `None` for any other.
+pub fn system_relation(provider: &dyn TableProvider) -> Option<(&'static str, &'static str)> {
+    provider
+        .downcast_ref::<RelationTable>()
+        .map(RelationTable::name)
 }
 
 /// The schema pg_catalog.

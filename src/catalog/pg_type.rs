@@ -192,6 +192,75 @@ pub fn pg_type_of_field(field: &Field) -> (u32, i32) {
     named.map_or_else(|| pg_type_of(field.data_type()), |oid| (oid, NO_TYPMOD))
 }
 
+/// Bytes of the longest text that PostgreSQL reports for unlimited character types.
+const OCTETS_MAX: i32 = 1_073_741_824;
+/// Bytes that one character takes at most in UTF8.
+const BYTES_PER_CHARACTER_MAX: i32 = 4;
+
+/// The standard's numbers about a type; none where they do not apply.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TypeLimits {
+    /// Characters at most.
+    pub length: Option<i32>,
+    /// Bytes at most.
+    pub octets: Option<i32>,
+    /// Digits, in `radix`.
+    pub precision: Option<i32>,
+    /// 2 or 10.
+    pub radix: Option<i32>,
+    /// Digits behind the point.
+    pub scale: Option<i32>,
+    /// Digits of fractional seconds.
+    pub datetime: Option<i32>,
+}
+
+impl TypeLimits {
+    /// The numbers of a type with a modifier.
+    pub fn of(pg_type: &PgType, typmod: i32) -> Self {
+        let binary = |bits, scale| Self {
+            precision: Some(bits),
+            radix: Some(2),
+            scale,
+            ..Self::default()
+        };
+        match pg_type.oid {
+            21 => binary(16, Some(0)),
+            23 => binary(32, Some(0)),
+            20 => binary(64, Some(0)),
+            700 => binary(24, None),
+            701 => binary(53, None),
+            1700 if typmod >= 4 => Self {
+                precision: Some(((typmod - 4) >> 16) & 0xffff),
+                radix: Some(10),
+                scale: Some((((typmod - 4) & 0x7ff) ^ 1024) - 1024),
+                ..Self::default()
+            },
+            1700 => Self {
+                radix: Some(10),
+                ..Self::default()
+            },
+            1082 => Self {
+                datetime: Some(0),
+                ..Self::default()
+            },
+            1083 | 1114 | 1184 | 1186 | 1266 => Self {
+                datetime: Some(6),
+                ..Self::default()
+            },
+            1042 | 1043 if typmod >= 4 => Self {
+                length: Some(typmod - 4),
+                octets: Some((typmod - 4).saturating_mul(BYTES_PER_CHARACTER_MAX)),
+                ..Self::default()
+            },
+            25 | 1042 | 1043 => Self {
+                octets: Some(OCTETS_MAX),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
 /// numeric(precision, scale) as a type modifier; -1 where PostgreSQL has no such numeric.
 fn numeric_typmod(precision: u8, scale: i8) -> i32 {
     // PostgreSQL keeps eleven bits of scale in two's complement.
@@ -201,11 +270,11 @@ fn numeric_typmod(precision: u8, scale: i8) -> i32 {
 
 fn list_type(item: &Field) -> u32 {
     let (element, _) = pg_type_of_field(item);
-    let nested = by_oid(element).is_none_or(|t| t.category == 'A') || element == JSON;
-    if nested {
-        JSON
-    } else {
-        array_of(element).unwrap_or(JSON)
+    match by_oid(element) {
+        // One array type serves every number of dimensions.
+        Some(found) if found.category == 'A' => element,
+        Some(_) if element != JSON => array_of(element).unwrap_or(JSON),
+        _ => JSON,
     }
 }
 
@@ -334,7 +403,7 @@ mod tests {
             (DataType::Interval(IntervalUnit::YearMonth), "interval"),
             (list(DataType::Utf8), "text[]"),
             (list(DataType::Decimal128(12, 2)), "numeric[]"),
-            (list(list(DataType::Int32)), "json"),
+            (list(list(DataType::Int32)), "integer[]"),
             (
                 list(DataType::Struct(
                     vec![Field::new("a", DataType::Int8, true)].into(),
@@ -385,5 +454,15 @@ mod tests {
             "oid".to_owned(),
         )]));
         assert_eq!(pg_type_of_field(&field), (26, NO_TYPMOD));
+    }
+
+    #[test]
+    fn numeric_limits_come_from_the_modifier() {
+        let (oid, typmod) = pg_type_of(&DataType::Decimal128(12, 2));
+        let limits = TypeLimits::of(by_oid(oid).unwrap(), typmod);
+        assert_eq!(
+            (limits.precision, limits.radix, limits.scale),
+            (Some(12), Some(10), Some(2))
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Functions and the languages they are written in.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use datafusion::error::Result;
@@ -96,43 +96,120 @@ impl Function {
     }
 }
 
-/// A function of PostgreSQL's own that a type, a language or an access method names.
+/// One of PostgreSQL's own functions.
 #[derive(Debug)]
-pub(crate) struct SupportFunction {
+pub(crate) struct BuiltIn {
     pub(crate) oid: u32,
     pub(crate) name: &'static str,
     pub(crate) returns: u32,
     pub(crate) arguments: Vec<u32>,
+    /// `f` function, `a` aggregate, `w` window function.
+    pub(crate) kind: char,
+    pub(crate) strict: bool,
+    pub(crate) returns_set: bool,
+    /// Whether rows of other catalogs name it, so that it is there even if SQL cannot call it here.
+    named: bool,
+    pub(crate) volatility: char,
+    pub(crate) variadic: u32,
+    pub(crate) defaults: i16,
+    pub(crate) argument_names: Vec<&'static str>,
 }
 
-static SUPPORT: LazyLock<Vec<SupportFunction>> = LazyLock::new(|| {
+impl BuiltIn {
+    /// The arguments as `\df` shows them.
+    pub(crate) fn arguments_text(&self) -> String {
+        let last = self.arguments.len().saturating_sub(1);
+        let arguments = self.arguments.iter().enumerate().map(|(index, oid)| {
+            let variadic = match index == last && self.variadic != 0 {
+                true => "VARIADIC ",
+                false => "",
+            };
+            match self
+                .argument_names
+                .get(index)
+                .filter(|name| !name.is_empty())
+            {
+                Some(name) => format!("{variadic}{name} {}", type_name(*oid)),
+                None => format!("{variadic}{}", type_name(*oid)),
+            }
+        });
+        arguments.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The result as `\df` shows it.
+    pub(crate) fn result_text(&self) -> String {
+        let set = if self.returns_set { "SETOF " } else { "" };
+        format!("{set}{}", type_name(self.returns))
+    }
+
+    /// The name with the argument types.
+    pub(crate) fn signature(&self) -> String {
+        let types: Vec<String> = self.arguments.iter().map(|oid| type_name(*oid)).collect();
+        format!("{}({})", self.name, types.join(","))
+    }
+}
+
+static BUILT_INS: LazyLock<Vec<BuiltIn>> = LazyLock::new(|| {
     let lines = include_str!("postgres15/functions.txt").lines();
     lines
         .filter(|line| !line.starts_with('#'))
-        .filter_map(parse_support)
+        .filter_map(parse_built_in)
         .collect()
 });
 
-/// PostgreSQL's own functions that other catalog rows name.
-pub(crate) fn support_functions() -> &'static [SupportFunction] {
-    &SUPPORT
+static BUILT_INS_BY_OID: LazyLock<HashMap<u32, &'static BuiltIn>> = LazyLock::new(|| {
+    BUILT_INS
+        .iter()
+        .map(|function| (function.oid, function))
+        .collect()
+});
+
+static BUILT_INS_BY_NAME: LazyLock<HashMap<&'static str, Vec<&'static BuiltIn>>> =
+    LazyLock::new(|| {
+        let mut by_name: HashMap<&'static str, Vec<&'static BuiltIn>> = HashMap::new();
+        for function in BUILT_INS.iter() {
+            by_name.entry(function.name).or_default().push(function);
+        }
+        by_name
+    });
+
+/// PostgreSQL's own function of an OID.
+pub(crate) fn built_in(oid: u32) -> Option<&'static BuiltIn> {
+    BUILT_INS_BY_OID.get(&oid).copied()
+}
+
+/// PostgreSQL's own functions of a name.
+pub(crate) fn built_ins_named(name: &str) -> &'static [&'static BuiltIn] {
+    BUILT_INS_BY_NAME.get(name).map_or(&[], Vec::as_slice)
+}
+
+/// PostgreSQL's own functions that are shown: SQL can call them here (`callable`), or other rows name
+/// them.
+pub(crate) fn built_ins_shown(
+    callable: &HashMap<String, Option<String>>,
+) -> impl Iterator<Item = &'static BuiltIn> {
+    BUILT_INS
+        .iter()
+        .filter(|function| function.named || callable.contains_key(function.name))
 }
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
-        "pg_language" => pg_language,
         "pg_proc" => pg_proc,
         _ => return None,
     })
 }
 
-/// Resolves the types of the functions and gives each a stable OID.
+/// Resolves the types of the functions that PostgreSQL has not and gives each a stable OID.
 pub(crate) fn assign_oids(mut functions: Vec<FunctionDescription>) -> Vec<Function> {
     functions.sort_by(|a, b| (&a.name, &a.arguments).cmp(&(&b.name, &b.arguments)));
     let mut oids = OidAssigner::default();
     let mut seen: HashSet<String> = HashSet::new();
     let mut resolved = Vec::with_capacity(functions.len());
-    for function in functions {
+    let own = |function: &FunctionDescription| {
+        !function.builtin || built_ins_named(&function.name).is_empty()
+    };
+    for function in functions.into_iter().filter(own) {
         let type_of = |name: &str| pg_type::oid_of_sql_name(name).unwrap_or(pg_type::ANY);
         let mut function = Function {
             oid: 0,
@@ -170,29 +247,39 @@ fn type_name(oid: u32) -> String {
     pg_type::format_type(oid, pg_type::NO_TYPMOD).unwrap_or_else(|| "???".to_owned())
 }
 
-fn parse_support(line: &'static str) -> Option<SupportFunction> {
-    let mut words = line.split(' ');
-    let oid = words.next()?.parse().ok()?;
-    let name = words.next()?;
-    let returns = words.next()?.parse().ok()?;
-    let arguments = match words.next()? {
-        "-" => Vec::new(),
-        list => list
-            .split(',')
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .ok()?,
+fn parse_built_in(line: &'static str) -> Option<BuiltIn> {
+    let words: Vec<&'static str> = line.split(' ').collect();
+    let word = |index: usize| words.get(index).copied();
+    let letter = |index: usize| word(index)?.chars().next();
+    let list = |index: usize| -> Option<Vec<&'static str>> {
+        match word(index)? {
+            "-" => Some(Vec::new()),
+            list => Some(list.split(',').collect()),
+        }
     };
-    Some(SupportFunction {
-        oid,
-        name,
-        returns,
-        arguments,
+    let flags = word(5)?;
+    Some(BuiltIn {
+        oid: word(0)?.parse().ok()?,
+        name: word(1)?,
+        returns: word(2)?.parse().ok()?,
+        arguments: list(3)?
+            .into_iter()
+            .map(|oid| oid.parse().ok())
+            .collect::<Option<_>>()?,
+        kind: letter(4)?,
+        strict: flags.contains('s'),
+        returns_set: flags.contains('r'),
+        named: flags.contains('x'),
+        volatility: letter(6)?,
+        variadic: word(7)?.parse().ok()?,
+        defaults: word(8)?.parse().ok()?,
+        argument_names: list(10)?,
     })
 }
 
 fn pg_proc(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    for function in support_functions() {
+    for function in built_ins_shown(scope.callable) {
+        let names = &function.argument_names;
         row!(
             rows,
             oid: function.oid,
@@ -201,13 +288,18 @@ fn pg_proc(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             proowner: oid::OWNER,
             prolang: LANGUAGE_INTERNAL,
             procost: 1.0,
-            prokind: 'f',
-            proisstrict: true,
-            provolatile: 'i',
+            prorows: if function.returns_set { 1000.0 } else { 0.0 },
+            provariadic: function.variadic,
+            prokind: function.kind,
+            proisstrict: function.strict,
+            proretset: function.returns_set,
+            provolatile: function.volatility,
             proparallel: 's',
             pronargs: i16::try_from(function.arguments.len()).unwrap_or(i16::MAX),
+            pronargdefaults: function.defaults,
             prorettype: function.returns,
             proargtypes: function.arguments.clone(),
+            proargnames: if names.is_empty() { Cell::Null } else { Cell::from(names.clone()) },
             prosrc: function.name,
         )?;
     }
@@ -241,39 +333,22 @@ fn pg_proc(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-fn pg_language(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    let languages = [
-        (LANGUAGE_INTERNAL, "internal", false, 2246_u32),
-        (13, "c", false, 2247),
-        (14, "sql", true, 2248),
-    ];
-    for (oid, name, trusted, validator) in languages {
-        row!(
-            rows,
-            oid: oid,
-            lanname: name,
-            lanowner: oid::OWNER,
-            lanpltrusted: trusted,
-            lanvalidator: validator,
-        )?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn support_functions_are_all_read() {
+    fn built_in_functions_are_all_read() {
         let text = include_str!("postgres15/functions.txt");
         let lines = text.lines().filter(|line| !line.starts_with('#')).count();
-        assert_eq!(support_functions().len(), lines);
-        assert!(
-            support_functions()
-                .iter()
-                .any(|f| f.name == "array_recv" && f.oid == 2400)
-        );
+        assert_eq!(BUILT_INS.len(), lines);
+        assert_eq!(built_in(2400).unwrap().name, "array_recv");
+        assert_eq!(built_in(3058).unwrap().arguments_text(), "VARIADIC \"any\"");
+        let shown = |name: &str| {
+            let callable = HashMap::from([("lower".to_owned(), None)]);
+            built_ins_shown(&callable).any(|function| function.name == name)
+        };
+        assert!(shown("lower") && shown("int4in") && !shown("pg_sleep_until"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A system relation as a table: its rows are collected when it is scanned.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,13 +16,16 @@ use super::cells::Rows;
 use super::facts::{ServerFacts, SessionFacts};
 use super::layout::Layout;
 use super::snapshot::Snapshot;
-use super::{SystemCatalog, information_schema, procs, relations, roles, server, types};
+use super::{
+    SystemCatalog, fixed_rows, information_schema, keys, procs, relations, roles, server, types,
+};
 
 /// What a producer of rows may look at.
 #[derive(Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) functions: &'a [procs::Function],
+    pub(crate) callable: &'a HashMap<String, Option<String>>,
     pub(crate) facts: &'a dyn ServerFacts,
     pub(crate) session: &'a SessionFacts,
     pub(crate) options: &'a ConfigOptions,
@@ -40,9 +44,11 @@ pub(crate) fn producer(schema: &str, name: &str) -> Option<Producer> {
     match schema {
         "pg_catalog" => relations::producer(name)
             .or_else(|| types::producer(name))
+            .or_else(|| keys::producer(name))
             .or_else(|| procs::producer(name))
             .or_else(|| roles::producer(name))
-            .or_else(|| server::producer(name)),
+            .or_else(|| server::producer(name))
+            .or_else(|| fixed_rows::producer(name)),
         _ => information_schema::producer(name),
     }
 }
@@ -59,6 +65,11 @@ impl RelationTable {
         Self { layout, catalog }
     }
 
+    /// Its schema and name.
+    pub(crate) fn name(&self) -> (&'static str, &'static str) {
+        (self.layout.schema_name, self.layout.name)
+    }
+
     async fn rows(&self, options: &ConfigOptions) -> Result<Rows> {
         let mut rows = Rows::new(Arc::clone(&self.layout));
         if let Some(produce) = producer(self.layout.schema_name, self.layout.name) {
@@ -66,6 +77,7 @@ impl RelationTable {
             let scope = Scope {
                 snapshot: &snapshot,
                 functions: self.catalog.functions(),
+                callable: self.catalog.callable(),
                 facts: self.catalog.facts(),
                 session: &SessionFacts::of(options),
                 options,

@@ -3,6 +3,7 @@
 use datafusion::error::Result;
 
 use super::cells::{Cell, Rows, row};
+use super::facts::Securable;
 use super::oid;
 use super::pg_type;
 use super::relation_table::{Producer, Scope};
@@ -12,6 +13,8 @@ use super::snapshot::Relation;
 const PAGE_BYTES: usize = 8192;
 /// Access method heap.
 const HEAP: u32 = 2;
+/// Access method btree.
+const BTREE: u32 = 403;
 /// OID of relation pg_class, the class of relations in comments.
 pub(crate) const PG_CLASS: u32 = 1259;
 /// OID of relation pg_proc, the class of functions in comments.
@@ -43,30 +46,56 @@ fn reltuples(relation: &Relation) -> f64 {
 
 fn pg_namespace(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     for namespace in scope.snapshot.namespaces() {
-        row!(rows, oid: namespace.oid, nspname: &namespace.name, nspowner: oid::OWNER)?;
+        row!(
+            rows,
+            oid: namespace.oid,
+            nspname: &namespace.name,
+            nspowner: oid::OWNER,
+            nspacl: scope.facts.acl(Securable::Schema(&namespace.name)),
+        )?;
     }
     Ok(())
 }
 
 fn pg_class(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     for relation in scope.snapshot.relations() {
-        let is_view = relation.kind == 'v';
-        let pages = relation.bytes.map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES));
+        let (is_view, is_index) = (relation.kind == 'v', relation.kind == 'i');
+        let object = Securable::Table {
+            schema: &relation.schema,
+            name: &relation.name,
+        };
+        let counted = scope
+            .facts
+            .may(&scope.session.user, "SELECT", false, object);
+        let keys = scope.snapshot.keys();
+        let indexed = keys
+            .iter()
+            .any(|key| key.relation_oid == relation.oid && key.kind != 'f');
+        let pages = relation
+            .bytes
+            .filter(|_| counted)
+            .map_or(0, |bytes| bytes.div_ceil(PAGE_BYTES));
         row!(
             rows,
             oid: relation.oid,
             relname: &relation.name,
             relnamespace: relation.schema_oid,
             relowner: oid::OWNER,
-            relam: if is_view { 0 } else { HEAP },
+            relam: match relation.kind {
+                'v' => 0,
+                'i' => BTREE,
+                _ => HEAP,
+            },
             relpages: i32::try_from(pages).unwrap_or(i32::MAX),
-            reltuples: reltuples(relation),
+            reltuples: if counted { reltuples(relation) } else { -1.0 },
+            relacl: scope.facts.acl(object),
             relpersistence: if relation.temporary { 't' } else { 'p' },
             relkind: relation.kind,
+            relhasindex: indexed,
             relnatts: i16::try_from(relation.columns.len()).unwrap_or(i16::MAX),
             relhasrules: is_view,
             relispopulated: true,
-            relreplident: if is_view || relation.oid < oid::FIRST_USER { 'n' } else { 'd' },
+            relreplident: if is_view || is_index || relation.oid < oid::FIRST_USER { 'n' } else { 'd' },
         )?;
     }
     Ok(())
@@ -92,7 +121,7 @@ fn pg_attribute(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
                 attbyval: pg_type.by_value,
                 attalign: pg_type.align,
                 attstorage: pg_type.storage,
-                attnotnull: column.not_null,
+                attnotnull: column.not_null && relation.kind != 'i',
                 attislocal: true,
                 attcollation: pg_type.collation,
             )?;
@@ -117,6 +146,17 @@ fn pg_description(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
                 classoid: PG_CLASS,
                 objsubid: number,
                 description: comment,
+            )?;
+        }
+    }
+    for function in super::procs::built_ins_shown(scope.callable) {
+        if let Some(Some(description)) = scope.callable.get(function.name) {
+            row!(
+                rows,
+                objoid: function.oid,
+                classoid: PG_PROC,
+                objsubid: 0,
+                description: description,
             )?;
         }
     }
@@ -147,7 +187,9 @@ fn pg_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             schemaname: &relation.schema,
             tablename: &relation.name,
             tableowner: &owner,
-            hasindexes: false,
+            hasindexes: scope.snapshot.keys().iter().any(|key| {
+                key.relation_oid == relation.oid && key.index_oid != 0
+            }),
             hasrules: false,
             hastriggers: false,
             rowsecurity: false,

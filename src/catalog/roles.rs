@@ -3,7 +3,7 @@
 use datafusion::error::Result;
 
 use super::cells::{Cell, Rows, row};
-use super::facts::{RoleRow, ServerFacts};
+use super::facts::{RoleRow, Securable, ServerFacts};
 use super::oid::{self, OidAssigner};
 use super::relation_table::{Producer, Scope};
 
@@ -55,7 +55,11 @@ fn owner_role(name: &str) -> RoleRow {
         login: true,
         create_role: true,
         create_database: true,
+        inherit: true,
+        bypass_rls: true,
+        replication: true,
         connections_max: -1,
+        valid_until_us: None,
         member_of: Vec::new(),
     }
 }
@@ -66,14 +70,15 @@ fn pg_roles(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             rows,
             rolname: role.name,
             rolsuper: role.superuser,
-            rolinherit: true,
+            rolinherit: role.inherit,
             rolcreaterole: role.create_role,
             rolcreatedb: role.create_database,
             rolcanlogin: role.login,
-            rolreplication: false,
+            rolreplication: role.replication,
             rolconnlimit: role.connections_max,
             rolpassword: "********",
-            rolbypassrls: role.superuser,
+            rolvaliduntil: instant(role.valid_until_us),
+            rolbypassrls: role.bypass_rls,
             oid: oid,
         )?;
     }
@@ -87,15 +92,24 @@ fn pg_authid(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             oid: oid,
             rolname: role.name,
             rolsuper: role.superuser,
-            rolinherit: true,
+            rolinherit: role.inherit,
             rolcreaterole: role.create_role,
             rolcreatedb: role.create_database,
             rolcanlogin: role.login,
-            rolbypassrls: role.superuser,
+            rolbypassrls: role.bypass_rls,
             rolconnlimit: role.connections_max,
+            rolreplication: role.replication,
+            rolvaliduntil: instant(role.valid_until_us),
         )?;
     }
     Ok(())
+}
+
+/// A time, or NULL for none; what never ends has none.
+fn instant(micros: Option<i64>) -> Cell {
+    micros
+        .filter(|micros| *micros != i64::MAX)
+        .map_or(Cell::Null, Cell::Timestamp)
 }
 
 fn pg_user(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
@@ -117,9 +131,10 @@ fn users(scope: &Scope<'_>, rows: &mut Rows, password: Cell) -> Result<()> {
             usesysid: oid,
             usecreatedb: role.create_database,
             usesuper: role.superuser,
-            userepl: false,
-            usebypassrls: role.superuser,
+            userepl: role.replication,
+            usebypassrls: role.bypass_rls,
             passwd: password.clone(),
+            valuntil: instant(role.valid_until_us),
         )?;
     }
     Ok(())
@@ -130,7 +145,7 @@ fn pg_group(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     for (oid, group) in roles.iter().filter(|(_, role)| !role.login) {
         let members = roles
             .iter()
-            .filter(|(_, role)| role.member_of.contains(&group.name));
+            .filter(|(_, role)| role.member_of.iter().any(|to| to.role == group.name));
         let members: Vec<u32> = members.map(|(oid, _)| *oid).collect();
         row!(rows, groname: &group.name, grosysid: *oid, grolist: members)?;
     }
@@ -140,9 +155,19 @@ fn pg_group(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 fn pg_auth_members(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     let roles = roles(scope.facts);
     for (member, role) in &roles {
-        for group in &role.member_of {
-            if let Some((oid, _)) = roles.iter().find(|(_, role)| role.name == *group) {
-                row!(rows, roleid: *oid, member: *member, grantor: oid::OWNER)?;
+        for to in &role.member_of {
+            let oid_of = |name: &str| {
+                let found = roles.iter().find(|(_, role)| role.name == name);
+                found.map(|(oid, _)| *oid)
+            };
+            if let Some(oid) = oid_of(&to.role) {
+                row!(
+                    rows,
+                    roleid: oid,
+                    member: *member,
+                    grantor: oid_of(&to.grantor).unwrap_or(oid::OWNER),
+                    admin_option: to.admin,
+                )?;
             }
         }
     }
@@ -154,6 +179,7 @@ fn pg_database(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     row!(
         rows,
         oid: database_oid(name),
+        datacl: scope.facts.acl(Securable::Database),
         datname: name,
         datdba: oid::OWNER,
         encoding: UTF8,

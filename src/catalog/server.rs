@@ -9,7 +9,6 @@ use super::roles;
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
-        "pg_am" => pg_am,
         "pg_cursors" => pg_cursors,
         "pg_prepared_statements" => pg_prepared_statements,
         "pg_settings" => pg_settings,
@@ -19,11 +18,6 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
         "pg_timezone_names" => pg_timezone_names,
         _ => return None,
     })
-}
-
-fn pg_am(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    row!(rows, oid: 2_u32, amname: "heap", amhandler: 3_u32, amtype: 't')?;
-    row!(rows, oid: 403_u32, amname: "btree", amhandler: 330_u32, amtype: 'i')
 }
 
 fn pg_tablespace(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
@@ -86,7 +80,15 @@ fn pg_settings(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 fn pg_stat_activity(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     let roles = roles::roles(scope.facts);
     let instant = |micros: Option<i64>| micros.map_or(Cell::Null, Cell::Timestamp);
-    for session in scope.facts.activity() {
+    for mut session in scope.facts.activity() {
+        // Of others one sees that they are there, not what they do.
+        let own = &scope.session.user;
+        if !scope.session.superuser && !scope.facts.has_role(own, &session.user, true) {
+            "<insufficient privilege>".clone_into(&mut session.query);
+            session.client = None;
+            session.application_name.clear();
+            session.state.clear();
+        }
         let user = roles
             .iter()
             .find(|(_, role)| role.name == session.user)

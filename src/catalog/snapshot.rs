@@ -8,9 +8,11 @@ use datafusion::common::stats::Precision;
 use datafusion::logical_expr::TableType;
 use futures::{StreamExt, stream};
 
+use super::keys::{self, Key};
 use super::oid::{self, OidAssigner};
 use super::pg_type::{self, NO_TYPMOD};
 use super::{INFORMATION_SCHEMA, PG_CATALOG, SessionFacts, layout};
+use crate::config::tables::Notes;
 
 /// Tables whose schema is read at the same time.
 const LOADS_AT_ONCE: usize = 16;
@@ -38,7 +40,7 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// `r` for tables, `v` for views.
+    /// `r` for tables, `v` for views, `i` for the index of a declared key.
     pub kind: char,
     /// Whether it goes with the session.
     pub temporary: bool,
@@ -74,6 +76,7 @@ pub struct Attribute {
 pub struct Snapshot {
     namespaces: Vec<Namespace>,
     relations: Vec<Relation>,
+    keys: Vec<Key>,
     by_oid: HashMap<u32, usize>,
     by_name: HashMap<String, HashMap<String, usize>>,
 }
@@ -92,11 +95,11 @@ static SYSTEM_RELATIONS: LazyLock<Vec<Relation>> = LazyLock::new(|| {
 impl Snapshot {
     /// The system schemas alone.
     pub fn empty() -> Self {
-        Self::build(Vec::new(), Vec::new())
+        Self::build(Vec::new(), Vec::new(), &Notes::default())
     }
 
     /// Reads every schema and table of `catalog`. A table that cannot be read has no columns.
-    pub async fn load(catalog: &dyn CatalogProvider) -> Self {
+    pub async fn load(catalog: &dyn CatalogProvider, notes: &Notes) -> Self {
         let mut schemas = catalog.schema_names();
         schemas.retain(|name| name != PG_CATALOG && name != INFORMATION_SCHEMA);
         schemas.sort_unstable();
@@ -113,7 +116,31 @@ impl Snapshot {
             let loaded: Vec<Relation> = stream::iter(loads).buffered(LOADS_AT_ONCE).collect().await;
             relations.extend(loaded);
         }
-        Self::build(schemas, relations)
+        Self::build(schemas, relations, notes)
+    }
+
+    /// All declared keys.
+    pub fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    /// The key of a constraint's OID.
+    pub fn key(&self, oid: u32) -> Option<&Key> {
+        self.keys.iter().find(|key| key.oid == oid)
+    }
+
+    /// The key that an index belongs to.
+    pub fn key_of_index(&self, oid: u32) -> Option<&Key> {
+        self.keys
+            .iter()
+            .find(|key| key.index_oid == oid && oid != 0)
+    }
+
+    /// The primary key of a table.
+    pub fn primary_key(&self, relation_oid: u32) -> Option<&Key> {
+        self.keys
+            .iter()
+            .find(|key| key.relation_oid == relation_oid && key.kind == 'p')
     }
 
     /// All schemas, the system's first.
@@ -167,7 +194,7 @@ impl Snapshot {
             .find(|namespace| namespace.oid == oid)
     }
 
-    fn build(schemas: Vec<String>, relations: Vec<Relation>) -> Self {
+    fn build(schemas: Vec<String>, mut relations: Vec<Relation>, notes: &Notes) -> Self {
         let mut oids = OidAssigner::default();
         let fixed = [
             (oid::PG_CATALOG, PG_CATALOG),
@@ -191,17 +218,28 @@ impl Snapshot {
             ..Self::default()
         };
         snapshot.relations.clone_from(&SYSTEM_RELATIONS);
-        for mut relation in relations {
+        for relation in &mut relations {
             let qualified = format!("{}/{}", relation.schema, relation.name);
             relation.oid = oids.assign("relation", &qualified);
             let namespace = snapshot.namespace_named(&relation.schema);
             relation.schema_oid = namespace.map_or(0, |namespace| namespace.oid);
-            snapshot.relations.push(relation);
+            keys::add_comments(relation, notes);
         }
+        snapshot.keys = keys::keys(&relations, notes, &mut oids);
+        let indexes = snapshot.keys.iter().filter_map(|key| {
+            let table = relations
+                .iter()
+                .find(|relation| relation.oid == key.relation_oid)?;
+            keys::index_relation(key, table)
+        });
+        let indexes: Vec<Relation> = indexes.collect();
+        snapshot.relations.extend(relations);
+        snapshot.relations.extend(indexes);
         for (index, relation) in snapshot.relations.iter().enumerate() {
             snapshot.by_oid.insert(relation.oid, index);
             let schema = snapshot.by_name.entry(relation.schema.clone()).or_default();
-            schema.insert(relation.name.clone(), index);
+            // A table keeps its name against the index of a key.
+            schema.entry(relation.name.clone()).or_insert(index);
         }
         snapshot
     }

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::runtime::{Runtimes, Workers};
 use crate::sample::SampleOptions;
 use crate::server::{self, Server};
+use crate::storage::Finding;
 use crate::telemetry;
 use output::OutputFormat;
 
@@ -361,7 +362,18 @@ impl Check {
             };
             let runtime = crate::engine::state::runtime(&limits)?;
             let lake = server::open_lake(config, &self.locations, &runtime, &workers).await?;
-            Ok::<_, Error>(lake.check().await)
+            let mut findings = lake.check().await;
+            for error in crate::engine::check_notes(&lake, &config.tables).await {
+                findings.push(Finding {
+                    place: crate::config::FILE_NAME.to_owned(),
+                    message: match error.hint() {
+                        Some(hint) => format!("{} {hint}", error.message()),
+                        None => error.message().to_owned(),
+                    },
+                    is_error: true,
+                });
+            }
+            Ok::<_, Error>(findings)
         })?;
         let mut out = std::io::stdout().lock();
         let written = findings.iter().try_for_each(|finding| {

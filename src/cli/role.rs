@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::auth::change::{Actor, Attributes, Change, NoRelations, RoleName};
+use crate::auth::change::{Actor, Asked, Attributes, Change, NoRelations, RoleName};
 use crate::auth::{Authority, OWNER, password};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ impl RoleCommand {
                     password: Some(Some(read_verifier()?)),
                     ..Attributes::default()
                 };
-                change(&authority, &[Change::CreateRole { name, attributes }])?;
+                change(&authority, vec![Change::CreateRole { name, attributes }])?;
             }
             Action::List { warehouse } => {
                 let authority = catalog(config, warehouse, false)?;
@@ -114,7 +114,7 @@ impl RoleCommand {
                 let if_exists = false;
                 change(
                     &authority,
-                    &[
+                    vec![
                         Change::DropOwned { roles },
                         Change::DropRoles { names, if_exists },
                     ],
@@ -127,10 +127,11 @@ impl RoleCommand {
                 let attributes = Attributes {
                     login: Some(true),
                     password: Some(Some(read_verifier()?)),
+                    valid_until_us: Some(i64::MAX),
                     ..Attributes::default()
                 };
                 let name = RoleName::Named(name);
-                change(&authority, &[Change::AlterRole { name, attributes }])?;
+                change(&authority, vec![Change::AlterRole { name, attributes }])?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -166,13 +167,14 @@ fn has_catalog(folder: &Path) -> bool {
     folder.join(metastore::FILE_NAME).exists()
 }
 
-fn change(authority: &Authority, changes: &[Change]) -> Result<()> {
+fn change(authority: &Authority, changes: Vec<Change>) -> Result<()> {
+    let asked = |change| Asked { change, role: None };
+    let changes: Vec<Asked> = changes.into_iter().map(asked).collect();
     let actor = Actor {
         user: OWNER,
-        role: None,
         relations: &NoRelations,
     };
-    authority.change(changes, &actor).map(|_| ())
+    authority.change(&changes, &actor).map(|_| ())
 }
 
 /// The verifier of the password that is the first line of standard input.

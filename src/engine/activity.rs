@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::advisory::{AdvisoryLocks, Released};
 use super::control::{StatementControl, StopReason};
+use super::statement::roles::without_password;
 use crate::error::{Error, Result};
 
 /// Statement text kept for pg_stat_activity, in bytes.
@@ -330,7 +331,7 @@ impl Backend {
     /// Marks the start of a statement whose control can be stopped from elsewhere.
     pub fn begin(&self, query: &str, control: &Arc<StatementControl>, now: SystemTime) {
         let mut work = lock(&self.work);
-        work.query = truncated(query);
+        work.query = truncated(without_password(query));
         work.query_started_at = Some(now);
         work.state = State::Active;
         work.state_changed_at = now;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::sql::sqlparser::ast::{self, Expr, Value};
+use datafusion::sql::sqlparser::ast;
 
 use super::session::{Columns, Session};
-use super::settings::{SETTINGS, Settings, lookup};
+use super::settings::{Setting, Settings, lookup};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -66,51 +66,6 @@ fn unsupported(session: &Session, statement: &ast::Statement) -> Error {
     )
 }
 
-/// EXPLAIN's options.
-#[derive(Debug, Clone, Copy)]
-pub struct ExplainRequest {
-    /// Run the query and show what each step did.
-    pub analyze: bool,
-    /// Show more of each step.
-    pub verbose: bool,
-}
-
-impl ExplainRequest {
-    /// Takes PostgreSQL's `(name [value], …)` options; those without a meaning here are accepted.
-    pub fn apply(&mut self, options: Vec<ast::UtilityOption>) -> Result<()> {
-        for option in options {
-            let on = match &option.arg {
-                None => true,
-                Some(value) => crate::parse::boolean(&value_text(value)?).unwrap_or(false),
-            };
-            match option.name.value.to_lowercase().as_str() {
-                "analyze" => self.analyze = on,
-                "verbose" => self.verbose = on,
-                "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" => {}
-                "format" => {
-                    let format = option
-                        .arg
-                        .as_ref()
-                        .map(value_text)
-                        .transpose()?
-                        .unwrap_or_default();
-                    if !format.eq_ignore_ascii_case("text") {
-                        return Err(Error::feature_not_supported(format!(
-                            "EXPLAIN format \"{format}\" is not supported"
-                        )));
-                    }
-                }
-                other => {
-                    return Err(Error::syntax_error(format!(
-                        "unrecognized EXPLAIN option \"{other}\""
-                    )));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The query whose rows a COPY TO STDOUT sends.
 pub fn copy_query(
     source: ast::CopySource,
@@ -167,16 +122,13 @@ pub fn show_columns(name: &str) -> Columns {
 pub fn show(settings: &Settings, name: &str) -> Result<RecordBatch> {
     let columns: Vec<Vec<String>> = match name {
         "all" => vec![
-            SETTINGS
-                .iter()
+            all_settings()
                 .map(|setting| setting.name.to_owned())
                 .collect(),
-            SETTINGS
-                .iter()
+            all_settings()
                 .map(|setting| settings.show(setting.name))
                 .collect::<Result<_>>()?,
-            SETTINGS
-                .iter()
+            all_settings()
                 .map(|setting| setting.description.to_owned())
                 .collect(),
         ],
@@ -190,26 +142,9 @@ pub fn show(settings: &Settings, name: &str) -> Result<RecordBatch> {
         .map_err(|error| Error::internal("a SHOW result was not built").with_source(error))
 }
 
-fn value_text(value: &Expr) -> Result<String> {
-    match value {
-        Expr::Value(value) => match &value.value {
-            Value::Number(number, _) => Ok(number.clone()),
-            Value::Boolean(on) => Ok(if *on { "on" } else { "off" }.to_owned()),
-            Value::Null => Err(Error::syntax_error("syntax error at or near \"NULL\"")),
-            other => other
-                .clone()
-                .into_string()
-                .ok_or_else(|| invalid_value(value)),
-        },
-        Expr::Identifier(ident) if ident.quote_style.is_some() => {
-            Ok(format!("\"{}\"", ident.value))
-        }
-        Expr::Identifier(ident) => Ok(ident.value.clone()),
-        Expr::UnaryOp { op, expr } => Ok(format!("{op}{}", value_text(expr)?)),
-        other => Err(invalid_value(other)),
-    }
-}
-
-fn invalid_value(value: &impl std::fmt::Display) -> Error {
-    Error::syntax_error(format!("syntax error at or near \"{value}\""))
+/// Every setting in the order of SHOW ALL.
+fn all_settings() -> impl Iterator<Item = &'static Setting> {
+    let mut sorted: Vec<_> = super::settings::all().collect();
+    sorted.sort_by_key(|setting| setting.name.to_lowercase());
+    sorted.into_iter()
 }

@@ -10,28 +10,45 @@ use datafusion::execution::registry::FunctionRegistry;
 
 use super::describe;
 use super::facts::EngineFacts;
+use super::probes;
 use super::state::{CATALOG, Parts};
 use crate::catalog::database::Database;
 use crate::catalog::{
     INFORMATION_SCHEMA, InformationSchema, PG_CATALOG, PgCatalog, SystemCatalog, functions,
+    table_functions,
 };
 
 /// Makes the tables and the system's relations known to the planner.
 pub(crate) fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCatalog>> {
     let users = Arc::new(Database::new(Arc::clone(&parts.lake), BTreeMap::new()));
-    let facts = Arc::new(EngineFacts::new(Arc::clone(&parts.activity)));
-    let system = SystemCatalog::new(users, describe::functions(state), facts);
+    let facts = Arc::new(EngineFacts::new(
+        Arc::clone(&parts.activity),
+        Arc::clone(&parts.authority),
+    ));
+    let system = SystemCatalog::new(
+        users,
+        describe::functions(state),
+        facts,
+        parts.notes.clone(),
+    );
     let pg_catalog: Arc<dyn SchemaProvider> = Arc::new(PgCatalog::new(Arc::clone(&system)));
     let information: Arc<dyn SchemaProvider> =
         Arc::new(InformationSchema::new(Arc::clone(&system)));
     let schemas = BTreeMap::from([
         (PG_CATALOG.to_owned(), pg_catalog),
         (INFORMATION_SCHEMA.to_owned(), information),
+        (
+            probes::SCHEMA.to_owned(),
+            Arc::new(probes::OwnViews(Arc::clone(&parts.probes))),
+        ),
     ]);
     let catalogs = MemoryCatalogProviderList::new();
     let database = Database::new(Arc::clone(&parts.lake), schemas);
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(database));
     state.register_catalog_list(Arc::new(catalogs));
+    for (name, function) in table_functions(&system) {
+        state.register_udtf(name, function);
+    }
     for function in functions::all(&system) {
         state.register_udf(Arc::new(function))?;
     }

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule};
 use datafusion::physical_optimizer::{PhysicalOptimizerContext, PhysicalOptimizerRule};
@@ -61,6 +61,24 @@ impl AnalyzerRule for Guarded<dyn AnalyzerRule + Send + Sync> {
     }
 }
 
+/// The rule that makes two groupings of `count(DISTINCT x), sum(y)`.
+const SINGLE_DISTINCT: &str = "single_distinct_aggregation_to_group_by";
+
+/// Whether a plan adds up. The rule would make a sum of sums, and PostgreSQL's sum has a wider type
+/// than what it adds, so that the result would change its type.
+fn sums(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Aggregate(aggregate) = plan else {
+        return false;
+    };
+    aggregate.aggr_expr.iter().any(|expr| {
+        expr.exists(|expr| {
+            let is_sum = matches!(expr, Expr::AggregateFunction(call) if call.func.name() == "sum");
+            Ok(is_sum)
+        })
+        .unwrap_or(true)
+    })
+}
+
 impl OptimizerRule for Guarded<dyn OptimizerRule + Send + Sync> {
     fn name(&self) -> &str {
         self.0.name()
@@ -76,6 +94,9 @@ impl OptimizerRule for Guarded<dyn OptimizerRule + Send + Sync> {
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
         check()?;
+        if self.0.name() == SINGLE_DISTINCT && sums(&plan) {
+            return Ok(Transformed::no(plan));
+        }
         self.0.rewrite(plan, config)
     }
 }

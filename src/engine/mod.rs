@@ -2,17 +2,28 @@
 
 pub mod activity;
 pub mod advisory;
+mod authorize;
+mod casts;
+mod changes;
 pub mod command;
 pub mod control;
 pub mod cursor;
 mod database;
+mod decorrelate;
 mod describe;
+pub mod explain;
 mod facts;
-mod functions;
+mod fixed_settings;
+pub(crate) mod functions;
 mod guard;
 pub mod holdings;
+mod merged_columns;
+mod numeric;
+mod object_names;
+mod output;
 mod parameters;
 pub mod plan;
+pub mod probes;
 mod semantics;
 pub mod session;
 mod session_command;
@@ -28,7 +39,9 @@ use std::time::Duration;
 use datafusion::execution::SessionState;
 
 use crate::auth::Authority;
-use crate::catalog::SystemCatalog;
+use crate::catalog::database::Database;
+use crate::catalog::{Snapshot, SystemCatalog, keys};
+use crate::config::tables::Notes;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::sqlstate::{SqlState, nearest};
@@ -60,6 +73,8 @@ pub struct Shared {
     pub planning_time_max: Duration,
     /// Who may do what.
     pub authority: Arc<Authority>,
+    /// What clients asked for in vain.
+    pub probes: Arc<probes::Probes>,
     /// The system's relations and functions.
     system: Arc<SystemCatalog>,
     loyalty_scalars: HashSet<String>,
@@ -85,6 +100,7 @@ impl Engine {
                 clock: parts.clock,
                 planning_time_max: parts.planning_time_max,
                 authority: parts.authority,
+                probes: parts.probes,
                 system,
                 loyalty_scalars,
                 own_functions,
@@ -106,6 +122,11 @@ impl Engine {
         Ok(Session::new(Arc::clone(&self.shared), backend, settings))
     }
 
+    /// What is wrong in the comments and keys of the configuration.
+    pub async fn check_notes(&self) -> Vec<Error> {
+        self.shared.system.check_notes().await
+    }
+
     /// Whether any LOCATION holds a table.
     pub fn has_tables(&self) -> bool {
         let lake = &self.shared.lake;
@@ -120,6 +141,13 @@ impl Engine {
     }
 }
 
+/// What is wrong in `notes` about the tables of a lake that no engine serves.
+pub async fn check_notes(lake: &Arc<Lake>, notes: &Notes) -> Vec<Error> {
+    let tables = Database::new(Arc::clone(lake), std::collections::BTreeMap::new());
+    let snapshot = Snapshot::load(&tables, notes).await;
+    keys::check(&snapshot, notes)
+}
+
 impl Shared {
     /// The state one statement is planned in.
     fn session_state(&self, variables: state::SessionVariables) -> SessionState {
@@ -131,7 +159,7 @@ impl Shared {
     }
 
     /// Adds "did you mean" to the error of an unknown table; says of a window function that it is one.
-    fn with_name_hint(&self, error: Error) -> Error {
+    fn with_name_hint(&self, error: Error, state: &SessionState) -> Error {
         if error.state() == SqlState::UndefinedFunction
             && let Some(name) = error
                 .message()
@@ -158,11 +186,15 @@ impl Shared {
             .schema_names()
             .into_iter()
             .flat_map(|schema| {
-                let tables = self.lake.table_names(&schema);
-                tables.into_iter().map(move |table| match schema.as_str() {
-                    "public" => table,
-                    schema => format!("{schema}.{table}"),
-                })
+                let tables = self.lake.table_names(&schema).into_iter();
+                let seen = tables.filter(|table| authorize::may_see(state, &schema, table));
+                // What is seen must not borrow the schema that is given away.
+                seen.collect::<Vec<_>>()
+                    .into_iter()
+                    .map(move |table| match schema.as_str() {
+                        "public" => table,
+                        schema => format!("{schema}.{table}"),
+                    })
             })
             .collect();
         match nearest(&name, tables.iter().map(String::as_str)) {

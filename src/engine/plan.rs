@@ -23,12 +23,14 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident};
 
 use super::Shared;
+use super::authorize::Check;
 use super::control::StatementControl;
 use super::parameters::{self, Relations, Types};
 use super::statement::{dialect, limits, loyalty};
 use crate::catalog::layout::is_pg_catalog_relation;
 use crate::catalog::{PG_CATALOG, pg_type};
 use crate::error::{Error, Result};
+use crate::storage::Lake;
 
 /// A planned query, not yet optimised: prepared statements keep this and fill in their parameters.
 #[derive(Debug, Clone)]
@@ -94,6 +96,8 @@ pub async fn plan_query(
     let _scope = super::guard::planning(control);
     shared.lake.refresh_if_stale().await?;
     let generation = shared.lake.generation();
+    let check = Check::new(state, &shared.lake)?;
+    check.statement(statement)?;
     let written = statement;
     let mut statement = written.clone();
     if dialect::rewrite(&mut statement)?.uses_catalog {
@@ -111,11 +115,12 @@ pub async fn plan_query(
     control.check()?;
     limits::check_plan(&plan)?;
     verify(&plan)?;
+    check.plan(&plan)?;
     // The types of the result are those after coercion: CASE WHEN … THEN 1 ELSE 2.5 END is no integer.
     let plan = state
         .analyzer()
         .execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let schema: SchemaRef = Arc::new(plan.schema().as_arrow().clone());
+    let schema = super::output::schema(&plan);
     let names = schema
         .fields()
         .iter()
@@ -134,12 +139,15 @@ pub async fn plan_query(
 /// Fills in parameters and makes the plan runnable. `settings` is the version of the session's.
 pub async fn make_runnable(
     state: &SessionState,
+    lake: &Lake,
     query: PlannedQuery,
     values: Vec<ScalarValue>,
     settings: u64,
     control: &Arc<StatementControl>,
 ) -> Result<RunnableQuery> {
     let _scope = super::guard::planning(control);
+    // Again, for a statement that was prepared when the session still might.
+    Check::new(state, lake)?.plan(&query.plan)?;
     let optimized = match generic_plan(state, &query, settings)? {
         Some(generic) => {
             let plan = fill_in(generic, &query.parameters, values)?;
@@ -253,7 +261,7 @@ async fn to_plan(
         .await
     {
         Ok(plan) => Ok(plan),
-        Err(error) => Err(shared.with_name_hint(Error::from(error))),
+        Err(error) => Err(shared.with_name_hint(Error::from(error), state)),
     }
 }
 

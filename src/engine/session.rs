@@ -2,28 +2,32 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::execution::memory_pool::MemoryPool;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{displayable, execute_stream};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 
 use super::Shared;
 use super::activity::{BackendGuard, Notification, State};
 use super::advisory::Released;
+use super::changes::PendingChanges;
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
 use super::cursor::{self, Declaration};
+use super::explain::{self, ExplainRequest};
 use super::holdings::{HeldCursor, HeldStatement, Holdings};
 use super::plan::{self, Parameter, PlannedQuery, RunnableQuery};
 use super::session_command::{self, Transaction};
 use super::settings::{SETTINGS, Settings};
 use super::statement::session_command::{Declare, Fetch, SessionCommand};
-use super::statement::{self, Parsed, dialect};
+use super::statement::{self, Parsed};
+use crate::auth::change::Change;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -48,6 +52,8 @@ pub struct Session {
     pub(super) backend: BackendGuard,
     pub(super) settings: Arc<Mutex<Settings>>,
     pub(super) transaction: Transaction,
+    /// Changes of roles and privileges that the open transaction block will make.
+    pub(super) changes: PendingChanges,
     /// Notifications that wait for the end of the transaction.
     notifications: Vec<Notification>,
     /// The version of the settings that others were told of.
@@ -85,6 +91,16 @@ pub struct Columns {
     pub names: Vec<String>,
 }
 
+impl Columns {
+    /// Those of a result without columns.
+    pub fn none() -> Self {
+        Self {
+            schema: Arc::new(Schema::empty()),
+            names: Vec::new(),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Body {
     Empty,
@@ -94,8 +110,8 @@ enum Body {
     },
     Explain {
         inner: ast::Statement,
-        analyze: bool,
-        verbose: bool,
+        planned: PlannedQuery,
+        request: ExplainRequest,
     },
     Copy {
         query: ast::Statement,
@@ -120,6 +136,7 @@ enum Body {
     },
     Session(SessionCommand),
     Command(ast::Statement),
+    Change(Change),
 }
 
 /// The options of a COPY TO as the statement spells them.
@@ -247,6 +264,7 @@ impl Session {
             backend,
             settings: Arc::new(Mutex::new(settings)),
             transaction: Transaction::default(),
+            changes: PendingChanges::default(),
             notifications: Vec::new(),
             told: None,
             statements: HashMap::new(),
@@ -397,6 +415,9 @@ impl Session {
     ) -> Result<Prepared> {
         self.transaction.admit(parsed.command.as_ref())?;
         let body = match (&parsed.command, &parsed.statement) {
+            _ if parsed.change.is_some() => {
+                Ok(parsed.change.clone().map_or(Body::Empty, Body::Change))
+            }
             (Some(command), _) => {
                 let command = command.clone();
                 Box::pin(self.session_body(&parsed, command, &declared, control)).await
@@ -407,7 +428,7 @@ impl Session {
             }
             (None, None) => Ok(Body::Empty),
         };
-        let body = body.map_err(|error| parsed.locate(error))?;
+        let body = body.map_err(|error| self.noted(parsed.locate(error)))?;
         let text = parsed.text;
         let (parameters, columns) = match &body {
             Body::Query { planned, .. } => (
@@ -418,7 +439,9 @@ impl Session {
                 }),
             ),
             Body::Copy { planned, .. } => (planned.parameters.clone(), None),
-            Body::Explain { .. } => (Vec::new(), Some(text_column("QUERY PLAN"))),
+            Body::Explain {
+                planned, request, ..
+            } => (planned.parameters.clone(), Some(plan_column(*request))),
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
             Body::Declare { planned, .. } => (planned.parameters.clone(), None),
             Body::Fetch(fetch) => {
@@ -442,7 +465,8 @@ impl Session {
             | Body::Close(_)
             | Body::Prepare { .. }
             | Body::Session(_)
-            | Body::Command(_) => (Vec::new(), None),
+            | Body::Command(_)
+            | Body::Change(_) => (Vec::new(), None),
         };
         Ok(Prepared {
             text,
@@ -473,17 +497,18 @@ impl Session {
                 options,
                 ..
             } => {
-                let mut request = command::ExplainRequest { analyze, verbose };
+                let mut request = ExplainRequest::new(analyze, verbose);
                 request.apply(options.unwrap_or_default())?;
                 if !matches!(*inner, ast::Statement::Query(_)) {
                     return Err(Error::feature_not_supported(
                         "EXPLAIN is available for queries",
                     ));
                 }
+                let planned = self.plan(&inner, declared, control).await?;
                 Ok(Body::Explain {
                     inner: *inner,
-                    analyze: request.analyze,
-                    verbose: request.verbose,
+                    planned,
+                    request,
                 })
             }
             ast::Statement::Copy {
@@ -536,6 +561,7 @@ impl Session {
                 let inner = Parsed {
                     statement: Some(*statement),
                     command: None,
+                    change: None,
                     text: parsed.text.clone(),
                     source: Arc::clone(&parsed.source),
                 };
@@ -633,11 +659,16 @@ impl Session {
             }
             Body::Explain {
                 inner,
-                analyze,
-                verbose,
-            } => self.explain(inner, *analyze, *verbose, control).await,
+                planned,
+                request,
+            } => {
+                let started = self.shared.clock.now();
+                let rows = self.rows(inner, planned, prepared, values, control).await?;
+                self.explain(rows, *request, started, control).await
+            }
             Body::Show(name) => {
-                let batch = command::show(&self.settings(), name)?;
+                let shown = command::show(&self.settings(), name);
+                let batch = shown.map_err(|error| self.noted(error))?;
                 let columns = command::show_columns(name);
                 Ok(Outcome::Rows(Rows {
                     columns,
@@ -668,9 +699,30 @@ impl Session {
                 };
                 Box::pin(self.execute(inner, values, control)).await
             }
-            Body::Session(command) => session_command::run(self, command).map(Outcome::Done),
-            Body::Command(statement) => command::run(self, statement).map(Outcome::Done),
+            Body::Session(command) => {
+                Box::pin(self.settle_changes(command, control)).await?;
+                let done = session_command::run(self, command);
+                done.map(Outcome::Done).map_err(|error| self.noted(error))
+            }
+            Body::Change(change) => {
+                let done = Box::pin(self.ask_for_change(change.clone(), control)).await?;
+                Ok(Outcome::Done(done))
+            }
+            Body::Command(statement) => {
+                let done = command::run(self, statement);
+                done.map(Outcome::Done).map_err(|error| self.noted(error))
+            }
         }
+    }
+
+    /// Counts an error that says that the catalog lacks something.
+    fn noted(&self, error: Error) -> Error {
+        let settings = self.settings();
+        let application = settings.get("application_name").unwrap_or_default();
+        self.shared
+            .probes
+            .note(&error, application, self.shared.clock.now());
+        error
     }
 
     async fn declare(
@@ -766,12 +818,12 @@ impl Session {
         let planned = latest.unwrap_or_else(|| planned.clone());
         let declared = prepared.declared.clone();
         let planning = Arc::clone(control);
-        // An EXECUTE was described by its statement, not by the query of its arguments.
-        let described = prepared
-            .columns
-            .as_ref()
-            .filter(|_| !is_execute)
-            .map(|columns| Arc::clone(&columns.schema));
+        let described = match &prepared.body {
+            // Described by its statement or by the plan's text, not by the query that runs.
+            Body::Execute { .. } | Body::Explain { .. } => None,
+            _ => prepared.columns.as_ref(),
+        };
+        let described = described.map(|columns| Arc::clone(&columns.schema));
         let settings = self.settings().version();
         let (runnable, columns, replanned) = self
             .plan_on_thread(control, move |shared, state| async move {
@@ -795,7 +847,8 @@ impl Session {
                     same_columns(&described, &columns.schema)?;
                 }
                 let runnable =
-                    plan::make_runnable(&state, planned, values, settings, &planning).await?;
+                    plan::make_runnable(&state, &shared.lake, planned, values, settings, &planning)
+                        .await?;
                 Ok((runnable, columns, replanned))
             })
             .await?;
@@ -811,33 +864,30 @@ impl Session {
 
     async fn explain(
         &self,
-        inner: &ast::Statement,
-        analyze: bool,
-        verbose: bool,
+        rows: Rows,
+        request: ExplainRequest,
+        started: SystemTime,
         control: &Arc<StatementControl>,
     ) -> Result<Outcome> {
-        let statement = inner.clone();
-        let planning = Arc::clone(control);
-        let runnable = self
-            .plan_on_thread(control, move |shared, state| async move {
-                let planned = plan::plan_query(&shared, &state, &statement, &[], &planning).await?;
-                plan::make_runnable(&state, planned, Vec::new(), 0, &planning).await
-            })
-            .await?;
-        let plan = Arc::clone(&runnable.plan);
-        if analyze {
-            self.drain(runnable, control).await?;
-        }
-        let text = match analyze {
-            true => datafusion::physical_plan::display::DisplayableExecutionPlan::with_metrics(
-                plan.as_ref(),
-            )
-            .indent(verbose)
-            .to_string(),
-            false => displayable(plan.as_ref()).indent(verbose).to_string(),
+        let RowSource::Query(runnable) = rows.source else {
+            return Err(Error::internal("a plan to explain is none of a query"));
         };
-        let lines = text.lines().map(dialect::without_separators).collect();
-        Ok(Outcome::Rows(Rows::text("QUERY PLAN", lines, "EXPLAIN")?))
+        let since = |start: SystemTime| self.shared.clock.now().duration_since(start);
+        let mut times = explain::Times {
+            planning: since(started).unwrap_or_default(),
+            ..explain::Times::default()
+        };
+        let plan = Arc::clone(&runnable.plan);
+        if request.analyze {
+            let started = self.shared.clock.now();
+            self.drain(runnable, control).await?;
+            times.execution = since(started).unwrap_or_default();
+        }
+        let lines = explain::render(plan.as_ref(), request, times);
+        Ok(Outcome::Rows(Rows {
+            columns: plan_column(request),
+            ..Rows::text("QUERY PLAN", lines, "EXPLAIN")?
+        }))
     }
 
     /// Runs a query for its metrics alone.
@@ -862,7 +912,11 @@ impl Session {
     }
 
     /// Runs `work` on a planning thread; a stopped statement does not wait for it.
-    async fn plan_on_thread<T, F, Fut>(&self, control: &Arc<StatementControl>, work: F) -> Result<T>
+    pub(super) async fn plan_on_thread<T, F, Fut>(
+        &self,
+        control: &Arc<StatementControl>,
+        work: F,
+    ) -> Result<T>
     where
         F: FnOnce(Arc<Shared>, SessionState) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T>>,
@@ -890,12 +944,13 @@ impl Session {
     }
 
     /// What functions may ask about this session.
-    fn facts(&self) -> super::state::SessionVariables {
+    pub(super) fn facts(&self) -> super::state::SessionVariables {
         super::state::SessionVariables {
             pid: self.backend.pid,
             origin: self.backend.origin.clone(),
             settings: Arc::clone(&self.settings),
             holdings: self.holdings.clone(),
+            authority: Arc::clone(&self.shared.authority),
         }
     }
 
@@ -959,6 +1014,11 @@ impl Session {
         self.cursors.insert(name, columns);
     }
 
+    /// Makes the columns of a portal known, so that FETCH and MOVE find it by its name.
+    pub fn remember_portal(&mut self, name: &str, columns: Columns) {
+        self.cursors.insert(name.to_owned(), columns);
+    }
+
     /// Forgets the cursors for which `open` does not hold.
     pub fn forget_cursors(&mut self, open: impl Fn(&str) -> bool) {
         if !self.cursors.is_empty() {
@@ -1004,6 +1064,26 @@ fn same_columns(described: &Schema, actual: &Schema) -> Result<()> {
             .with_detail("A table's columns changed since the statement was prepared.")
             .with_hint("Prepare the statement again."),
     )
+}
+
+/// Key of the metadata that names a field's extension type.
+const EXTENSION_KEY: &str = "ARROW:extension:name";
+
+/// The column of an EXPLAIN: text, or json for FORMAT JSON.
+fn plan_column(request: ExplainRequest) -> Columns {
+    let columns = text_column("QUERY PLAN");
+    if !request.json {
+        return columns;
+    }
+    let json = HashMap::from([(EXTENSION_KEY.to_owned(), "arrow.json".to_owned())]);
+    let fields = columns.schema.fields().iter();
+    let fields: Vec<_> = fields
+        .map(|field| field.as_ref().clone().with_metadata(json.clone()))
+        .collect();
+    Columns {
+        schema: Arc::new(Schema::new(fields)),
+        ..columns
+    }
 }
 
 /// One text column.

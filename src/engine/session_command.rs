@@ -121,7 +121,8 @@ pub(super) fn run(session: &mut Session, command: &SessionCommand) -> Result<Com
             session: lasting,
             modes,
         } => set_transaction(session, modes, *lasting),
-        C::SetRole(role) | C::SetSessionAuthorization(role) => set_role(session, role.as_ref()),
+        C::SetRole(role) => set_role(session, role.as_deref()),
+        C::SetSessionAuthorization(user) => set_user(session, user.as_deref()),
         C::Reset(name) => {
             session.settings().reset(name)?;
             Ok(Completion::tag("RESET"))
@@ -130,7 +131,10 @@ pub(super) fn run(session: &mut Session, command: &SessionCommand) -> Result<Com
             session.settings().reset_all();
             Ok(Completion::tag("RESET"))
         }
-        C::ResetRole | C::ResetSessionAuthorization => Ok(Completion::tag("RESET")),
+        C::ResetRole | C::ResetSessionAuthorization => {
+            session.settings().reset("role")?;
+            Ok(Completion::tag("RESET"))
+        }
         C::Discard(what) => discard(session, *what),
         C::Deallocate(name) => deallocate(session, name.as_deref()),
         C::Listen(channel) => {
@@ -208,15 +212,40 @@ fn set(
     Ok(completion)
 }
 
-/// There are no roles to change to but one's own.
-fn set_role(session: &Session, role: Option<&String>) -> Result<Completion> {
-    let user = &session.backend().origin.user;
-    match role {
-        Some(role) if role != user => Err(Error::invalid_parameter_value(format!(
-            "role \"{role}\" does not exist"
-        ))),
-        _ => Ok(Completion::tag("SET")),
+/// SET ROLE. Whether the session may is also checked at each statement: memberships end.
+fn set_role(session: &Session, role: Option<&str>) -> Result<Completion> {
+    if let Some(name) = role {
+        let user = &session.backend().origin.user;
+        let book = session.shared.authority.book();
+        if !book.is_open() {
+            book.authorize(user, Some(name))?;
+        } else if name != user {
+            return Err(Error::undefined_object(format!(
+                "role \"{name}\" does not exist"
+            )));
+        }
     }
+    session.settings().set("role", role.unwrap_or("none"))?;
+    Ok(Completion::tag("SET"))
+}
+
+/// SET SESSION AUTHORIZATION: only to who one is.
+fn set_user(session: &Session, user: Option<&str>) -> Result<Completion> {
+    let own = &session.backend().origin.user;
+    if user.is_some_and(|user| user != own) {
+        let book = session.shared.authority.book();
+        return match book.authorize(own, None)?.superuser {
+            true => Err(
+                Error::feature_not_supported("the user of a session cannot be changed")
+                    .with_hint("Use SET ROLE."),
+            ),
+            false => Err(Error::insufficient_privilege(
+                "permission denied to set session authorization",
+            )),
+        };
+    }
+    session.settings().reset("role")?;
+    Ok(Completion::tag("SET"))
 }
 
 // --- transactions ---

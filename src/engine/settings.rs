@@ -305,7 +305,7 @@ pub const SETTINGS: &[Setting] = &[
         "off",
         "Accepted for compatibility; has no effect.",
     ),
-    setting("role", Kind::ReadOnly, "none", "Sets the current role."),
+    setting("role", Kind::Text, "none", "Sets the current role."),
     setting(
         "row_security",
         Kind::Bool,
@@ -401,11 +401,14 @@ pub const SETTINGS: &[Setting] = &[
 /// The PostgreSQL version this server presents itself as; drivers choose their queries by it.
 pub const SERVER_VERSION: &str = "15.18";
 
+/// Every setting, those included that nobody can change.
+pub fn all() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().chain(super::fixed_settings::FIXED)
+}
+
 /// Finds a setting without regard to case.
 pub fn lookup(name: &str) -> Option<&'static Setting> {
-    SETTINGS
-        .iter()
-        .find(|setting| setting.name.eq_ignore_ascii_case(name))
+    all().find(|setting| setting.name.eq_ignore_ascii_case(name))
 }
 
 /// The values of one session. Cloning is cheap enough to snapshot at BEGIN.

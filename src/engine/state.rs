@@ -17,13 +17,19 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
+use super::casts::{PlanCasts, SqlTypes};
+use super::decorrelate::Decorrelate;
 use super::holdings::Holdings;
-use super::semantics::{CheckOverflow, CompareIntervals};
+use super::merged_columns::MergeColumns;
+use super::object_names::ShowObjectNames;
+use super::probes::Probes;
+use super::semantics::{CheckOverflow, CompareIntervals, MeetNumbers, NumberOperators};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
-use super::{functions, guard};
-use crate::auth::Authority;
+use super::{functions, guard, numeric};
+use crate::auth::{Authority, Authorization};
 use crate::catalog::{SessionFacts, SystemCatalog};
+use crate::config::tables::Notes;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::storage::Lake;
@@ -76,6 +82,10 @@ pub struct Parts {
     pub planning_time_max: Duration,
     /// Who may do what.
     pub authority: Arc<Authority>,
+    /// Comments and keys of tables that are read in place.
+    pub notes: Notes,
+    /// What clients asked for in vain.
+    pub probes: Arc<Probes>,
 }
 
 /// Memory pool, spill folder and caches of a server.
@@ -112,8 +122,11 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     options.sql_parser.dialect = Dialect::PostgreSQL;
     // So that errors of the planner say where in the statement they are.
     options.sql_parser.collect_spans = true;
+    options.sql_parser.parse_float_as_decimal = true;
     options.sql_parser.recursion_limit =
         ConfigNonZeroUsize::try_new(super::statement::limits::NESTING_DEPTH_MAX)?;
+    // The check compares metadata of fields too, which casts in a projection lose when they run.
+    options.execution.skip_physical_aggregate_schema_check = true;
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.max_in_list_size = 200;
     options.execution.sort_pushdown_buffer_capacity = SORT_BUFFER_BYTES;
@@ -121,7 +134,13 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_config(config)
         .with_runtime_env(Arc::clone(&parts.runtime))
         .build();
+    let mut operators = functions::operators();
+    operators.push(crate::catalog::functions::vectors::planner());
+    operators.push(Arc::new(NumberOperators::new()));
+    operators.extend(base.expr_planners().iter().map(Arc::clone));
     let guarded = SessionStateBuilder::new_from_existing(base.clone())
+        .with_expr_planners(operators)
+        .with_type_planner(Arc::new(SqlTypes))
         .with_analyzer_rules(analyzer_rules(&base))
         .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
         .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
@@ -129,22 +148,32 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
     functions::register(&mut state, &parts.activity)?;
+    numeric::register(&mut state)?;
     let system = super::database::register(&mut state, parts)?;
+    functions::register_last(&mut state)?;
+    let names = ShowObjectNames::new(&state);
+    state.add_analyzer_rule(Arc::new(names));
     Ok((state, system))
 }
 
 /// The base's rules between ours: intervals before types are coerced, integers after.
 fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
-        vec![Arc::new(CompareIntervals::new())];
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+        Arc::new(MergeColumns),
+        Arc::new(PlanCasts),
+        Arc::new(CompareIntervals::new()),
+        Arc::new(MeetNumbers),
+    ];
     rules.extend(guard::analyzer(&base.analyzer().rules));
     rules.push(Arc::new(CheckOverflow::new()));
+    rules.push(Arc::new(Decorrelate));
     rules
 }
 
 /// The state of one statement: the shared one with the session's settings in it.
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
+    let authorization = variables.authorization();
     let (zone, facts) = {
         let settings = variables
             .settings
@@ -152,9 +181,11 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
             .unwrap_or_else(PoisonError::into_inner);
         let facts = SessionFacts {
             pid: variables.pid,
-            user: variables.origin.user.clone(),
+            user: authorization.user.clone(),
+            session_user: variables.origin.user.clone(),
+            superuser: authorization.superuser,
             database: CATALOG.to_owned(),
-            search_path: settings.search_path(&variables.origin.user),
+            search_path: settings.search_path(&authorization.user),
             application_name: settings
                 .get("application_name")
                 .unwrap_or_default()
@@ -172,7 +203,8 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
     let schema = facts
         .search_path
         .iter()
-        .find(|schema| known.contains(schema))
+        // A role may be named as the schema of the server's own views; its tables are not there.
+        .find(|schema| schema.as_str() != super::probes::SCHEMA && known.contains(schema))
         .cloned();
     let options = state.config_mut().options_mut();
     options.execution.time_zone = Some(zone);
@@ -194,6 +226,8 @@ pub struct SessionVariables {
     pub settings: Arc<Mutex<Settings>>,
     /// What it holds open.
     pub holdings: Holdings,
+    /// Who may do what.
+    pub authority: Arc<Authority>,
 }
 
 impl SessionVariables {
@@ -203,7 +237,26 @@ impl SessionVariables {
             origin: Origin::default(),
             settings: Arc::default(),
             holdings: Holdings::default(),
+            authority: Authority::open_to_all(),
         }
+    }
+
+    /// The role of SET ROLE.
+    pub fn role(&self) -> Option<String> {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings
+            .get("role")
+            .filter(|role| *role != "none")
+            .map(str::to_owned)
+    }
+
+    /// What the session may do now.
+    pub fn authorization(&self) -> Authorization {
+        let user = &self.origin.user;
+        self.authority
+            .book()
+            .authorize(user, self.role().as_deref())
+            .unwrap_or_else(|_| Authorization::of_nobody(user))
     }
 }
 

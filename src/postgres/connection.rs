@@ -62,6 +62,8 @@ struct Portal {
     values: Vec<ScalarValue>,
     formats: Vec<Format>,
     state: PortalState,
+    /// Whether a FETCH took rows of it in a format of its own.
+    was_fetched: bool,
 }
 
 /// A declared cursor.
@@ -241,13 +243,11 @@ where
         let status = self.session.transaction_status();
         if status == TransactionStatus::Idle {
             self.portals.clear();
-            if !self.cursors.is_empty() {
-                self.cursors.retain(|_, cursor| cursor.declaration.hold);
-                for cursor in self.cursors.values_mut() {
-                    cursor.is_new = false;
-                }
-                self.forget_cursors();
+            self.cursors.retain(|_, cursor| cursor.declaration.hold);
+            for cursor in self.cursors.values_mut() {
+                cursor.is_new = false;
             }
+            self.forget_cursors();
             self.tell_notifications();
         }
         for (name, value) in self.session.changed_settings().unwrap_or_default() {
@@ -334,6 +334,7 @@ where
                 number + 1
             )));
         }
+        let prepared_columns = prepared.columns.clone().unwrap_or_else(Columns::none);
         let execute = Box::pin(self.session.execute(&prepared, Vec::new(), control));
         match guarded(&mut self.reader, control, execute).await? {
             Outcome::Rows(rows) => {
@@ -341,7 +342,7 @@ where
                 self.describe_rows(&rows.columns, &formats)?;
                 let tag = rows.tag;
                 let mut result = self.start(rows, &formats, false)?;
-                self.stream(&mut result, u64::MAX, tag, control)
+                self.stream(&mut result, u64::MAX, None, tag, control)
                     .await
                     .map(|_| ())
             }
@@ -355,12 +356,11 @@ where
                 Ok(())
             }
             Outcome::Fetch(request) => {
-                let cursor = self
-                    .cursors
-                    .get(&request.cursor)
-                    .ok_or_else(|| no_cursor(&request.cursor))?;
-                let columns = cursor.columns.clone();
-                let formats = vec![cursor.format(); columns.names.len()];
+                let (columns, format) = match self.cursors.get(&request.cursor) {
+                    Some(cursor) => (cursor.columns.clone(), cursor.format()),
+                    None => (prepared_columns, Format::Text),
+                };
+                let formats = vec![format; columns.names.len()];
                 if !request.is_move {
                     self.describe_rows(&columns, &formats)?;
                 }
@@ -433,6 +433,14 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<()> {
         let style = self.text_style()?;
+        if let Some(mut portal) = self.portals.remove(&request.cursor) {
+            let sent = self
+                .fetch_portal(&mut portal, request, formats, control)
+                .await;
+            self.portals.insert(request.cursor.clone(), portal);
+            self.fetched(request, sent?);
+            return Ok(());
+        }
         let mut cursor = self
             .cursors
             .remove(&request.cursor)
@@ -451,11 +459,52 @@ where
             .send_rows(&mut cursor.result, wanted, encoder, control)
             .await;
         self.cursors.insert(request.cursor.clone(), cursor);
-        let sent = sent?;
+        self.fetched(request, sent?);
+        Ok(())
+    }
+
+    fn fetched(&mut self, request: &Fetch, sent: u64) {
         let verb = if request.is_move { "MOVE" } else { "FETCH" };
         self.writer
             .push(&backend::command_complete(&format!("{verb} {sent}")));
-        Ok(())
+    }
+
+    /// FETCH and MOVE in a portal that Bind made.
+    async fn fetch_portal(
+        &mut self,
+        portal: &mut Portal,
+        request: &Fetch,
+        formats: &[Format],
+        control: &Arc<StatementControl>,
+    ) -> Result<u64> {
+        if matches!(portal.state, PortalState::Ready) {
+            let values = std::mem::take(&mut portal.values);
+            let prepared = Arc::clone(&portal.prepared);
+            let execute = Box::pin(self.session.execute(&prepared, values, control));
+            portal.state = match guarded(&mut self.reader, control, execute).await? {
+                Outcome::Rows(rows) => PortalState::Running {
+                    tag: rows.tag,
+                    result: Box::new(self.start(rows, &portal.formats, false)?),
+                },
+                _ => PortalState::Done,
+            };
+        }
+        let PortalState::Running { result, .. } = &mut portal.state else {
+            return Ok(0);
+        };
+        if request.is_move {
+            let wanted = Wanted::Move(request.direction);
+            return self.send_rows(result, wanted, None, control).await;
+        }
+        let schema = match &portal.prepared.columns {
+            Some(columns) => Arc::clone(&columns.schema),
+            None => return Ok(0),
+        };
+        portal.was_fetched = true;
+        let encoder = RowEncoder::try_new(&schema, formats, &self.text_style()?)?;
+        let wanted = Wanted::Fetch(request.direction);
+        self.send_rows(result, wanted, Some(Encoder::Rows(encoder)), control)
+            .await
     }
 
     async fn send_rows(
@@ -476,9 +525,12 @@ where
 
     fn forget_cursors(&mut self) {
         let Self {
-            session, cursors, ..
+            session,
+            cursors,
+            portals,
+            ..
         } = self;
-        session.forget_cursors(|name| cursors.contains_key(name));
+        session.forget_cursors(|name| cursors.contains_key(name) || portals.contains_key(name));
     }
 
     // --- extended protocol ---
@@ -525,6 +577,7 @@ where
                 name,
             } => {
                 self.portals.remove(&name);
+                self.forget_cursors();
                 self.writer.push(&backend::close_complete());
                 Ok(())
             }
@@ -603,6 +656,10 @@ where
                     .with_detail(format!("A session may have {PORTALS_MAX}.")),
             );
         }
+        if let Some(columns) = prepared.columns.as_ref().filter(|_| !portal.is_empty()) {
+            // SQL may move in it by its name.
+            self.session.remember_portal(&portal, columns.clone());
+        }
         self.portals.insert(
             portal,
             Portal {
@@ -610,6 +667,7 @@ where
                 values,
                 formats,
                 state: PortalState::Ready,
+                was_fetched: false,
             },
         );
         self.writer.push(&backend::bind_complete());
@@ -720,10 +778,22 @@ where
                 }
             }
         }
+        let encoder = match (
+            std::mem::take(&mut portal.was_fetched),
+            &portal.prepared.columns,
+        ) {
+            (true, Some(columns)) => {
+                let style = self.text_style()?;
+                let encoder = RowEncoder::try_new(&columns.schema, &portal.formats, &style)?;
+                Some(Encoder::Rows(encoder))
+            }
+            _ => None,
+        };
         match &mut portal.state {
             PortalState::Running { result, tag } => {
                 let tag = *tag;
-                if self.stream(result, rows_max, tag, control).await? == Streamed::Finished {
+                if self.stream(result, rows_max, encoder, tag, control).await? == Streamed::Finished
+                {
                     portal.state = PortalState::Done;
                 }
                 Ok(())
@@ -763,11 +833,14 @@ where
         &mut self,
         result: &mut RunningResult,
         rows_max: u64,
+        encoder: Option<Encoder>,
         tag: &str,
         control: &Arc<StatementControl>,
     ) -> Result<Streamed> {
         let mut sent = 0;
-        result.fetch(Wanted::Next(rows_max), control, None).await?;
+        result
+            .fetch(Wanted::Next(rows_max), control, encoder)
+            .await?;
         loop {
             match self.next_chunk(result, control).await? {
                 Chunk::Rows(bytes, rows) => {
@@ -871,8 +944,12 @@ where
 
     fn complete(&mut self, completion: Completion) {
         for notice in &completion.notices {
+            let severity = match notice.state() {
+                SqlState::SuccessfulCompletion => Severity::Notice,
+                _ => Severity::Warning,
+            };
             self.writer.push(&backend::notice_response(
-                Severity::Warning,
+                severity,
                 notice.state().code(),
                 notice,
             ));

@@ -4,16 +4,15 @@ pub mod backend;
 pub mod connection;
 pub mod copy;
 mod copy_options;
-pub mod decode;
 pub mod door;
-pub mod encode;
 pub mod frontend;
 pub mod portal;
 mod row_position;
 pub mod socket;
 pub mod startup;
 pub mod tls;
-pub mod types;
+
+pub use crate::values::{decode, encode, types, utf8};
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

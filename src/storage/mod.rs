@@ -30,6 +30,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::catalog::TableProvider;
 use tokio::runtime::Handle;
 
 pub use self::lake::{Finding, Lake};
@@ -37,6 +38,13 @@ pub use self::location::Location;
 
 /// What tells the time to [`Lake`]; tests hand in their own.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// Whether a table's rows are stored, by whatever name it is known.
+pub fn is_stored(provider: &dyn TableProvider) -> bool {
+    provider
+        .downcast_ref::<folder_table::FolderTable>()
+        .is_some()
+}
 
 /// How storage behaves.
 #[derive(Debug, Clone)]

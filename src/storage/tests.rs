@@ -118,7 +118,7 @@ fn session(lake: &Lake, partitions: usize) -> SessionContext {
     SessionContext::new_with_config_rt(config, Arc::clone(&lake.runtime))
 }
 
-async fn provider(lake: &Lake, table: &str) -> Arc<dyn datafusion::catalog::TableProvider> {
+async fn provider(lake: &Lake, table: &str) -> Arc<dyn TableProvider> {
     lake.table("public", table).await.unwrap().unwrap()
 }
 

@@ -43,7 +43,7 @@ GROUPS = [
     Group("psql", "psql", "of Debian 12, 15"),
     Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("many"),
     Group("hostile"), Group("rows"), Group("cancel"), Group("poison"),
-    Group("load"), Group("door"),
+    Group("load"), Group("door"), Group("roles"),
     Group("pg_tools", "pg_isready, pg_dump, pgbench", "of Debian 12, 15"),
     Group("pgcli", "pgcli", "pip pgcli"),
     Group("dbt", "dbt", "pip dbt-postgres"),

@@ -22,12 +22,12 @@ const SECRET: Proof<'_> = Proof::Password("open sesame");
 const QUICK_PASSWORD: &str = "pencil";
 
 /// A warehouse with the superuser `admin` (password `open sesame`), and a certificate with its key.
-struct House {
+pub(crate) struct House {
     folder: TempDir,
 }
 
 impl House {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let house = Self {
             folder: TempDir::new().unwrap(),
         };
@@ -64,19 +64,23 @@ impl House {
     }
 
     /// A server with roles and TLS.
-    fn serve(&self) -> Server {
+    pub(crate) fn serve(&self) -> Server {
+        self.serve_on(&fixtures::data(), &[])
+    }
+
+    pub(crate) fn serve_on(&self, data: &Path, flags: &[&str]) -> Server {
         let (certificate, key) = (self.path("cert.pem"), self.path("key.pem"));
-        Server::start(
-            &fixtures::data(),
-            &[
-                "--warehouse",
-                &self.warehouse(),
-                "--tls-cert",
-                &certificate.display().to_string(),
-                "--tls-key",
-                &key.display().to_string(),
-            ],
-        )
+        let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+        let warehouse = self.warehouse();
+        let own = [
+            "--warehouse",
+            &warehouse,
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+        ];
+        Server::start(data, &[&own, flags].concat())
     }
 }
 

@@ -134,6 +134,47 @@ impl Login {
         self.send(b'p', &body);
     }
 
+    /// Logs `user` in over an unencrypted socket.
+    pub(crate) fn as_user(port: u16, user: &str, password: &str) -> Self {
+        let mut login = Self::plain(port);
+        let outcome = login.log_in(user, Proof::Password(password));
+        assert!(outcome.refusal.is_none(), "{outcome:?}");
+        login
+    }
+
+    /// Runs a query string by the simple protocol: the rows of its last result, as text.
+    pub(crate) fn ask(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Report> {
+        self.send(b'Q', format!("{sql}\0").as_bytes());
+        self.answer()
+    }
+
+    /// The same for one statement by the extended protocol.
+    pub(crate) fn ask_extended(&mut self, sql: &str) -> Result<Vec<Vec<String>>, Report> {
+        self.send(b'P', format!("\0{sql}\0\0\0").as_bytes());
+        self.send(b'B', &[0; 8]);
+        self.send(b'D', b"P\0");
+        self.send(b'E', &[0; 5]);
+        self.send(b'S', b"");
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<Vec<Vec<String>>, Report> {
+        let (mut rows, mut refusal) = (Vec::new(), None);
+        while let Some(message) = self.message() {
+            match message.tag {
+                b'T' => rows.clear(),
+                b'D' => {
+                    let cells = client::cells(&message.body).into_iter();
+                    rows.push(cells.map(Option::unwrap_or_default).collect());
+                }
+                b'E' => refusal = Some(report(&message)),
+                b'Z' => return refusal.map_or(Ok(rows), Err),
+                _ => {}
+            }
+        }
+        Err(refusal.unwrap_or_else(|| panic!("the connection ended")))
+    }
+
     /// Everything that follows, up to ReadyForQuery or the end of the connection.
     pub(crate) fn rest(&mut self, tags: &mut String) -> Option<Report> {
         let mut refusal = None;

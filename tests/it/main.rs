@@ -7,9 +7,12 @@
 )]
 
 mod client;
+mod differential;
 mod door;
 mod e2e;
 mod fixtures;
 mod login;
+mod notes;
+mod privileges;
 mod process;
 mod slt;

@@ -46,7 +46,9 @@ impl Server {
         static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
         let mut held = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
         held.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Self::start(&fixtures::data(), &["--staleness", "200ms"]));
+            let notes = fixtures::data_file("tables.toml");
+            let flags = ["--staleness", "200ms", "--config", &notes.to_string_lossy()];
+            let server = Arc::new(Self::start(&fixtures::data(), &flags));
             *held = Arc::downgrade(&server);
             server
         })

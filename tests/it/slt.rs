@@ -27,7 +27,11 @@ fn sql_files_pass_in_process() {
     let location = fixtures::data().to_string_lossy().into_owned();
     let engine = runtimes
         .block_on(loyalhouse::server::engine(
-            &Config::default(),
+            &Config::load(
+                Some(&fixtures::data_file("tables.toml")),
+                std::iter::empty(),
+            )
+            .unwrap(),
             &[location],
             workers,
             loyalhouse::auth::Authority::open_to_all(),

@@ -4,6 +4,8 @@ use datafusion::error::Result;
 
 use super::{Call, Returns, Spec, argument, argument_text, lenient, names, strict};
 use crate::catalog::cells::Cell;
+use crate::catalog::keys;
+use crate::catalog::procs::{self, BuiltIn};
 
 const NOTHING: fn(&Call<'_>, &[Cell]) -> Result<Cell> = |_, _| Ok(Cell::Null);
 
@@ -11,10 +13,15 @@ pub(super) const SPECS: &[Spec] = &[
     strict("col_description", (2, 2), Returns::Text, col_description),
     strict("obj_description", (1, 2), Returns::Text, obj_description),
     strict("shobj_description", (2, 2), Returns::Text, NOTHING),
-    // No object here has a default, an index, a constraint, a rule or a trigger.
+    // No object here has a default, a rule or a trigger.
     strict("pg_get_expr", (2, 3), Returns::Text, NOTHING),
-    strict("pg_get_indexdef", (1, 3), Returns::Text, NOTHING),
-    strict("pg_get_constraintdef", (1, 2), Returns::Text, NOTHING),
+    strict("pg_get_indexdef", (1, 3), Returns::Text, index_definition),
+    strict(
+        "pg_get_constraintdef",
+        (1, 2),
+        Returns::Text,
+        constraint_definition,
+    ),
     strict("pg_get_ruledef", (1, 2), Returns::Text, NOTHING),
     strict("pg_get_triggerdef", (1, 2), Returns::Text, NOTHING),
     strict("pg_get_partkeydef", (1, 1), Returns::Text, NOTHING),
@@ -74,6 +81,27 @@ pub(super) const SPECS: &[Spec] = &[
     lenient("pg_export_snapshot", (0, 0), Returns::Text, NOTHING),
 ];
 
+fn index_definition(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let index = argument(args, 0).to_oid();
+    let Some(key) = index.and_then(|index| call.snapshot.key_of_index(index)) else {
+        return Ok(Cell::Null);
+    };
+    let place = argument(args, 1).to_int().unwrap_or(0);
+    Ok(match usize::try_from(place) {
+        Ok(0) | Err(_) => keys::index_definition(&call.snapshot, key).into(),
+        Ok(place) => Cell::from(keys::index_column(&call.snapshot, key, place).unwrap_or_default()),
+    })
+}
+
+fn constraint_definition(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let oid = argument(args, 0).to_oid();
+    let key = oid.and_then(|oid| call.snapshot.key(oid));
+    let shown = |relation: &_| names::relation_name(call, relation);
+    Ok(key
+        .and_then(|key| keys::definition(&call.snapshot, key, shown))
+        .into())
+}
+
 fn viewdef(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     let relation = names::relation(call, argument(args, 0))?;
     Ok(relation
@@ -85,29 +113,18 @@ fn function_arguments(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     if let Some(function) = names::function(call, argument(args, 0)) {
         return Ok(function.arguments_text().into());
     }
-    support_function(args, |types, _| types)
+    Ok(built_in(args).map(BuiltIn::arguments_text).into())
 }
 
 fn function_result(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     if let Some(function) = names::function(call, argument(args, 0)) {
         return Ok(function.result_text().into());
     }
-    support_function(args, |_, result| result)
+    Ok(built_in(args).map(BuiltIn::result_text).into())
 }
 
-/// Arguments or result of one of PostgreSQL's own functions.
-fn support_function(args: &[Cell], choose: fn(String, String) -> String) -> Result<Cell> {
-    use crate::catalog::{pg_type, procs};
-    let oid = argument(args, 0).to_oid();
-    let Some(found) = procs::support_functions()
-        .iter()
-        .find(|f| Some(f.oid) == oid)
-    else {
-        return Ok(Cell::Null);
-    };
-    let name = |oid| pg_type::format_type(oid, pg_type::NO_TYPMOD).unwrap_or("???".to_owned());
-    let types: Vec<String> = found.arguments.iter().map(|oid| name(*oid)).collect();
-    Ok(choose(types.join(", "), name(found.returns)).into())
+fn built_in(args: &[Cell]) -> Option<&'static BuiltIn> {
+    procs::built_in(argument(args, 0).to_oid()?)
 }
 
 fn col_description(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
@@ -136,9 +153,14 @@ fn obj_description(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     }
     if matches!(class.as_str(), "" | "pg_proc") {
         let function = names::function(call, argument(args, 0));
-        return Ok(function
-            .and_then(|function| function.description.as_ref())
-            .into());
+        if let Some(function) = function {
+            return Ok(function.description.as_ref().into());
+        }
+        let described = built_in(args).and_then(|function| {
+            let description = call.catalog.callable().get(function.name)?;
+            description.as_ref()
+        });
+        return Ok(described.into());
     }
     Ok(Cell::Null)
 }

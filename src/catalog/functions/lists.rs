@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, ListArray, StringArray, UInt64Array, UInt64Builder,
-    new_null_array,
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, StringArray, StructArray,
+    UInt64Array, UInt64Builder, new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute;
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::cast::as_int64_array;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 use super::failed;
 use crate::error::Error;
+use crate::sqlstate::SqlState;
 
 /// The one value of a list, NULL of an empty or NULL one, an error for more than one: the meaning
 /// of a scalar subquery over its collected rows.
@@ -27,11 +28,28 @@ pub const SUBQUERY_ARRAY: &str = "pg_subquery_array";
 /// `ARRAY(SELECT prefix || x FROM unnest(list) x)`.
 pub const PREFIX_ELEMENTS: &str = "pg_prefix_elements";
 
+/// The elements of a list, each with its number from 1: the rows of
+/// `information_schema._pg_expandarray(x)`.
+pub const EXPAND_ARRAY: &str = "pg_expandarray_rows";
+/// `name=value` texts split: the rows of `pg_options_to_table(x)`.
+pub const OPTION_ROWS: &str = "pg_option_rows";
+
+/// The function [`SUBQUERY_VALUE`].
+pub fn subquery_value() -> ScalarUDF {
+    ScalarUDF::new_from_impl(ListFunction {
+        name: SUBQUERY_VALUE,
+        operation: Operation::Value,
+        signature: Signature::any(1, Volatility::Immutable),
+    })
+}
+
 pub(super) fn all() -> impl Iterator<Item = ScalarUDF> {
     let functions = [
         (SUBQUERY_VALUE, Operation::Value, 1),
         (SUBQUERY_ARRAY, Operation::Array, 1),
         (PREFIX_ELEMENTS, Operation::Prefix, 2),
+        (EXPAND_ARRAY, Operation::Expand, 1),
+        (OPTION_ROWS, Operation::Options, 1),
         ("array_lower", Operation::Lower, 2),
         ("array_upper", Operation::Upper, 2),
     ];
@@ -50,6 +68,8 @@ enum Operation {
     Value,
     Array,
     Prefix,
+    Expand,
+    Options,
     Lower,
     Upper,
 }
@@ -76,6 +96,8 @@ impl ScalarUDFImpl for ListFunction {
         match (self.operation, list) {
             (Operation::Lower | Operation::Upper, _) => Ok(DataType::Int64),
             (Operation::Prefix, _) => Ok(DataType::List(text_item())),
+            (Operation::Options, DataType::List(_)) => Ok(rows_type(option_fields())),
+            (Operation::Expand, DataType::List(item)) => Ok(rows_type(expanded_fields(item))),
             (Operation::Value, DataType::List(item)) => Ok(item.data_type().clone()),
             (Operation::Array, DataType::List(_)) => Ok(list.clone()),
             (_, other) => failed(Error::datatype_mismatch(format!(
@@ -94,17 +116,87 @@ impl ScalarUDFImpl for ListFunction {
         let result: ArrayRef = match self.operation {
             Operation::Value => value(last.as_list::<i32>())?,
             Operation::Array => Arc::new(empty_for_null(last.as_list::<i32>())?),
+            Operation::Expand => Arc::new(expand(last.as_list::<i32>())?),
+            Operation::Options => Arc::new(options(&last)?),
             Operation::Prefix => match arrays.pop() {
                 Some(prefix) => Arc::new(prefix_elements(&prefix, &last)?),
                 None => new_null_array(args.return_type(), rows),
             },
             Operation::Lower | Operation::Upper => match arrays.pop() {
-                Some(list) => Arc::new(bound(&list, &last, self.operation)?),
+                Some(list) => {
+                    let vector = args.arg_fields.first().is_some_and(is_vector);
+                    Arc::new(bound(&list, &last, self.operation, i64::from(!vector))?)
+                }
                 None => new_null_array(args.return_type(), rows),
             },
         };
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// Whether a column is an int2vector or oidvector, whose subscripts count from 0.
+pub(super) fn is_vector(field: &FieldRef) -> bool {
+    let name = field
+        .metadata()
+        .get(crate::catalog::pg_type::PG_TYPE_METADATA);
+    name.is_some_and(|name| matches!(name.as_str(), "int2vector" | "oidvector"))
+}
+
+fn rows_type(fields: Fields) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(
+        DataType::Struct(fields),
+        true,
+    )))
+}
+
+fn expanded_fields(item: &FieldRef) -> Fields {
+    Fields::from(vec![
+        item.as_ref().clone().with_name("x"),
+        Field::new("n", DataType::Int32, true),
+    ])
+}
+
+fn option_fields() -> Fields {
+    let text = |name| Field::new(name, DataType::Utf8, true);
+    Fields::from(vec![text("option_name"), text("option_value")])
+}
+
+fn rows(fields: Fields, columns: Vec<ArrayRef>, lengths: Vec<usize>) -> Result<ListArray> {
+    let records = StructArray::try_new(fields.clone(), columns, None)?;
+    let item = Arc::new(Field::new_list_field(DataType::Struct(fields), true));
+    let offsets = OffsetBuffer::from_lengths(lengths);
+    Ok(ListArray::try_new(item, offsets, Arc::new(records), None)?)
+}
+
+fn expand(list: &ListArray) -> Result<ListArray> {
+    let whole = empty_for_null(list)?;
+    let DataType::List(item) = list.data_type() else {
+        return failed(Error::internal("a list array without a list type"));
+    };
+    let lengths: Vec<usize> = whole.offsets().lengths().collect();
+    let numbers = lengths
+        .iter()
+        .flat_map(|length| 1..=i32::try_from(*length).unwrap_or(i32::MAX));
+    let numbers: Int32Array = numbers.map(Some).collect();
+    let columns = vec![Arc::clone(whole.values()), Arc::new(numbers) as ArrayRef];
+    rows(expanded_fields(item), columns, lengths)
+}
+
+fn options(list: &ArrayRef) -> Result<ListArray> {
+    let list = compute::cast(list, &DataType::List(text_item()))?;
+    let whole = empty_for_null(list.as_list::<i32>())?;
+    let texts = whole.values().as_string::<i32>();
+    let split = |text: Option<&str>| match text.and_then(|text| text.split_once('=')) {
+        Some((name, value)) => (Some(name.to_owned()), Some(value.to_owned())),
+        None => (text.map(str::to_owned), None),
+    };
+    let (names, values): (Vec<_>, Vec<_>) = texts.iter().map(split).unzip();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(names)),
+        Arc::new(StringArray::from(values)),
+    ];
+    let lengths = whole.offsets().lengths().collect();
+    rows(option_fields(), columns, lengths)
 }
 
 fn text_item() -> FieldRef {
@@ -123,7 +215,8 @@ fn value(list: &ListArray) -> Result<ArrayRef> {
             0 => indices.append_null(),
             1 => indices.append_value(u64::try_from(list.value_offsets()[row]).unwrap_or(0)),
             _ => {
-                return failed(Error::invalid_parameter_value(
+                return failed(Error::new(
+                    SqlState::CardinalityViolation,
                     "more than one row returned by a subquery used as an expression",
                 ));
             }
@@ -178,7 +271,12 @@ fn prefix_elements(prefix: &ArrayRef, list: &ArrayRef) -> Result<ListArray> {
 }
 
 /// Bounds of the first dimension, as bigint because generate_series takes nothing else; NULL of an empty or NULL list and of other dimensions.
-fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<Int64Array> {
+fn bound(
+    list: &ArrayRef,
+    dimension: &ArrayRef,
+    operation: Operation,
+    first: i64,
+) -> Result<Int64Array> {
     let dimension = compute::cast(dimension, &DataType::Int64)?;
     let dimension = as_int64_array(&dimension)?;
     let Some(list) = list.as_list_opt::<i32>() else {
@@ -188,9 +286,9 @@ fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<
         let known = list.is_valid(row) && dimension.is_valid(row) && dimension.value(row) == 1;
         let length = if known { list.value_length(row) } else { 0 };
         (length > 0).then_some(if operation == Operation::Lower {
-            1
+            first
         } else {
-            i64::from(length)
+            first + i64::from(length) - 1
         })
     });
     Ok(bounds.collect())
@@ -198,7 +296,6 @@ fn bound(list: &ArrayRef, dimension: &ArrayRef, operation: Operation) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::array::Int32Array;
     use datafusion::arrow::array::types::Int32Type;
 
     use super::*;
@@ -246,7 +343,7 @@ mod tests {
             None,
         ]));
         let dimension: ArrayRef = Arc::new(Int32Array::from(vec![1, 1, 1]));
-        let upper = bound(&list, &dimension, Operation::Upper).unwrap();
+        let upper = bound(&list, &dimension, Operation::Upper, 1).unwrap();
         assert_eq!(upper, Int64Array::from(vec![Some(2), None, None]));
     }
 }

@@ -15,6 +15,7 @@ pub mod lists;
     reason = "all evaluations have one signature"
 )]
 mod names;
+mod privileges;
 #[expect(
     clippy::unnecessary_wraps,
     reason = "all evaluations have one signature"
@@ -29,36 +30,50 @@ mod size;
     clippy::unnecessary_wraps,
     reason = "all evaluations have one signature"
 )]
+mod standard;
+mod statistics;
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "all evaluations have one signature"
+)]
 mod text;
+pub mod vectors;
 
+use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    TypeSignature, Volatility,
 };
 
 use super::cells::{Cell, to_array};
+use super::pg_type::PG_TYPE_METADATA;
 use super::{SessionFacts, Snapshot, SystemCatalog};
 use crate::error::Error;
 
 pub use self::text::{quote_identifier, quote_literal};
 
+/// The functions that work row by row.
+const SPECS: [&[Spec]; 8] = [
+    describe::SPECS,
+    names::SPECS,
+    privileges::SPECS,
+    session::SPECS,
+    size::SPECS,
+    standard::SPECS,
+    statistics::SPECS,
+    text::SPECS,
+];
+
 /// All functions of this module over `catalog`.
 pub fn all(catalog: &Arc<SystemCatalog>) -> Vec<ScalarUDF> {
-    let specs = [
-        describe::SPECS,
-        names::SPECS,
-        session::SPECS,
-        size::SPECS,
-        text::SPECS,
-    ];
-    let rowwise = specs
+    let rowwise = SPECS
         .into_iter()
         .flatten()
         .map(|spec| ScalarUDF::new_from_impl(CatalogFunction::new(spec, Arc::clone(catalog))));
@@ -67,21 +82,22 @@ pub fn all(catalog: &Arc<SystemCatalog>) -> Vec<ScalarUDF> {
 
 /// Whether `name` is a function of this module that takes and returns plain values.
 pub fn is_catalog_function(name: &str) -> bool {
-    let specs = [
-        describe::SPECS,
-        names::SPECS,
-        session::SPECS,
-        size::SPECS,
-        text::SPECS,
-    ];
-    specs.into_iter().flatten().any(|spec| spec.name == name)
+    SPECS.into_iter().flatten().any(|spec| spec.name == name)
 }
 
 /// Whether the answers of the function `name` depend on which objects exist.
 pub fn needs_snapshot(name: &str) -> bool {
-    let specs = [describe::SPECS, names::SPECS, size::SPECS];
+    let specs = [
+        describe::SPECS,
+        names::SPECS,
+        privileges::SPECS,
+        size::SPECS,
+        statistics::SPECS,
+    ];
     let looks_up = specs.into_iter().flatten().any(|spec| spec.name == name);
-    (looks_up && name != "pg_size_pretty") || matches!(name, "current_schema" | "current_schemas")
+    (looks_up && name != "pg_size_pretty")
+        || name == "_pg_index_position"
+        || matches!(name, "current_schema" | "current_schemas")
 }
 
 /// What a function returns.
@@ -91,8 +107,11 @@ enum Returns {
     Int,
     BigInt,
     Oid,
+    /// A value of this `reg…` type.
+    Reg(&'static str),
+    Name,
+    Names,
     Text,
-    Texts,
     Instant,
 }
 
@@ -103,10 +122,23 @@ impl Returns {
             Self::Bool => DataType::Boolean,
             Self::Int => DataType::Int32,
             Self::BigInt => DataType::Int64,
-            Self::Oid => DataType::UInt32,
-            Self::Text => DataType::Utf8,
-            Self::Texts => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
+            Self::Oid | Self::Reg(_) => DataType::UInt32,
+            Self::Text | Self::Name => DataType::Utf8,
+            Self::Names => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
             Self::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        }
+    }
+}
+
+impl Returns {
+    /// The PostgreSQL type, where Arrow's does not tell it.
+    fn pg_type(self) -> Option<&'static str> {
+        match self {
+            Self::Oid => Some("oid"),
+            Self::Reg(name) => Some(name),
+            Self::Name => Some("name"),
+            Self::Names => Some("_name"),
+            _ => None,
         }
     }
 }
@@ -230,6 +262,22 @@ impl ScalarUDFImpl for CatalogFunction {
         let (name, count) = (self.spec.name, arguments.len());
         let message = format!("function {name} with {count} arguments does not exist");
         Err(Error::undefined_function(message).into())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let types = args
+            .arg_fields
+            .iter()
+            .map(|field| field.data_type().clone());
+        let data_type = self.return_type(&types.collect::<Vec<_>>())?;
+        let field = Field::new(self.spec.name, data_type, true);
+        Ok(Arc::new(match self.spec.returns.pg_type() {
+            Some(name) => field.with_metadata(HashMap::from([(
+                PG_TYPE_METADATA.to_owned(),
+                name.to_owned(),
+            )])),
+            None => field,
+        }))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

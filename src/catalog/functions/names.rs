@@ -37,86 +37,113 @@ pub(super) const SPECS: &[Spec] = &[
     strict("pg_ts_dict_is_visible", (1, 1), Returns::Bool, VISIBLE),
     strict("pg_ts_parser_is_visible", (1, 1), Returns::Bool, VISIBLE),
     strict("pg_ts_template_is_visible", (1, 1), Returns::Bool, VISIBLE),
-    strict("regclass", (1, 1), Returns::Oid, |call, args| {
-        must(call, args, CLASS)
-    }),
+    strict(
+        "regclass",
+        (1, 1),
+        Returns::Reg("regclass"),
+        |call, args| must(call, args, CLASS),
+    ),
     strict("regclassout", (1, 1), Returns::Text, |call, args| {
         text(call, args, CLASS)
     }),
-    strict("to_regclass", (1, 1), Returns::Oid, |call, args| {
-        may(call, args, CLASS)
-    }),
+    strict(
+        "to_regclass",
+        (1, 1),
+        Returns::Reg("regclass"),
+        |call, args| may(call, args, CLASS),
+    ),
     strict("to_regclassout", (1, 1), Returns::Text, |call, args| {
         may_text(call, args, CLASS)
     }),
-    strict("regtype", (1, 1), Returns::Oid, |call, args| {
+    strict("regtype", (1, 1), Returns::Reg("regtype"), |call, args| {
         must(call, args, TYPE)
     }),
     strict("regtypeout", (1, 1), Returns::Text, |call, args| {
         text(call, args, TYPE)
     }),
-    strict("to_regtype", (1, 1), Returns::Oid, |call, args| {
-        may(call, args, TYPE)
-    }),
+    strict(
+        "to_regtype",
+        (1, 1),
+        Returns::Reg("regtype"),
+        |call, args| may(call, args, TYPE),
+    ),
     strict("to_regtypeout", (1, 1), Returns::Text, |call, args| {
         may_text(call, args, TYPE)
     }),
-    strict("regproc", (1, 1), Returns::Oid, |call, args| {
+    strict("regproc", (1, 1), Returns::Reg("regproc"), |call, args| {
         must(call, args, PROC)
     }),
     strict("regprocout", (1, 1), Returns::Text, |call, args| {
         text(call, args, PROC)
     }),
-    strict("to_regproc", (1, 1), Returns::Oid, |call, args| {
-        may(call, args, PROC)
-    }),
+    strict(
+        "to_regproc",
+        (1, 1),
+        Returns::Reg("regproc"),
+        |call, args| may(call, args, PROC),
+    ),
     strict("to_regprocout", (1, 1), Returns::Text, |call, args| {
         may_text(call, args, PROC)
     }),
-    strict("regprocedure", (1, 1), Returns::Oid, |call, args| {
-        must(call, args, PROCEDURE)
-    }),
+    strict(
+        "regprocedure",
+        (1, 1),
+        Returns::Reg("regprocedure"),
+        |call, args| must(call, args, PROCEDURE),
+    ),
     strict("regprocedureout", (1, 1), Returns::Text, |call, args| {
         text(call, args, PROCEDURE)
     }),
-    strict("regnamespace", (1, 1), Returns::Oid, |call, args| {
-        must(call, args, NAMESPACE)
-    }),
+    strict(
+        "regnamespace",
+        (1, 1),
+        Returns::Reg("regnamespace"),
+        |call, args| must(call, args, NAMESPACE),
+    ),
     strict("regnamespaceout", (1, 1), Returns::Text, |call, args| {
         text(call, args, NAMESPACE)
     }),
-    strict("to_regnamespace", (1, 1), Returns::Oid, |call, args| {
-        may(call, args, NAMESPACE)
-    }),
+    strict(
+        "to_regnamespace",
+        (1, 1),
+        Returns::Reg("regnamespace"),
+        |call, args| may(call, args, NAMESPACE),
+    ),
     strict("to_regnamespaceout", (1, 1), Returns::Text, |call, args| {
         may_text(call, args, NAMESPACE)
     }),
-    strict("regrole", (1, 1), Returns::Oid, |call, args| {
+    strict("regrole", (1, 1), Returns::Reg("regrole"), |call, args| {
         must(call, args, ROLE)
     }),
     strict("regroleout", (1, 1), Returns::Text, |call, args| {
         text(call, args, ROLE)
     }),
-    strict("to_regrole", (1, 1), Returns::Oid, |call, args| {
-        may(call, args, ROLE)
-    }),
+    strict(
+        "to_regrole",
+        (1, 1),
+        Returns::Reg("regrole"),
+        |call, args| may(call, args, ROLE),
+    ),
     strict("to_regroleout", (1, 1), Returns::Text, |call, args| {
         may_text(call, args, ROLE)
     }),
-    strict("regoper", (1, 1), Returns::Oid, |call, args| {
+    strict("regoper", (1, 1), Returns::Reg("regoper"), |call, args| {
         must(call, args, OPERATOR)
     }),
     strict("regoperout", (1, 1), Returns::Text, |call, args| {
         text(call, args, OPERATOR)
     }),
-    strict("regoperator", (1, 1), Returns::Oid, |call, args| {
-        must(call, args, OPERATOR)
-    }),
+    strict(
+        "regoperator",
+        (1, 1),
+        Returns::Reg("regoperator"),
+        |call, args| must(call, args, OPERATOR),
+    ),
     strict("regoperatorout", (1, 1), Returns::Text, |call, args| {
         text(call, args, OPERATOR)
     }),
     lenient("format_type", (2, 2), Returns::Text, format_type),
-    strict("pg_get_userbyid", (1, 1), Returns::Text, user_by_id),
+    strict("pg_get_userbyid", (1, 1), Returns::Name, user_by_id),
 ];
 
 /// How the objects of one `reg…` type are found and written.
@@ -273,7 +300,7 @@ fn is_visible(call: &Call<'_>, relation: &Relation) -> bool {
     found.is_some_and(|found| found.oid == relation.oid)
 }
 
-fn relation_name(call: &Call<'_>, relation: &Relation) -> String {
+pub(super) fn relation_name(call: &Call<'_>, relation: &Relation) -> String {
     let name = quote_identifier(&relation.name);
     if is_visible(call, relation) {
         return name;
@@ -305,14 +332,13 @@ fn find_function(call: &Call<'_>, name: &str, with_arguments: bool) -> Option<u3
         .iter()
         .find(matches)
         .map(|function| function.oid);
-    let support = || {
-        let bare = bare.split('(').next().unwrap_or(bare);
-        procs::support_functions()
-            .iter()
-            .find(|f| f.name == bare)
-            .map(|f| f.oid)
-    };
-    own.or_else(support)
+    own.or_else(|| {
+        let named = procs::built_ins_named(bare.split('(').next().unwrap_or(bare).trim());
+        let matches = |function: &&&procs::BuiltIn| {
+            !with_arguments || function.signature() == bare.replace(", ", ",")
+        };
+        named.iter().find(matches).map(|function| function.oid)
+    })
 }
 
 fn function_name(call: &Call<'_>, oid: u32, with_arguments: bool) -> Option<String> {
@@ -329,18 +355,15 @@ fn function_name(call: &Call<'_>, oid: u32, with_arguments: bool) -> Option<Stri
         };
         return Some(name);
     }
-    let support = procs::support_functions()
-        .iter()
-        .find(|function| function.oid == oid)?;
-    if !with_arguments {
-        return Some(support.name.to_owned());
-    }
-    let types = support.arguments.iter().map(|oid| write(call, *oid, TYPE));
-    Some(format!(
-        "{}({})",
-        support.name,
-        types.collect::<Vec<_>>().join(",")
-    ))
+    let built_in = procs::built_in(oid)?;
+    Some(match with_arguments {
+        true => built_in.signature(),
+        // As PostgreSQL: a name that does not tell the function alone is written with its schema.
+        false if procs::built_ins_named(built_in.name).len() > 1 => {
+            format!("pg_catalog.{}", built_in.name)
+        }
+        false => built_in.name.to_owned(),
+    })
 }
 
 fn role_name(call: &Call<'_>, oid: u32) -> Option<String> {

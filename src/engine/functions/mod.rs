@@ -1,21 +1,75 @@
-//! Functions of the server beside the loyalty library: limits on built-ins, and the session's own.
+//! Functions of the server beside the loyalty library: PostgreSQL's that DataFusion lacks or answers
+//! differently, limits on built-ins, and the session's own.
 
 mod advisory;
+mod arrays;
+mod format;
+mod json;
+mod json_edit;
+mod json_operators;
+pub(crate) mod lists;
+mod numbers;
+pub(crate) mod ordered;
+mod pattern;
+pub(crate) mod quantified;
 mod refused;
+pub(crate) mod regexes;
+mod render;
+mod rowwise;
+pub(crate) mod series;
 mod session;
 mod size_caps;
+mod text;
+mod types;
 
 use std::sync::Arc;
 
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::ExprPlanner;
 
+use self::json_operators::JsonOperators;
 use super::activity::Activity;
 
 /// Registers them; built-ins of the same name are replaced.
 pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
     size_caps::register(state)?;
     refused::register(state)?;
+    types::register(state)?;
     advisory::register(state, activity)?;
     session::register(state, activity)
+}
+
+/// The value of a scalar subquery whose rows were collected: more than one is an error.
+pub(crate) fn subquery_value(list: Expr) -> Expr {
+    let function = crate::catalog::functions::lists::subquery_value();
+    Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), vec![list]))
+}
+
+/// Planners of operators that become functions here.
+pub(crate) fn operators() -> Vec<Arc<dyn ExprPlanner>> {
+    vec![Arc::new(JsonOperators::new())]
+}
+
+/// Registers those that replace functions of the catalog too.
+pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
+    lists::register(state)?;
+    ordered::register(state)?;
+    quantified::register(state)?;
+    series::register(state)?;
+    rowwise::register(
+        state,
+        &[
+            arrays::SPECS,
+            json::JSONB_READERS,
+            json::JSON_READERS,
+            json::SPECS,
+            json_edit::SPECS,
+            numbers::SPECS,
+            regexes::SPECS,
+            text::SPECS,
+        ],
+    )
 }

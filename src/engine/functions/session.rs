@@ -87,6 +87,34 @@ impl Signal {
     }
 }
 
+impl Signal {
+    /// Sessions of one's own roles; those of superusers only for superusers.
+    fn may_signal(&self, session: &SessionVariables, pid: i32) -> crate::error::Result<()> {
+        let backends = self.activity.backends();
+        let Some(target) = backends.iter().find(|backend| backend.pid == pid) else {
+            return Ok(());
+        };
+        let own = session.authorization();
+        let user = &target.origin.user;
+        let book = session.authority.book();
+        let (verb, done, noun) = match self.action {
+            Action::Cancel => ("cancel", "canceled", "query"),
+            Action::Terminate => ("terminate", "terminated", "process"),
+        };
+        let denied = |text: String| Err(Error::insufficient_privilege(text));
+        if !own.superuser && book.role(user).is_some_and(|role| role.superuser) {
+            return denied(format!("must be a superuser to {verb} superuser {noun}"));
+        }
+        match own.has_role(user) {
+            true => Ok(()),
+            false => denied(format!(
+                "must be a member of the role whose {noun} is being {done} or member of \
+                 pg_signal_backend"
+            )),
+        }
+    }
+}
+
 impl ScalarUDFImpl for Signal {
     fn name(&self) -> &'static str {
         match self.action {
@@ -108,16 +136,19 @@ impl ScalarUDFImpl for Signal {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let pids = cast(&arrays[0], &DataType::Int64)?;
         let pids = pids.as_primitive::<Int64Type>();
-        let signalled: BooleanArray = pids
+        let session = session(&args.config_options)?;
+        let signalled = pids
             .iter()
             .map(|pid| {
-                let pid = i32::try_from(pid?).unwrap_or_default();
-                Some(match self.action {
+                let Some(pid) = pid else { return Ok(None) };
+                let pid = i32::try_from(pid).unwrap_or_default();
+                self.may_signal(session, pid)?;
+                Ok(Some(match self.action {
                     Action::Cancel => self.activity.cancel(pid),
                     Action::Terminate => self.activity.terminate(pid),
-                })
+                }))
             })
-            .collect();
+            .collect::<crate::error::Result<BooleanArray>>()?;
         Ok(one_or_many(Arc::new(signalled), rows))
     }
 }

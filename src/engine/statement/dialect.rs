@@ -4,11 +4,21 @@
 //! Call [`rewrite`] on every parsed statement before planning it; show a client the names of
 //! result columns through [`output_name`].
 
+mod absent;
+mod aggregates;
 mod build;
 mod cast;
 mod ctid;
+mod literal;
+mod operators;
 mod output;
+mod records;
+mod rows;
+mod sets;
 mod subquery;
+mod system_columns;
+mod tuples;
+mod windows;
 
 use std::ops::ControlFlow;
 
@@ -72,6 +82,12 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        let rewritten =
+            operators::rewrite_fetch(query).and_then(|()| sets::rewrite_multisets(&mut query.body));
+        if let Err(error) = rewritten {
+            return ControlFlow::Break(error);
+        }
+        literal::protect_query(query);
         let mut names = Vec::new();
         if let Some(with) = &mut query.with {
             for table in &mut with.cte_tables {
@@ -91,18 +107,27 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        literal::protect_select(select);
         subquery::drop_unreachable(select);
-        ControlFlow::Continue(())
+        absent::drop_results(select);
+        windows::write_out(select);
+        match rows::rewrite_from(select).and_then(|()| sets::check_merged_columns(select)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        subquery::fill_tableoid(select);
+        literal::release_select(select);
+        system_columns::fill(select);
         subquery::count_instead_of_exists(select);
         output::separate_equal_items(select);
         ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        records::rewrite_factor(factor);
+        literal::protect_table_function(factor);
         match factor {
             TableFactor::Table {
                 name,
@@ -143,11 +168,23 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         ctid::rewrite(expr);
-        ControlFlow::Continue(())
+        // Before the cast inside is rewritten, which tells a transaction's number from a time.
+        system_columns::rewrite_age(expr);
+        subquery::rewrite_array_of_elements(expr);
+        if let Expr::Function(function) = expr {
+            literal::protect_function(function);
+        }
+        match literal::rewrite_negative(expr) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match self.rewrite_expr(expr) {
+        match self
+            .rewrite_expr(expr)
+            .and_then(|()| operators::rewrite(expr))
+        {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -157,6 +194,7 @@ impl VisitorMut for Rewriter {
 impl Rewriter {
     fn rewrite_expr(&mut self, expr: &mut Expr) -> Result<()> {
         match expr {
+            Expr::Value(_) => literal::rewrite(expr)?,
             Expr::Collate {
                 expr: operand,
                 collation,
@@ -164,7 +202,19 @@ impl Rewriter {
                 check_collation(collation)?;
                 *expr = take(operand);
             }
-            Expr::BinaryOp { .. } => rewrite_operator(expr)?,
+            Expr::BinaryOp { left, op, right } => match tuples::comparison(left, op, right) {
+                Some(compared) => *expr = compared,
+                None => rewrite_operator(expr)?,
+            },
+            Expr::InList {
+                expr: row,
+                list,
+                negated,
+            } => {
+                if let Some(compared) = tuples::membership(row, list, *negated) {
+                    *expr = compared;
+                }
+            }
             Expr::Identifier(ident) => {
                 if ident.quote_style.is_none()
                     && matches!(folded(ident).as_str(), "current_schema" | "current_role")
@@ -180,6 +230,7 @@ impl Rewriter {
                 }
             }
             Expr::Function(function) => {
+                literal::release_function(function);
                 strip_pg_catalog(&mut function.name);
                 cast::show_names(function);
                 let name = function_name(function);
@@ -191,8 +242,17 @@ impl Rewriter {
                         clauses: Vec::new(),
                     });
                 }
+                records::rewrite_function(expr);
+                if name == "pg_typeof"
+                    && let Expr::Function(function) = expr
+                {
+                    cast::keep_unknown(function);
+                }
                 subquery::rewrite_array(expr);
+                rows::rewrite_call(expr)?;
+                aggregates::rewrite(expr)?;
             }
+            Expr::CompoundFieldAccess { .. } => records::rewrite_access(expr),
             Expr::Cast { .. } => {
                 cast::rewrite(expr);
                 if let Expr::Function(function) = expr {
@@ -207,6 +267,7 @@ impl Rewriter {
                 if let Some(array) = cast::array_constant(right, None) {
                     **right = array;
                 }
+                operators::rewrite_quantified(expr);
             }
             Expr::Like { any: true, .. } | Expr::ILike { any: true, .. } => rewrite_like_any(expr),
             _ => {}

@@ -3,7 +3,9 @@
 pub mod dialect;
 pub mod limits;
 pub mod loyalty;
+pub mod roles;
 pub mod session_command;
+pub mod tokens;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,16 +18,19 @@ use datafusion::sql::sqlparser::tokenizer::{
 };
 
 use self::session_command::SessionCommand;
+use crate::auth::change::Change;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// One statement of a query string.
 #[derive(Debug, Clone)]
 pub struct Parsed {
-    /// The statement; `None` for an empty string and for a session command.
+    /// The statement; `None` for an empty string, a session command and a change of roles.
     pub statement: Option<ast::Statement>,
     /// The statement if it is about the session.
     pub command: Option<SessionCommand>,
+    /// The statement if it is about roles and privileges.
+    pub change: Option<Change>,
     /// Its text as the client wrote it.
     pub text: String,
     /// The whole query string, in which lines and columns count.
@@ -38,6 +43,7 @@ impl Parsed {
         Self {
             statement: None,
             command: None,
+            change: None,
             text: String::new(),
             source: "".into(),
         }
@@ -140,6 +146,15 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let mut parsed = Vec::new();
     for piece in split_statements(tokens) {
         let text = text_of(sql, &piece);
+        if let Some(change) = roles::parse(sql, &piece)? {
+            parsed.push(Parsed {
+                change: Some(change),
+                text: roles::without_password(&text).to_owned(),
+                ..Parsed::empty()
+            });
+            continue;
+        }
+        let piece = plain_operators(piece);
         let command = session_command::parse(&piece).map_err(|error| parser_error(sql, &error))?;
         let statement = match command {
             Some(_) => None,
@@ -148,6 +163,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let statement = Parsed {
             statement,
             command,
+            change: None,
             text,
             source: Arc::clone(&source),
         };
@@ -163,7 +179,7 @@ fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Stateme
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(limits::NESTING_DEPTH_MAX)
-        .with_tokens_with_locations(tokens);
+        .with_tokens_with_locations(tokens::rewrite(tokens));
     let statement = parser
         .parse_statement()
         .map_err(|error| parser_error(sql, &error))?;
@@ -190,6 +206,93 @@ fn split_statements(tokens: Vec<TokenWithSpan>) -> Vec<Vec<TokenWithSpan>> {
             .any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
     });
     pieces
+}
+
+/// `OPERATOR(pg_catalog.=)` before ANY, ALL or SOME as `=`: the parser knows a spelled operator between
+/// two values only.
+fn plain_operators(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut plain = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.into_iter().peekable();
+    let mut held: Vec<TokenWithSpan> = Vec::new();
+    while let Some(token) = rest.next() {
+        let starts = is_word(&token, "operator");
+        if !starts {
+            plain.push(token);
+            continue;
+        }
+        held.push(token);
+        while let Some(token) = rest.next_if(|token| {
+            !matches!(token.token, Token::RParen | Token::EOF) && held.len() < OPERATOR_TOKENS_MAX
+        }) {
+            held.push(token);
+        }
+        held.extend(rest.next_if(|token| token.token == Token::RParen));
+        let mut space = Vec::new();
+        while let Some(token) = rest.next_if(|token| matches!(token.token, Token::Whitespace(_))) {
+            space.push(token);
+        }
+        let quantified = rest.peek().is_some_and(|next| {
+            ["any", "all", "some"]
+                .iter()
+                .any(|word| is_word(next, word))
+        });
+        match spelled_operator(&held) {
+            Some(operator) if quantified => {
+                plain.push(operator);
+                held.clear();
+            }
+            _ => plain.append(&mut held),
+        }
+        plain.append(&mut space);
+    }
+    plain
+}
+
+/// Tokens of `OPERATOR ( pg_catalog . = )` with space between all of them, and a few more.
+const OPERATOR_TOKENS_MAX: usize = 16;
+
+fn is_word(token: &TokenWithSpan, word: &str) -> bool {
+    matches!(&token.token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
+}
+
+/// The operator within `OPERATOR(pg_catalog.=)` or `OPERATOR(=)`.
+fn spelled_operator(tokens: &[TokenWithSpan]) -> Option<TokenWithSpan> {
+    let bare: Vec<&TokenWithSpan> = tokens
+        .iter()
+        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
+        .collect();
+    let operator = match bare.as_slice() {
+        [_, open, schema, dot, operator, close]
+            if open.token == Token::LParen
+                && is_word(schema, "pg_catalog")
+                && dot.token == Token::Period
+                && close.token == Token::RParen =>
+        {
+            operator
+        }
+        [_, open, operator, close]
+            if open.token == Token::LParen && close.token == Token::RParen =>
+        {
+            operator
+        }
+        _ => return None,
+    };
+    matches!(
+        operator.token,
+        Token::Eq
+            | Token::Neq
+            | Token::Lt
+            | Token::LtEq
+            | Token::Gt
+            | Token::GtEq
+            | Token::Tilde
+            | Token::TildeAsterisk
+            | Token::ExclamationMarkTilde
+            | Token::ExclamationMarkTildeAsterisk
+            | Token::DoubleTilde
+            | Token::ExclamationMarkDoubleTilde
+    )
+    .then(|| (*operator).clone())
 }
 
 /// The statement as written, without surrounding space.

@@ -560,7 +560,7 @@ impl Words {
         let rest = self.tokens.get(self.at..).unwrap_or_default().to_vec();
         Parser::new(&DIALECT)
             .with_recursion_limit(limits::NESTING_DEPTH_MAX)
-            .with_tokens_with_locations(rest)
+            .with_tokens_with_locations(super::tokens::rewrite(rest))
     }
 
     fn prepare(&mut self) -> Parsed<SessionCommand> {

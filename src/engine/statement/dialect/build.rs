@@ -3,8 +3,13 @@
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Value,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement,
+    Value,
 };
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use crate::error::{Error, Result};
 
 /// A function call.
 pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
@@ -62,6 +67,20 @@ pub(super) fn case_when(condition: Expr, result: Expr) -> Expr {
         conditions: vec![CaseWhen { condition, result }],
         else_result: Some(Box::new(null())),
     }
+}
+
+/// `CASE WHEN value = constant THEN result ELSE otherwise END`.
+pub(super) fn case_equal(value: Expr, constant: Expr, result: Expr, otherwise: Expr) -> Expr {
+    let condition = Expr::BinaryOp {
+        left: Box::new(value),
+        op: BinaryOperator::Eq,
+        right: Box::new(constant),
+    };
+    let mut case = case_when(condition, result);
+    if let Expr::Case { else_result, .. } = &mut case {
+        *else_result = Some(Box::new(otherwise));
+    }
+    case
 }
 
 /// The conditions joined by `op`, each in parentheses; none for no conditions.
@@ -173,6 +192,15 @@ pub(super) fn arguments_mut(function: &mut Function) -> Vec<&mut Expr> {
         _ => None,
     });
     plain.collect()
+}
+
+/// A query written out here.
+pub(super) fn template(sql: &str) -> Result<Query> {
+    let parsed = Parser::parse_sql(&PostgreSqlDialect {}, sql).ok();
+    match parsed.and_then(|mut parsed| parsed.pop()) {
+        Some(Statement::Query(query)) => Ok(*query),
+        _ => Err(Error::internal("a query was not parsed as one")),
+    }
 }
 
 /// Takes an expression out of the tree, leaving NULL.

@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, Value,
 };
 
-use super::build::{call, cast, folded, function_name, literal_text, number, string, take};
+use super::build::{call, cast, folded, function_name, literal_text, string, take};
 
 /// The `reg…` types, each a function of [`crate::catalog::functions`].
 const REG_TYPES: &[&str] = &[
@@ -45,17 +45,6 @@ pub(super) fn rewrite(expr: &mut Expr) {
         *expr = call(name, vec![operand]);
         return;
     }
-    if is_single_char(data_type) {
-        let operand = take(operand);
-        let short = literal_text(&operand).is_some_and(|text| text.chars().count() <= 1);
-        let text = cast(operand, DataType::Text);
-        *expr = if short {
-            text
-        } else {
-            call("substr", vec![text, number(1), number(1)])
-        };
-        return;
-    }
     if let Some(mapped) = map_type(data_type) {
         *data_type = mapped;
     }
@@ -63,12 +52,26 @@ pub(super) fn rewrite(expr: &mut Expr) {
         name_instead_of_oid(operand);
     }
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type
+        && !is_read_by_type(element)
         && let Some(items) = literal_text(operand).and_then(array_items)
     {
         let element = element.as_ref();
         let items = items.into_iter().map(|item| cast(item, element.clone()));
         *expr = array(items.collect());
     }
+}
+
+/// Whether a cast reads an array of this type from its text; of others the elements are written out.
+fn is_read_by_type(element: &DataType) -> bool {
+    !matches!(
+        element,
+        DataType::Date
+            | DataType::Time(..)
+            | DataType::Timestamp(..)
+            | DataType::Interval { .. }
+            | DataType::IntUnsigned(_)
+            | DataType::Custom(..)
+    )
 }
 
 fn is_placeholder(value: &Value) -> bool {
@@ -126,6 +129,17 @@ pub(super) fn show_names(function: &mut Function) {
     }
 }
 
+/// Constants without a type stay so in the arguments of a function that asks for types.
+pub(super) fn keep_unknown(function: &mut Function) {
+    for argument in super::build::arguments_mut(function) {
+        if matches!(argument, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_) | Value::Null))
+        {
+            let unknown = ObjectName::from(vec![Ident::with_quote('"', "unknown")]);
+            *argument = cast(take(argument), DataType::Custom(unknown, Vec::new()));
+        }
+    }
+}
+
 /// The array of an array constant such as `'{r,p}'`.
 pub(super) fn array_constant(expr: &Expr, element: Option<&DataType>) -> Option<Expr> {
     let items = array_items(literal_text(expr)?)?.into_iter();
@@ -159,11 +173,6 @@ fn reg_type(data_type: &DataType) -> Option<&'static str> {
     REG_TYPES.iter().find(|known| **known == name).copied()
 }
 
-/// `"char"`, PostgreSQL's one-byte type; without quotes it is character(1).
-fn is_single_char(data_type: &DataType) -> bool {
-    custom_name(data_type).is_some_and(|(name, quoted)| quoted && name == "char")
-}
-
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Text | DataType::Varchar(_))
 }
@@ -171,9 +180,8 @@ fn is_text(data_type: &DataType) -> bool {
 /// The type that DataFusion plans for a type of pg_catalog; none to leave it as it is.
 fn map_type(data_type: &DataType) -> Option<DataType> {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) = data_type {
-        let char_or_reg = is_single_char(element).then_some(DataType::Text);
-        let reg = || reg_type(element).map(|_| DataType::IntUnsigned(None));
-        let mapped = char_or_reg.or_else(reg).or_else(|| map_type(element))?;
+        let reg = reg_type(element).map(|_| DataType::IntUnsigned(None));
+        let mapped = reg.or_else(|| map_type(element))?;
         return Some(DataType::Array(ArrayElemTypeDef::SquareBracket(
             Box::new(mapped),
             *size,
@@ -181,11 +189,12 @@ fn map_type(data_type: &DataType) -> Option<DataType> {
     }
     let (name, _) = custom_name(data_type)?;
     Some(match name.as_str() {
-        "name" | "text" | "varchar" | "bpchar" | "cstring" | "pg_node_tree" | "refcursor"
-        | "sql_identifier" | "character_data" | "yes_or_no" | "aclitem" | "unknown" => {
-            DataType::Text
-        }
-        "oid" | "xid" | "cid" => DataType::IntUnsigned(None),
+        "text" | "cstring" | "pg_node_tree" | "refcursor" | "sql_identifier" | "character_data"
+        | "yes_or_no" | "aclitem" | "unknown" => DataType::Text,
+        "varchar" => DataType::Varchar(None),
+        "uuid" => DataType::Uuid,
+        "json" => DataType::JSON,
+        "jsonb" => DataType::JSONB,
         "bool" | "boolean" => DataType::Boolean,
         "int2" | "smallint" => DataType::SmallInt(None),
         "int4" | "int" | "integer" | "cardinal_number" => DataType::Int(None),

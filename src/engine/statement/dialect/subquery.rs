@@ -5,7 +5,6 @@
 //! A subquery without aggregation is made one without a change of meaning: its rows are collected
 //! and the one value is taken (more than one is an error, none is NULL, as in PostgreSQL).
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -28,8 +27,15 @@ pub(super) fn rewrite_array(expr: &mut Expr) {
     let Some(query) = array_subquery(expr) else {
         return;
     };
-    let rewritten = over_unnest(query).or_else(|| array_of_rows(query.clone()));
+    let rewritten = array_of_rows(query.clone()).or_else(|| array_of_query(query.clone()));
     if let Some(rewritten) = rewritten {
+        *expr = rewritten;
+    }
+}
+
+/// `ARRAY(SELECT … FROM unnest(list) x)` as a function of the list, before FROM is rewritten.
+pub(super) fn rewrite_array_of_elements(expr: &mut Expr) {
+    if let Some(rewritten) = array_subquery(expr).and_then(over_unnest) {
         *expr = rewritten;
     }
 }
@@ -58,21 +64,6 @@ pub(super) fn drop_unreachable(select: &mut Select) {
                 let _: ControlFlow<()> = VisitMut::visit(expr, &mut Unreachable);
             }
         }
-    }
-}
-
-/// Replaces the system column tableoid of catalog relations by their OID.
-pub(super) fn fill_tableoid(select: &mut Select) {
-    let mut relations = HashMap::new();
-    for factor in factors(&select.from) {
-        if let Some((alias, layout)) = catalog_relation(factor)
-            && layout.position("oid").is_some()
-        {
-            relations.insert(alias, layout.oid);
-        }
-    }
-    if !relations.is_empty() {
-        let _: ControlFlow<()> = VisitMut::visit(select, &mut TableOid { relations });
     }
 }
 
@@ -206,32 +197,8 @@ fn counted(query: &Query) -> Option<Query> {
     Some(plain.query)
 }
 
-struct TableOid {
-    relations: HashMap<String, u32>,
-}
-
-impl VisitorMut for TableOid {
-    type Break = ();
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let Expr::CompoundIdentifier(idents) = expr else {
-            return ControlFlow::Continue(());
-        };
-        if let [relation, column] = idents.as_slice()
-            && folded(column) == "tableoid"
-            && let Some(oid) = self.relations.get(&folded(relation))
-        {
-            // NULL on the empty side of an outer join, where oid is NULL too.
-            let own = Expr::CompoundIdentifier(vec![relation.clone(), Ident::new("oid")]);
-            let constant = cast(number(u64::from(*oid)), DataType::IntUnsigned(None));
-            *expr = case_when(Expr::IsNotNull(Box::new(own)), constant);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 /// Everything that FROM reads, joined or not.
-fn factors(from: &[TableWithJoins]) -> impl Iterator<Item = &TableFactor> {
+pub(super) fn factors(from: &[TableWithJoins]) -> impl Iterator<Item = &TableFactor> {
     from.iter().flat_map(|table| {
         let joined = table.joins.iter().map(|join| &join.relation);
         std::iter::once(&table.relation).chain(joined)
@@ -239,7 +206,7 @@ fn factors(from: &[TableWithJoins]) -> impl Iterator<Item = &TableFactor> {
 }
 
 /// The alias and layout of a catalog relation in FROM.
-fn catalog_relation(factor: &TableFactor) -> Option<(String, std::sync::Arc<Layout>)> {
+pub(super) fn catalog_relation(factor: &TableFactor) -> Option<(String, std::sync::Arc<Layout>)> {
     let TableFactor::Table {
         name,
         alias,
@@ -414,6 +381,115 @@ impl PlainSelect {
 fn array_of_rows(query: Query) -> Option<Expr> {
     let query = plain_select(query)?.collected()?;
     Some(call(SUBQUERY_ARRAY, vec![Expr::Subquery(Box::new(query))]))
+}
+
+/// The rows of any query as a derived table, collected in the query's order.
+fn array_of_query(mut query: Query) -> Option<Expr> {
+    let order = match &query.order_by {
+        None => Vec::new(),
+        Some(order_by) => match &order_by.kind {
+            OrderByKind::Expressions(order) => order.clone(),
+            OrderByKind::All(_) => return None,
+        },
+    };
+    let (item, number) = (
+        Ident::with_quote('"', "array item"),
+        Ident::with_quote('"', "array order"),
+    );
+    let mut columns = vec![item.clone()];
+    let mut keys = Vec::new();
+    match query.body.as_mut() {
+        SetExpr::Select(select) if !order.is_empty() => {
+            let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] =
+                select.projection.as_slice()
+            else {
+                return None;
+            };
+            let value = expr.clone();
+            if select.distinct.is_some() {
+                keys = order
+                    .into_iter()
+                    .map(|key| OrderByExpr {
+                        expr: Expr::Identifier(item.clone()),
+                        ..key
+                    })
+                    .collect();
+                keys.truncate(1);
+            } else {
+                let named = |key: &Expr| {
+                    key.to_string() == "1"
+                        || matches!((key, select.projection.first()), (Expr::Identifier(name), Some(SelectItem::ExprWithAlias { alias, .. })) if folded(name) == folded(alias))
+                };
+                let order = order.into_iter().map(|mut key| {
+                    if named(&key.expr) {
+                        key.expr = value.clone();
+                    }
+                    key
+                });
+                let numbered = super::windows::row_number(order.collect())?;
+                select.projection.push(SelectItem::UnnamedExpr(numbered));
+                columns.push(number.clone());
+                keys.push(plain_key(Expr::Identifier(number)));
+            }
+        }
+        _ if !order.is_empty() => {
+            // A set operation is ordered by its only column.
+            keys = order
+                .into_iter()
+                .take(1)
+                .map(|key| OrderByExpr {
+                    expr: Expr::Identifier(item.clone()),
+                    ..key
+                })
+                .collect();
+        }
+        _ => {}
+    }
+    let template = super::build::template("SELECT array_agg(x) FROM (SELECT 1) AS t(x)").ok()?;
+    let mut collected = template;
+    let SetExpr::Select(select) = collected.body.as_mut() else {
+        return None;
+    };
+    let mut list = call("array_agg", vec![Expr::Identifier(item)]);
+    if let Expr::Function(function) = &mut list
+        && let FunctionArguments::List(arguments) = &mut function.args
+        && !keys.is_empty()
+    {
+        use datafusion::sql::sqlparser::ast::FunctionArgumentClause;
+        arguments
+            .clauses
+            .push(FunctionArgumentClause::OrderBy(keys));
+    }
+    select.projection = vec![SelectItem::UnnamedExpr(list)];
+    if let Some(TableFactor::Derived {
+        subquery,
+        alias: Some(alias),
+        ..
+    }) = select.from.first_mut().map(|table| &mut table.relation)
+    {
+        **subquery = query;
+        alias.columns = columns
+            .into_iter()
+            .map(
+                |name| datafusion::sql::sqlparser::ast::TableAliasColumnDef {
+                    name,
+                    data_type: None,
+                },
+            )
+            .collect();
+    }
+    Some(call(
+        SUBQUERY_ARRAY,
+        vec![Expr::Subquery(Box::new(collected))],
+    ))
+}
+
+fn plain_key(expr: Expr) -> OrderByExpr {
+    OrderByExpr {
+        expr,
+        options: datafusion::sql::sqlparser::ast::OrderByOptions::default(),
+        with_fill: None,
+    }
 }
 
 /// `ARRAY(SELECT x FROM unnest(list) x)` and `ARRAY(SELECT 'prefix' || x FROM unnest(list) x)`.

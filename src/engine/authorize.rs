@@ -1,0 +1,152 @@
+//! The one check of privileges: every relation that a plan reads, before anything of it runs.
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast;
+
+use super::state::SessionVariables;
+use crate::auth::privilege::{Object, Privilege};
+use crate::auth::{Authorization, Book};
+use crate::catalog;
+use crate::error::{Error, Result};
+use crate::storage::{self, Lake};
+
+/// Relations of the system that tell secrets: superusers may read them.
+const SECRET_RELATIONS: &[&str] = &[
+    "pg_authid",
+    "pg_shadow",
+    "pg_statistic",
+    "pg_statistic_ext_data",
+    "pg_subscription",
+    "pg_user_mapping",
+    "pg_largeobject",
+    "pg_hba_file_rules",
+    "pg_ident_file_mappings",
+    "pg_file_settings",
+];
+
+/// Whether a relation of the system tells secrets.
+pub(super) fn is_secret(relation: &str) -> bool {
+    SECRET_RELATIONS.contains(&relation)
+}
+
+/// Whether an error may name a table to the session that `state` belongs to.
+pub(super) fn may_see(state: &SessionState, schema: &str, table: &str) -> bool {
+    let variables = state.config_options().extensions.get::<SessionVariables>();
+    variables.is_some_and(|variables| {
+        let object = Object::table(schema, table);
+        variables
+            .authorization()
+            .may_anything(&variables.authority.book(), &object)
+    })
+}
+
+/// What the session that `state` belongs to may do, and by which book.
+pub(super) struct Check<'a> {
+    state: &'a SessionState,
+    lake: &'a Lake,
+    book: std::sync::Arc<Book>,
+    session: Authorization,
+}
+
+impl<'a> Check<'a> {
+    pub(super) fn new(state: &'a SessionState, lake: &'a Lake) -> Result<Self> {
+        let variables = state
+            .config_options()
+            .extensions
+            .get::<SessionVariables>()
+            .ok_or_else(|| Error::internal("a statement has no session"))?;
+        let book = variables.authority.book();
+        let session = variables.authorization();
+        Ok(Self {
+            state,
+            lake,
+            book,
+            session,
+        })
+    }
+
+    /// Refuses a statement by the names in it, before planning could say something of what they name.
+    pub(super) fn statement(&self, statement: &ast::Statement) -> Result<()> {
+        if self.session.superuser {
+            return Ok(());
+        }
+        let statement = DfStatement::Statement(Box::new(statement.clone()));
+        for name in self.state.resolve_table_references(&statement)? {
+            let (schema, table) = self.resolved(&name);
+            if self.is_known(&schema, &table) {
+                self.table(schema, table)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a plan that reads what the session may not.
+    pub(super) fn plan(&self, plan: &LogicalPlan) -> Result<()> {
+        if self.session.superuser {
+            return Ok(());
+        }
+        let mut refusal = None;
+        plan.apply_with_subqueries(|node| {
+            if let LogicalPlan::TableScan(scan) = node
+                && let Err(error) = source_as_provider(&scan.source)
+                    .map_err(Error::from)
+                    .and_then(|provider| self.scan(&scan.table_name, provider.as_ref()))
+            {
+                refusal = Some(error);
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        refusal.map_or(Ok(()), Err)
+    }
+
+    fn scan(&self, name: &TableReference, provider: &dyn TableProvider) -> Result<()> {
+        if let Some((_, relation)) = catalog::system_relation(provider) {
+            return match is_secret(relation) {
+                true => Err(denied("table", relation)),
+                false => Ok(()),
+            };
+        }
+        let (schema, table) = self.resolved(name);
+        // Rows that are computed, such as those of generate_series(), are nobody's.
+        if storage::is_stored(provider) || self.is_known(&schema, &table) {
+            return self.table(schema, table);
+        }
+        Ok(())
+    }
+
+    fn table(&self, schema: String, table: String) -> Result<()> {
+        let may = |privilege, object: &Object| self.session.may(&self.book, privilege, object);
+        if !may(Privilege::Usage, &Object::Schema(schema.clone())) {
+            return Err(denied("schema", &schema));
+        }
+        match may(Privilege::Select, &Object::table(schema, table.as_str())) {
+            true => Ok(()),
+            false => Err(denied("table", &table)),
+        }
+    }
+
+    fn is_known(&self, schema: &str, table: &str) -> bool {
+        let tables = self.lake.table_names(schema);
+        tables.iter().any(|known| known == table)
+    }
+
+    /// Schema and name, as the planner resolves them.
+    fn resolved(&self, name: &TableReference) -> (String, String) {
+        let defaults = &self.state.config_options().catalog;
+        let resolved = name
+            .clone()
+            .resolve(&defaults.default_catalog, &defaults.default_schema);
+        (resolved.schema.to_string(), resolved.table.to_string())
+    }
+}
+
+fn denied(kind: &str, name: &str) -> Error {
+    Error::insufficient_privilege(format!("permission denied for {kind} {name}"))
+}

@@ -1,0 +1,125 @@
+//! The function that a cast becomes.
+
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, PoisonError};
+
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::convert;
+use crate::engine::state::SessionVariables;
+use crate::error::Error;
+use crate::values::encode::TextStyle;
+
+/// A cast to one type.
+#[derive(Debug)]
+pub(super) struct PgCast {
+    target: FieldRef,
+    signature: Signature,
+}
+
+impl PgCast {
+    /// The cast to the type of `target`.
+    pub(super) fn new(target: FieldRef) -> Self {
+        // How times and floats look as text is the session's choice.
+        let volatility = match target.data_type() {
+            DataType::Utf8View | DataType::List(_) => Volatility::Stable,
+            _ => Volatility::Immutable,
+        };
+        Self {
+            target,
+            signature: Signature::any(1, volatility),
+        }
+    }
+}
+
+impl PartialEq for PgCast {
+    fn eq(&self, other: &Self) -> bool {
+        self.target == other.target
+    }
+}
+
+impl Eq for PgCast {}
+
+impl Hash for PgCast {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.target.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for PgCast {
+    fn name(&self) -> &'static str {
+        "cast"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.target.data_type().clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        let field = self.target.as_ref().clone().with_nullable(nullable);
+        Ok(Arc::new(field.with_name("cast")))
+    }
+
+    fn schema_name(&self, args: &[datafusion::logical_expr::Expr]) -> Result<String> {
+        let operand = match args.first() {
+            Some(operand) => operand.schema_name().to_string(),
+            None => String::new(),
+        };
+        let (of, typmod) = crate::values::types::column_type(&self.target);
+        Ok(format!("CAST({operand} AS {} {typmod})", of.name))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (Some(operand), Some(source)) = (args.args.first(), args.arg_fields.first()) else {
+            return Err(Error::internal("a cast has one operand").into());
+        };
+        let style = style(&args.config_options)?;
+        match operand {
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert::array(
+                array,
+                source,
+                &self.target,
+                &style,
+            )?)),
+            ColumnarValue::Scalar(value) => {
+                let array = value.to_array()?;
+                let array = convert::array(&array, source, &self.target, &style)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
+                    &array, 0,
+                )?))
+            }
+        }
+    }
+}
+
+/// How the session shows values as text.
+pub(super) fn style(options: &ConfigOptions) -> Result<TextStyle> {
+    let zone = options.execution.time_zone.as_deref().unwrap_or("UTC");
+    let zone = zone
+        .parse()
+        .map_err(|_| Error::internal(format!("time zone {zone} is not known")))?;
+    let mut style = TextStyle::new(zone);
+    if let Some(variables) = options.extensions.get::<SessionVariables>() {
+        let settings = variables
+            .settings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(digits) = settings.get("extra_float_digits")
+            && let Ok(digits) = digits.parse()
+        {
+            style.extra_float_digits = digits;
+        }
+    }
+    Ok(style)
+}

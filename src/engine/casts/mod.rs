@@ -1,0 +1,162 @@
+//! Casts as PostgreSQL does them: which pairs of types there are, and what becomes of each value.
+//!
+//! [`SqlTypes`] marks the type of a cast that was written, [`PlanCasts`] turns such casts into calls of
+//! [`function::PgCast`] unless Arrow's cast gives the same. Dates and times are cast by DataFusion.
+
+mod convert;
+mod function;
+mod types;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::ExprSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::scalar::ScalarValue;
+
+pub(super) use types::{SqlTypes, is_marked};
+
+use super::semantics::rewrite_expressions;
+use crate::error::Error;
+use crate::values::types::{self as pg, PgType, column_type};
+
+/// Gives the casts of a plan PostgreSQL's meaning; comes before types are coerced.
+#[derive(Debug)]
+pub(super) struct PlanCasts;
+
+impl AnalyzerRule for PlanCasts {
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite_expressions(plan, &|expr, schema| match expr {
+            Expr::Cast(cast) if is_marked(&cast.field) => {
+                planned(cast, schema, options).map(Transformed::yes)
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        "plan_casts"
+    }
+}
+
+/// A string constant read as a value of the type that PostgreSQL would take it for.
+pub(super) fn constant(value: &Expr, target: &FieldRef, options: &ConfigOptions) -> Result<Expr> {
+    match value {
+        Expr::Literal(text, _) => evaluated(text, &unknown(), target, options),
+        other => Ok(other.clone()),
+    }
+}
+
+/// The type of a string constant without a cast.
+fn unknown() -> FieldRef {
+    Arc::new(Field::new("", DataType::Utf8, true))
+}
+
+fn planned(cast: Cast, schema: &dyn ExprSchema, options: &ConfigOptions) -> Result<Expr> {
+    let Cast { expr, field } = cast;
+    let Ok((_, source)) = expr.to_field(schema) else {
+        return Ok(Expr::Cast(Cast { expr, field }));
+    };
+    if let Expr::Literal(value, metadata) = expr.as_ref()
+        && !matches!(
+            value.data_type(),
+            DataType::Date32 | DataType::Timestamp(..)
+        )
+    {
+        let untyped =
+            value.data_type().is_null() || (value.data_type().is_string() && metadata.is_none());
+        if !untyped {
+            check_pair(&source, &field)?;
+        }
+        return evaluated(value, &source, &field, options);
+    }
+    if source.data_type().is_null() {
+        return Ok(Expr::Cast(Cast { expr, field }));
+    }
+    check_pair(&source, &field)?;
+    let field = types::settled(&source, &field);
+    if convert::is_arrows(&source, &field) {
+        return Ok(Expr::Cast(Cast { expr, field }));
+    }
+    let function = Arc::new(ScalarUDF::new_from_impl(function::PgCast::new(field)));
+    Ok(Expr::ScalarFunction(ScalarFunction::new_udf(
+        function,
+        vec![*expr],
+    )))
+}
+
+fn evaluated(
+    value: &ScalarValue,
+    source: &FieldRef,
+    target: &FieldRef,
+    options: &ConfigOptions,
+) -> Result<Expr> {
+    let target = types::settled_for(value, source, target);
+    let metadata = FieldMetadata::from(target.metadata());
+    if value.is_null() {
+        let null = ScalarValue::try_from(target.data_type())?;
+        return Ok(Expr::Literal(null, Some(metadata)));
+    }
+    let array = value.to_array()?;
+    let array = convert::array(&array, source, &target, &function::style(options)?)?;
+    let value = ScalarValue::try_from_array(&array, 0)?;
+    Ok(Expr::Literal(value, Some(metadata)))
+}
+
+/// 42846 for types between which PostgreSQL has no cast.
+fn check_pair(source: &FieldRef, target: &FieldRef) -> Result<()> {
+    let (from, to) = (column_type(source).0, column_type(target).0);
+    if has_cast(from, to) {
+        return Ok(());
+    }
+    let (from, to) = (from.sql_name(), to.sql_name());
+    Err(Error::cannot_coerce(format!("cannot cast type {from} to {to}")).into())
+}
+
+/// Whether PostgreSQL casts the one type to the other when asked to.
+fn has_cast(from: PgType, to: PgType) -> bool {
+    let is_text = |of: PgType| {
+        [
+            pg::TEXT,
+            pg::VARCHAR,
+            pg::BPCHAR,
+            pg::NAME,
+            pg::CHAR,
+            pg::UNKNOWN,
+        ]
+        .contains(&of)
+    };
+    if from == to || is_text(from) || is_text(to) {
+        return true;
+    }
+    let integers = [pg::INT2, pg::INT4, pg::INT8];
+    let numbers = [
+        pg::INT2,
+        pg::INT4,
+        pg::INT8,
+        pg::FLOAT4,
+        pg::FLOAT8,
+        pg::NUMERIC,
+    ];
+    match (pg::element_of(from), pg::element_of(to)) {
+        (Some(from), Some(to)) => return has_cast(from, to),
+        (None, None) => {}
+        _ => return false,
+    }
+    match (from, to) {
+        (from, to) if numbers.contains(&from) && numbers.contains(&to) => true,
+        (pg::BOOL, to) => to == pg::INT4,
+        (from, pg::BOOL) => from == pg::INT4 || from == pg::JSONB,
+        (pg::OID | pg::REGCLASS, to) => [pg::INT4, pg::INT8, pg::OID, pg::REGCLASS].contains(&to),
+        (from, pg::OID | pg::REGCLASS) => integers.contains(&from),
+        (pg::JSON, to) => to == pg::JSONB,
+        (pg::JSONB, to) => to == pg::JSON || numbers.contains(&to),
+        _ => false,
+    }
+}

@@ -1,0 +1,191 @@
+//! Statements that change roles and privileges, at once or when their transaction block commits.
+
+use std::sync::Arc;
+
+use super::Shared;
+use super::command::Completion;
+use super::control::StatementControl;
+use super::session::{Session, TransactionStatus};
+use super::session_command;
+use super::settings::Settings;
+use super::statement::session_command::SessionCommand;
+use crate::auth::change::{Actor, Asked, Change, Done, Relations};
+use crate::error::{Error, Result};
+use crate::storage::Lake;
+
+/// Changes of one transaction block.
+const PENDING_MAX: usize = 10_000;
+
+/// The changes of a transaction block so far. They are rehearsed when asked for, so that what cannot be
+/// done says so there; they are made together at COMMIT, and until then nobody sees them.
+#[derive(Debug, Default)]
+pub(super) struct PendingChanges {
+    asked: Vec<Asked>,
+    /// Savepoints and how many changes stood before each.
+    savepoints: Vec<(String, usize)>,
+}
+
+impl PendingChanges {
+    fn clear(&mut self) {
+        self.asked.clear();
+        self.savepoints.clear();
+    }
+
+    fn savepoint(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|(known, _)| known == name)
+    }
+}
+
+impl Session {
+    /// Makes a change, or keeps it for the end of the open transaction block.
+    pub(super) async fn ask_for_change(
+        &mut self,
+        change: Change,
+        control: &Arc<StatementControl>,
+    ) -> Result<Completion> {
+        let role = self.facts().role();
+        let asked = Asked { change, role };
+        if self.transaction_status() == TransactionStatus::Idle {
+            self.changes.clear();
+            let done = self.change(vec![asked], true, control).await?;
+            return Ok(completion(done));
+        }
+        if self.changes.asked.len() >= PENDING_MAX {
+            return Err(Error::program_limit_exceeded(
+                "the transaction changes too many roles and privileges",
+            )
+            .with_detail(format!("The limit is {PENDING_MAX} statements.")));
+        }
+        let mut all = self.changes.asked.clone();
+        all.push(asked.clone());
+        let done = self.change(all, false, control).await?;
+        self.changes.asked.push(asked);
+        Ok(completion(done))
+    }
+
+    /// What a transaction command means for the changes that wait. At COMMIT they are made; if that
+    /// fails, the block is rolled back.
+    pub(super) async fn settle_changes(
+        &mut self,
+        command: &SessionCommand,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
+        use SessionCommand as C;
+        match command {
+            C::Commit { .. } => {
+                let asked = std::mem::take(&mut self.changes.asked);
+                self.changes.clear();
+                let commits = self.transaction_status() == TransactionStatus::InTransaction;
+                if commits && !asked.is_empty() {
+                    let made = self.change(asked, true, control).await;
+                    if let Err(error) = made {
+                        let chain = false;
+                        session_command::run(self, &C::Rollback { chain })?;
+                        return Err(error);
+                    }
+                }
+            }
+            C::Rollback { .. } => self.changes.clear(),
+            C::Begin { .. } if self.transaction_status() == TransactionStatus::Idle => {
+                self.changes.clear();
+            }
+            C::Savepoint(name) => {
+                let before = self.changes.asked.len();
+                self.changes.savepoints.push((name.clone(), before));
+            }
+            C::Release(name) => {
+                if let Some(at) = self.changes.savepoint(name) {
+                    self.changes.savepoints.truncate(at);
+                }
+            }
+            C::RollbackTo(name) => {
+                if let Some(at) = self.changes.savepoint(name) {
+                    let savepoint = self.changes.savepoints.get(at);
+                    let before = savepoint.map_or(0, |(_, before)| *before);
+                    self.changes.asked.truncate(before);
+                    self.changes.savepoints.truncate(at + 1);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Makes or rehearses changes on a thread that may wait for the disk.
+    async fn change(
+        &self,
+        asked: Vec<Asked>,
+        make: bool,
+        control: &Arc<StatementControl>,
+    ) -> Result<Vec<Done>> {
+        let user = self.backend().origin.user.clone();
+        let current = self.facts().authorization().user;
+        let settings = self.settings().clone();
+        self.plan_on_thread(control, move |shared, _| async move {
+            shared.lake.refresh_if_stale().await?;
+            change(
+                &shared,
+                &user,
+                &Tables::of(&shared, &settings, &current),
+                &asked,
+                make,
+            )
+        })
+        .await
+    }
+}
+
+fn change(
+    shared: &Shared,
+    user: &str,
+    relations: &Tables,
+    asked: &[Asked],
+    make: bool,
+) -> Result<Vec<Done>> {
+    let actor = Actor { user, relations };
+    match make {
+        true => shared.authority.change(asked, &actor),
+        false => shared.authority.rehearse(asked, &actor),
+    }
+}
+
+/// What the last change has to say; those before it have said theirs.
+fn completion(mut done: Vec<Done>) -> Completion {
+    let Some(last) = done.pop() else {
+        return Completion::tag("");
+    };
+    let mut completion = Completion::tag(last.tag);
+    completion.notices = last.notices;
+    completion
+}
+
+/// The tables that there are to grant on.
+#[derive(Debug)]
+struct Tables {
+    lake: Arc<Lake>,
+    search_path: Vec<String>,
+}
+
+impl Tables {
+    fn of(shared: &Shared, settings: &Settings, user: &str) -> Self {
+        Self {
+            lake: Arc::clone(&shared.lake),
+            search_path: settings.search_path(user),
+        }
+    }
+}
+
+impl Relations for Tables {
+    fn tables(&self, schema: &str) -> Option<Vec<String>> {
+        let known = self.lake.schema_names().iter().any(|known| known == schema);
+        known.then(|| self.lake.table_names(schema))
+    }
+
+    fn schemas(&self) -> Vec<String> {
+        self.lake.schema_names()
+    }
+
+    fn search_path(&self) -> Vec<String> {
+        self.search_path.clone()
+    }
+}

@@ -1,0 +1,85 @@
+//! The names behind `regclass`, `regtype`, `regproc` and their like, where a value of such a type is cast
+//! to text. The values are OIDs; a column of the catalog keeps its type in its field's metadata.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::semantics::rewrite_expressions;
+use crate::catalog::pg_type::PG_TYPE_METADATA;
+
+/// The types and the functions that write their values.
+const WRITERS: &[(&str, &str)] = &[
+    ("regclass", "regclassout"),
+    ("regnamespace", "regnamespaceout"),
+    ("regproc", "regprocout"),
+    ("regprocedure", "regprocedureout"),
+    ("regrole", "regroleout"),
+    ("regtype", "regtypeout"),
+];
+
+/// Casts of such values to text become calls of the functions that write them.
+#[derive(Debug)]
+pub(super) struct ShowObjectNames {
+    writers: HashMap<&'static str, Arc<ScalarUDF>>,
+}
+
+impl ShowObjectNames {
+    /// The rule over the functions that `state` holds.
+    pub(super) fn new(state: &SessionState) -> Self {
+        let known = state.scalar_functions();
+        let writers = WRITERS
+            .iter()
+            .filter_map(|(pg_type, writer)| Some((*pg_type, Arc::clone(known.get(*writer)?))));
+        Self {
+            writers: writers.collect(),
+        }
+    }
+
+    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let Expr::Cast(cast) = expr else {
+            return Transformed::no(expr);
+        };
+        match self.writer(&cast, schema) {
+            Some(writer) => {
+                let name = ScalarFunction::new_udf(writer, vec![*cast.expr]);
+                Transformed::yes(Expr::Cast(Cast {
+                    expr: Box::new(Expr::ScalarFunction(name)),
+                    field: cast.field,
+                }))
+            }
+            None => Transformed::no(Expr::Cast(cast)),
+        }
+    }
+
+    fn writer(&self, cast: &Cast, schema: &DFSchema) -> Option<Arc<ScalarUDF>> {
+        if !cast.field.data_type().is_string() {
+            return None;
+        }
+        let (_, field) = cast.expr.to_field(schema).ok()?;
+        if *field.data_type() != DataType::UInt32 {
+            return None;
+        }
+        let pg_type = field.metadata().get(PG_TYPE_METADATA)?;
+        self.writers.get(pg_type.as_str()).map(Arc::clone)
+    }
+}
+
+impl AnalyzerRule for ShowObjectNames {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite_expressions(plan, &|expr, schema| Ok(self.rewrite(expr, schema)))
+    }
+
+    fn name(&self) -> &'static str {
+        "show_object_names"
+    }
+}

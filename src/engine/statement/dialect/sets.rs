@@ -1,0 +1,186 @@
+//! Set operations that count equal rows, and merged columns of outer joins.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Ident, JoinConstraint, JoinOperator, ObjectNamePart, Select, SelectItem, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, VisitMut, VisitorMut,
+};
+
+use super::build::{folded, template};
+use super::subquery::identifiers;
+use crate::error::{Error, Result};
+
+/// Columns that EXCEPT ALL and INTERSECT ALL may have.
+const COLUMNS_MAX: usize = 1000;
+
+/// `a EXCEPT ALL b` and `a INTERSECT ALL b`: equal rows of each side are numbered, so that sets of
+/// numbered rows give what multisets of rows do. DataFusion plans them as joins that do not count.
+pub(super) fn rewrite_multisets(body: &mut SetExpr) -> Result<()> {
+    let SetExpr::SetOperation {
+        op,
+        set_quantifier,
+        left,
+        right,
+    } = body
+    else {
+        return Ok(());
+    };
+    rewrite_multisets(left)?;
+    rewrite_multisets(right)?;
+    let counted = matches!(op, SetOperator::Except | SetOperator::Intersect)
+        && matches!(set_quantifier, SetQuantifier::All);
+    if !counted {
+        return Ok(());
+    }
+    let Some(names) = column_names(left).filter(|names| names.len() <= COLUMNS_MAX) else {
+        return Err(Error::feature_not_supported(format!(
+            "{op} ALL of * is not supported: name the columns"
+        )));
+    };
+    let columns: Vec<String> = (1..=names.len()).map(|at| format!("c{at}")).collect();
+    let columns = columns.join(", ");
+    let items: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| {
+            format!(
+                "c{} AS {}",
+                at + 1,
+                Ident::with_quote('"', name.replace('"', "\"\""))
+            )
+        })
+        .collect();
+    let side = |name: &str| {
+        format!(
+            "SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS n FROM (SELECT 1) AS {name}({columns})"
+        )
+    };
+    let sql = format!(
+        "SELECT {} FROM ({} {op} {}) AS counted",
+        items.join(", "),
+        side("left_side"),
+        side("right_side")
+    );
+    let mut query = template(&sql)?;
+    let mut sides = Sides {
+        left: Some(std::mem::replace(
+            left,
+            Box::new(SetExpr::Select(Box::new(empty_select()?))),
+        )),
+        right: Some(std::mem::replace(
+            right,
+            Box::new(SetExpr::Select(Box::new(empty_select()?))),
+        )),
+    };
+    let _: ControlFlow<()> = VisitMut::visit(&mut query, &mut sides);
+    *body = *query.body;
+    Ok(())
+}
+
+fn empty_select() -> Result<Select> {
+    match *template("SELECT 1")?.body {
+        SetExpr::Select(select) => Ok(*select),
+        _ => Err(Error::internal("a SELECT was not parsed as one")),
+    }
+}
+
+/// Puts the two sides into the derived tables that stand for them.
+struct Sides {
+    left: Option<Box<SetExpr>>,
+    right: Option<Box<SetExpr>>,
+}
+
+impl VisitorMut for Sides {
+    type Break = ();
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived {
+            subquery,
+            alias: Some(alias),
+            ..
+        } = factor
+        {
+            let side = match alias.name.value.as_str() {
+                "left_side" => self.left.take(),
+                "right_side" => self.right.take(),
+                _ => None,
+            };
+            if let Some(side) = side {
+                subquery.body = side;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The names of a query's columns; none if a wildcard hides how many there are.
+fn column_names(body: &SetExpr) -> Option<Vec<String>> {
+    match body {
+        SetExpr::Select(select) => {
+            let name = |item: &SelectItem| match item {
+                SelectItem::UnnamedExpr(_) => Some(super::output::item_name(item)?),
+                SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+                _ => None,
+            };
+            select.projection.iter().map(name).collect()
+        }
+        SetExpr::Query(query) => column_names(&query.body),
+        SetExpr::SetOperation { left, .. } => column_names(left),
+        SetExpr::Values(values) => {
+            let width = values.rows.first()?.len();
+            Some((1..=width).map(|at| format!("column{at}")).collect())
+        }
+        _ => None,
+    }
+}
+
+/// In a RIGHT or FULL JOIN … USING the merged column is neither side's own. What names a side's own
+/// column of that name cannot be told from it later on, so it is refused.
+pub(super) fn check_merged_columns(select: &Select) -> Result<()> {
+    let mut merged = Vec::new();
+    for table in &select.from {
+        for join in &table.joins {
+            let (JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)) = &join.join_operator
+            else {
+                continue;
+            };
+            match constraint {
+                JoinConstraint::Using(columns) => merged.extend(
+                    columns
+                        .iter()
+                        .filter_map(|name| name.0.last().and_then(ObjectNamePart::as_ident))
+                        .map(folded),
+                ),
+                JoinConstraint::Natural => {
+                    return Err(Error::feature_not_supported(
+                        "NATURAL RIGHT and FULL JOIN are not supported",
+                    )
+                    .with_hint("Write JOIN … USING (columns)."));
+                }
+                _ => {}
+            }
+        }
+    }
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    identifiers(&select.projection, &mut names);
+    identifiers(&select.selection, &mut names);
+    identifiers(&select.group_by, &mut names);
+    identifiers(&select.having, &mut names);
+    let own = names
+        .iter()
+        .find(|parts| parts.len() > 1 && parts.last().is_some_and(|last| merged.contains(last)));
+    match own {
+        None => Ok(()),
+        Some(parts) => Err(Error::feature_not_supported(format!(
+            "{} beside RIGHT or FULL JOIN … USING is not supported",
+            parts.join(".")
+        ))
+        .with_hint("Write JOIN … ON instead of USING.")),
+    }
+}

@@ -1,0 +1,197 @@
+//! Spellings of PostgreSQL that the parser does not read, put into words that it does, token by
+//! token and without a change of meaning.
+
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+
+/// What stands before the lower bound of `BETWEEN SYMMETRIC`, joined to it by `||`.
+pub const SYMMETRIC: &str = "between symmetric";
+
+/// What `ROWS FROM (…)` is called as.
+pub const ROWS_FROM: &str = "rows_from";
+
+/// Rewrites the tokens of one statement.
+pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut rewriter = Rewriter {
+        out: Vec::with_capacity(tokens.len()),
+        before: None,
+    };
+    for (index, token) in tokens.iter().enumerate() {
+        let mut after = tokens
+            .get(index + 1..)
+            .unwrap_or_default()
+            .iter()
+            .map(|token| &token.token)
+            .filter(|token| !matches!(token, Token::Whitespace(_)));
+        let next = after.next();
+        rewriter.push(token, next);
+    }
+    rewriter.out
+}
+
+struct Rewriter {
+    out: Vec<TokenWithSpan>,
+    /// The last token that is no white space.
+    before: Option<Token>,
+}
+
+fn keyword(token: Option<&Token>) -> Option<Keyword> {
+    match token {
+        Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+fn is_word(token: &Token, text: &str) -> bool {
+    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(text))
+}
+
+impl Rewriter {
+    fn push(&mut self, token: &TokenWithSpan, next: Option<&Token>) {
+        let before = self.before.take();
+        let after = keyword(before.as_ref());
+        let replaced = match &token.token {
+            Token::Word(word) if word.quote_style.is_none() => {
+                self.word(token, word, after, before.as_ref(), next)
+            }
+            Token::Lt if after == Some(Keyword::USING) => self.sort(token.span, "ASC"),
+            Token::Gt if after == Some(Keyword::USING) => self.sort(token.span, "DESC"),
+            _ => false,
+        };
+        if !replaced {
+            self.out.push(token.clone());
+        }
+        self.before = match &token.token {
+            Token::Whitespace(_) => before,
+            other => Some(other.clone()),
+        };
+    }
+
+    /// Whether the word was replaced.
+    fn word(
+        &mut self,
+        token: &TokenWithSpan,
+        word: &Word,
+        after: Option<Keyword>,
+        before: Option<&Token>,
+        next: Option<&Token>,
+    ) -> bool {
+        let span = token.span;
+        let names = matches!(next, Some(Token::Word(_)));
+        let text = word.value.to_ascii_lowercase();
+        match text.as_str() {
+            "table" if names && starts_query(before, after) => {
+                self.words(span, &["SELECT"]);
+                self.out.push(TokenWithSpan::new(Token::Mul, span));
+                self.words(span, &["FROM"]);
+            }
+            "only" if matches!(after, Some(Keyword::FROM | Keyword::JOIN)) && names => {}
+            "isnull" | "notnull" if is_operand_end(before) && next != Some(&Token::LParen) => {
+                match text.as_str() {
+                    "isnull" => self.words(span, &["IS", "NULL"]),
+                    _ => self.words(span, &["IS", "NOT", "NULL"]),
+                }
+            }
+            "symmetric" if after == Some(Keyword::BETWEEN) => {
+                self.out
+                    .push(TokenWithSpan::new(name(SYMMETRIC, Some('"')), span));
+                self.out.push(TokenWithSpan::new(Token::StringConcat, span));
+            }
+            "asymmetric" if after == Some(Keyword::BETWEEN) => {}
+            "leading" | "trailing" | "both" if next.is_some_and(|next| is_word(next, "from")) => {
+                self.out.push(token.clone());
+                let space = Token::SingleQuotedString(" ".to_owned());
+                self.space(span);
+                self.out.push(TokenWithSpan::new(space, span));
+                self.space(span);
+            }
+            "rows" if next.is_some_and(|next| is_word(next, "from")) => {}
+            "from"
+                if before.is_some_and(|before| is_word(before, "rows"))
+                    && next == Some(&Token::LParen) =>
+            {
+                self.out
+                    .push(TokenWithSpan::new(name(ROWS_FROM, None), span));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// `ORDER BY x USING <` is `ORDER BY x ASC`.
+    fn sort(&mut self, span: Span, direction: &str) -> bool {
+        while self
+            .out
+            .last()
+            .is_some_and(|last| matches!(last.token, Token::Whitespace(_)))
+        {
+            self.out.pop();
+        }
+        self.out.pop();
+        self.words(span, &[direction]);
+        true
+    }
+
+    fn words(&mut self, span: Span, words: &[&str]) {
+        for word in words {
+            self.space(span);
+            self.out
+                .push(TokenWithSpan::new(Token::make_keyword(word), span));
+            self.space(span);
+        }
+    }
+
+    fn space(&mut self, span: Span) {
+        use datafusion::sql::sqlparser::tokenizer::Whitespace;
+        self.out.push(TokenWithSpan::new(
+            Token::Whitespace(Whitespace::Space),
+            span,
+        ));
+    }
+}
+
+/// Whether a query may start after this token.
+fn starts_query(before: Option<&Token>, after: Option<Keyword>) -> bool {
+    match before {
+        None | Some(Token::LParen) => true,
+        _ => matches!(
+            after,
+            Some(
+                Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::ALL | Keyword::AS
+            )
+        ),
+    }
+}
+
+/// Whether an operand may end with this token, so that a postfix operator may follow.
+fn is_operand_end(before: Option<&Token>) -> bool {
+    match before {
+        Some(Token::Word(word)) => {
+            word.quote_style.is_some()
+                || matches!(
+                    word.keyword,
+                    Keyword::NoKeyword
+                        | Keyword::END
+                        | Keyword::NULL
+                        | Keyword::TRUE
+                        | Keyword::FALSE
+                )
+        }
+        Some(
+            Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::RParen
+            | Token::RBracket
+            | Token::Placeholder(_),
+        ) => true,
+        _ => false,
+    }
+}
+
+fn name(value: &str, quote_style: Option<char>) -> Token {
+    Token::Word(Word {
+        value: value.to_owned(),
+        quote_style,
+        keyword: Keyword::NoKeyword,
+    })
+}
