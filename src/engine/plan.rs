@@ -31,6 +31,7 @@ use crate::catalog::layout::is_pg_catalog_relation;
 use crate::catalog::{PG_CATALOG, pg_type};
 use crate::error::{Error, Result};
 use crate::storage::Lake;
+use crate::values::types;
 
 /// A planned query, not yet optimised: prepared statements keep this and fill in their parameters.
 #[derive(Debug, Clone)]
@@ -209,7 +210,8 @@ fn generic_plan(
         }
         Generic::Impossible => return Ok(None),
         Generic::Unused => {
-            *generic = match is_timeless(&query.plan)? {
+            let fixed = query.parameters.iter().all(|p| has_one_carrier(p.oid));
+            *generic = match fixed && is_timeless(&query.plan)? {
                 true => Generic::Used,
                 false => Generic::Impossible,
             };
@@ -221,6 +223,15 @@ fn generic_plan(
     let plan = state.optimizer().optimize(plan, state, |_, _| {})?;
     *generic = Generic::Optimized(settings, plan.clone());
     Ok(Some(plan))
+}
+
+/// Whether all values of the type are held alike: the digits of a numeric and the dimensions of an array
+/// are their value's own.
+fn has_one_carrier(oid: u32) -> bool {
+    match types::by_oid(oid) {
+        Some(of) => of != types::NUMERIC && types::element_of(of).is_none(),
+        None => true,
+    }
 }
 
 /// Whether no function of the plan has a value of its own for each statement, as now() has: the

@@ -84,6 +84,10 @@
 123456789.123456789::float8
 -0.0::float8
 3.14::real
+1.25e+300::float8
+-1e300::float8
+(1e-300)::float8
+1e300
 -- power and functions
 2^3
 2^0.5

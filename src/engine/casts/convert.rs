@@ -79,6 +79,16 @@ pub(super) fn array(
     }
     if let (DataType::List(of), DataType::List(item)) = (array.data_type(), wanted) {
         let lists = array.as_list::<i32>();
+        let deeper = matches!(of.data_type(), DataType::List(_))
+            && !matches!(item.data_type(), DataType::List(_));
+        if deeper {
+            let of = element_list(of, from);
+            let values = self::array(lists.values(), &of, target, style)?;
+            let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+            let nulls = lists.nulls().cloned();
+            let lists = ListArray::try_new(item, lists.offsets().clone(), values, nulls)?;
+            return Ok(Arc::new(lists));
+        }
         let (of, to) = (element(of, from, NO_TYPMOD), element(item, to, typmod));
         let values = self::array(lists.values(), &of, &to, style)?;
         let nulls = lists.nulls().cloned();
@@ -99,6 +109,11 @@ pub(super) fn array(
         pg::JSONB | pg::JSON => parsed_text(array, source, to, wanted, style),
         _ => Ok(cast_with_options(array, wanted, &CHECKED)?),
     }
+}
+
+/// The lists of an array of several dimensions, which have its own type.
+fn element_list(item: &FieldRef, array: PgType) -> FieldRef {
+    marked(array.name, NO_TYPMOD, item.data_type().clone())
 }
 
 /// The elements of an array whose type is marked on the array.

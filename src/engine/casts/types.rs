@@ -206,6 +206,9 @@ pub(super) fn settled(source: &Field, target: &FieldRef) -> FieldRef {
     let is_free = |field: &Field| {
         field.data_type() == &numeric::free() && !field.metadata().contains_key(PG_TYPMOD_METADATA)
     };
+    if let Some(nested) = as_deep(source.data_type(), target.data_type()) {
+        return Arc::new(target.as_ref().clone().with_data_type(nested));
+    }
     match numeric::shape(source.data_type()) {
         Some((precision, scale)) if is_free(target) => marked(
             "numeric",
@@ -213,6 +216,23 @@ pub(super) fn settled(source: &Field, target: &FieldRef) -> FieldRef {
             numeric::decimal(precision.into(), scale),
         ),
         _ => Arc::clone(target),
+    }
+}
+
+/// The list type with as many dimensions as the source has, if the target has fewer.
+fn as_deep(source: &DataType, target: &DataType) -> Option<DataType> {
+    let (DataType::List(of), DataType::List(item)) = (source, target) else {
+        return None;
+    };
+    match (of.data_type(), item.data_type()) {
+        (DataType::List(_), DataType::List(_)) => {
+            as_deep(of.data_type(), item.data_type()).map(|nested| DataType::new_list(nested, true))
+        }
+        (inner @ DataType::List(_), _) => {
+            let nested = as_deep(inner, target).unwrap_or_else(|| target.clone());
+            Some(DataType::new_list(nested, true))
+        }
+        _ => None,
     }
 }
 

@@ -174,6 +174,7 @@ impl VisitorMut for Rewriter {
         if let Expr::Function(function) = expr {
             literal::protect_function(function);
         }
+        literal::rewrite_cast(expr);
         match literal::rewrite_negative(expr) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

@@ -9,10 +9,10 @@ use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::scalar::ScalarValue;
 
-use super::number::decimal_type;
+use super::number::{decimal_type, is_free};
 use super::{Value, cannot_read, is_space, malformed, text, text_value, value};
 use crate::error::{Error, Result};
-use crate::values::types::{Format, PgType, array_of, arrow_type};
+use crate::values::types::{Format, NUMERIC, PgType, array_of, arrow_type};
 
 /// The elements of an array, None for NULL, and the sizes of its dimensions.
 pub(super) fn elements(
@@ -129,8 +129,9 @@ pub(super) fn list(
         }
     };
     let item = match wanted {
-        Some(item) => item,
-        None => own_type(&elements, element)?,
+        // Numerics without declared digits have the same ones in all elements.
+        Some(item) if element != NUMERIC || !is_free(&item) => item,
+        _ => own_type(&elements, element)?,
     };
     let mut scalars = Vec::with_capacity(elements.len());
     for element in elements {

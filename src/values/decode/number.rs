@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::{cannot_read, invalid_syntax, is_space, malformed, out_of_range};
 use crate::error::{Error, Result};
+use crate::values::digits::FREE_SCALE;
 use crate::values::types::{FLOAT4, FLOAT8, NUMERIC, PgType};
 
 /// Decimal digits of a numeric on either side of the point at the most; Arrow holds 76 in all.
@@ -214,8 +215,9 @@ impl Number {
     pub(super) fn into_scalar(self, target: Option<&DataType>) -> Result<ScalarValue> {
         let natural;
         let target = match target {
-            Some(target) => target,
-            None => {
+            // A numeric without declared digits takes those it is written with, if they fit.
+            Some(target) if !is_free(target) || self.special.is_some() => target,
+            _ => {
                 natural = decimal_type(self.whole_digits(), self.scale())?;
                 &natural
             }
@@ -336,6 +338,11 @@ pub(super) fn decimal_type(whole: usize, scale: usize) -> Result<DataType> {
             "numeric values have at most {DECIMAL256_MAX_PRECISION} digits"
         )))
     }
+}
+
+/// Whether this is the decimal of numerics without declared digits.
+pub(super) fn is_free(target: &DataType) -> bool {
+    *target == DataType::Decimal256(DECIMAL256_MAX_PRECISION, FREE_SCALE)
 }
 
 fn too_large() -> Error {

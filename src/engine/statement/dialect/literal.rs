@@ -174,6 +174,38 @@ pub(super) fn rewrite_negative(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
+/// Before its parts are visited: a constant that is cast to a float is read as one, since a numeric of as
+/// many digits may not exist here.
+pub(super) fn rewrite_cast(expr: &mut Expr) {
+    let Expr::Cast {
+        expr: operand,
+        data_type:
+            DataType::DoublePrecision
+            | DataType::Float8
+            | DataType::Float(_)
+            | DataType::Real
+            | DataType::Float4,
+        ..
+    } = expr
+    else {
+        return;
+    };
+    let mut inner = operand.as_mut();
+    while let Expr::Nested(nested) = inner {
+        inner = nested.as_mut();
+    }
+    let text = match &*inner {
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => unmarked(expr).map(|digits| format!("-{digits}")),
+        other => unmarked(other).map(str::to_owned),
+    };
+    if let Some(text) = text {
+        **operand = string(text);
+    }
+}
+
 /// A number that is not marked gets its type.
 pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     if let Some(digits) = unmarked(expr)
