@@ -1,7 +1,7 @@
 //! The catalog file: durable rows of a warehouse in one embedded SQLite database.
 //!
 //! The file lies in the warehouse folder and belongs to its owner alone. Whoever keeps rows in it adds
-//! a step to [`migrations::STEPS`] and writes through [`Metastore::write`]: one transaction, on disk
+//! a step to `migrations.rs` and writes through [`Metastore::write`]: one transaction, on disk
 //! when the call returns. There is one writer at a time, in this process and among processes.
 
 mod migrations;

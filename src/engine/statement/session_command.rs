@@ -16,7 +16,7 @@ pub struct Modes {
     pub isolation: Option<String>,
     /// READ ONLY or READ WRITE.
     pub read_only: Option<bool>,
-    /// [NOT] DEFERRABLE
+    /// `[NOT] DEFERRABLE`
     pub deferrable: Option<bool>,
 }
 
