@@ -52,6 +52,7 @@ pub enum SqlState {
     InFailedSqlTransaction,
     InsufficientPrivilege,
     InternalError,
+    IntervalFieldOverflow,
     InvalidAuthorizationSpecification,
     InvalidBinaryRepresentation,
     InvalidCatalogName,
@@ -67,6 +68,7 @@ pub enum SqlState {
     InvalidSchemaName,
     InvalidSqlStatementName,
     InvalidTextRepresentation,
+    InvalidTimeZoneDisplacementValue,
     IoError,
     LockNotAvailable,
     NameTooLong,
@@ -133,6 +135,7 @@ impl SqlState {
             Self::InFailedSqlTransaction => "25P02",
             Self::InsufficientPrivilege => "42501",
             Self::InternalError => "XX000",
+            Self::IntervalFieldOverflow => "22015",
             Self::InvalidAuthorizationSpecification => "28000",
             Self::InvalidBinaryRepresentation => "22P03",
             Self::InvalidCatalogName => "3D000",
@@ -148,6 +151,7 @@ impl SqlState {
             Self::InvalidSchemaName => "3F000",
             Self::InvalidSqlStatementName => "26000",
             Self::InvalidTextRepresentation => "22P02",
+            Self::InvalidTimeZoneDisplacementValue => "22009",
             Self::IoError => "58030",
             Self::LockNotAvailable => "55P03",
             Self::NameTooLong => "42622",
@@ -491,11 +495,13 @@ fn from_plan_text(text: &str) -> Error {
 fn text_of_function(text: &str) -> Option<String> {
     let (_, inner) = text.split_once("coercion failed with: ")?;
     let inner = inner.trim_start_matches("Error during planning: ");
+    let inner = inner.trim_start_matches("External error: ");
     let inner = inner
         .split(" No function matches")
         .next()?
         .trim_end_matches('.');
-    inner.contains("(): ").then(|| first_line(inner))
+    let own = inner.contains("(): ") || inner.ends_with(" does not exist");
+    own.then(|| first_line(inner))
 }
 
 /// Messages of our own functions start with the function's name and `():`.

@@ -175,7 +175,7 @@ impl AnalyzerRule for CheckOverflow {
 }
 
 /// Rewrites every expression of a plan and its subqueries; names of columns stay.
-fn rewrite_expressions(
+pub(super) fn rewrite_expressions(
     plan: LogicalPlan,
     rewrite: &dyn Fn(Expr, &DFSchema) -> Transformed<Expr>,
 ) -> Result<LogicalPlan> {

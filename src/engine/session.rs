@@ -18,12 +18,14 @@ use super::advisory::Released;
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
 use super::cursor::{self, Declaration};
+use super::functions::SessionTime;
 use super::holdings::{HeldCursor, HeldStatement, Holdings};
 use super::plan::{self, Parameter, PlannedQuery, RunnableQuery};
 use super::session_command::{self, Transaction};
 use super::settings::{SETTINGS, Settings};
 use super::statement::session_command::{Declare, Fetch, SessionCommand};
 use super::statement::{self, Parsed, dialect};
+use crate::calendar::Reader;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -889,6 +891,18 @@ impl Session {
         result
     }
 
+    /// Reads dates and times by the session's settings.
+    pub(crate) fn time_reader(&self) -> Reader {
+        let time = self.session_time();
+        Reader::new(time.settings, time.transaction)
+    }
+
+    fn session_time(&self) -> SessionTime {
+        let (transaction, statement) = self.backend.times(self.shared.clock.now());
+        let settings = self.settings().time();
+        SessionTime::new(settings, transaction, statement)
+    }
+
     /// What functions may ask about this session.
     fn facts(&self) -> super::state::SessionVariables {
         super::state::SessionVariables {
@@ -896,6 +910,7 @@ impl Session {
             origin: self.backend.origin.clone(),
             settings: Arc::clone(&self.settings),
             holdings: self.holdings.clone(),
+            time: self.session_time(),
         }
     }
 

@@ -13,10 +13,12 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
+use super::functions::SessionTime;
 use super::holdings::Holdings;
 use super::semantics::{CheckOverflow, CompareIntervals};
 use super::settings::Settings;
@@ -121,14 +123,20 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_config(config)
         .with_runtime_env(Arc::clone(&parts.runtime))
         .build();
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![
+        Arc::new(functions::TimeOperators::new()),
+        Arc::new(functions::ExtractPlanner::new()),
+    ];
+    planners.extend(base.expr_planners().iter().map(Arc::clone));
     let guarded = SessionStateBuilder::new_from_existing(base.clone())
+        .with_expr_planners(planners)
         .with_analyzer_rules(analyzer_rules(&base))
         .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
         .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
         .with_physical_optimizer_rule(Arc::new(StopJoins));
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
-    functions::register(&mut state, &parts.activity)?;
+    functions::register(&mut state, &parts.activity, &parts.clock)?;
     let system = super::database::register(&mut state, parts)?;
     Ok((state, system))
 }
@@ -138,6 +146,7 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
         vec![Arc::new(CompareIntervals::new())];
     rules.extend(guard::analyzer(&base.analyzer().rules));
+    rules.push(Arc::new(functions::CastTimes));
     rules.push(Arc::new(CheckOverflow::new()));
     rules
 }
@@ -145,12 +154,12 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
 /// The state of one statement: the shared one with the session's settings in it.
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
-    let (zone, facts) = {
+    let facts = {
         let settings = variables
             .settings
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let facts = SessionFacts {
+        SessionFacts {
             pid: variables.pid,
             user: variables.origin.user.clone(),
             database: CATALOG.to_owned(),
@@ -161,8 +170,7 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
                 .to_owned(),
             client: variables.origin.client,
             server: None,
-        };
-        (settings.get("TimeZone").unwrap_or("UTC").to_owned(), facts)
+        }
     };
     let known = state
         .catalog_list()
@@ -175,7 +183,8 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
         .find(|schema| known.contains(schema))
         .cloned();
     let options = state.config_mut().options_mut();
-    options.execution.time_zone = Some(zone);
+    // The label of zoned timestamps; what they show and how they are read follows SessionTime.
+    options.execution.time_zone = Some("UTC".to_owned());
     options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
     options.extensions.insert(facts);
     options.extensions.insert(variables);
@@ -194,6 +203,8 @@ pub struct SessionVariables {
     pub settings: Arc<Mutex<Settings>>,
     /// What it holds open.
     pub holdings: Holdings,
+    /// Its zone and styles, and the times at which its transaction and statement began.
+    pub(crate) time: SessionTime,
 }
 
 impl SessionVariables {
@@ -203,6 +214,7 @@ impl SessionVariables {
             origin: Origin::default(),
             settings: Arc::default(),
             holdings: Holdings::default(),
+            time: SessionTime::default(),
         }
     }
 }

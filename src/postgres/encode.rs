@@ -13,11 +13,11 @@ pub(in crate::postgres) use text::put_uuid;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema};
 
+use crate::calendar::{TimeSettings, Zone};
 use crate::error::{Error, Result};
 use crate::postgres::types::{Format, column_type};
 
@@ -29,20 +29,20 @@ pub const COLUMNS_MAX: usize = 1664;
 
 /// The session's settings that decide how values look as text.
 ///
-/// DateStyle is always ISO, IntervalStyle `postgres`, bytea_output `hex`.
+/// bytea_output is always `hex`.
 #[derive(Debug, Clone)]
 pub struct TextStyle {
-    /// The zone in which `timestamptz` is shown.
-    pub time_zone: Tz,
+    /// Zone and styles of dates, times and intervals.
+    pub time: TimeSettings,
     /// Above zero: floats in their shortest exact form; otherwise added to 15 (or 6) digits.
     pub extra_float_digits: i8,
 }
 
 impl TextStyle {
     /// The default settings in a zone.
-    pub fn new(time_zone: Tz) -> Self {
+    pub fn new(zone: Zone) -> Self {
         Self {
-            time_zone,
+            time: TimeSettings::in_zone(zone),
             extra_float_digits: 1,
         }
     }

@@ -9,6 +9,7 @@ mod cast;
 mod ctid;
 mod output;
 mod subquery;
+mod time;
 
 use std::ops::ControlFlow;
 
@@ -191,14 +192,20 @@ impl Rewriter {
                         clauses: Vec::new(),
                     });
                 }
+                if name == "make_interval" {
+                    time::rewrite_make_interval(function)?;
+                }
                 subquery::rewrite_array(expr);
             }
             Expr::Cast { .. } => {
                 cast::rewrite(expr);
+                time::rewrite_cast(expr);
                 if let Expr::Function(function) = expr {
                     self.found.uses_catalog |= needs_snapshot(&function_name(function));
                 }
             }
+            Expr::Interval(_) | Expr::AtTimeZone { .. } => time::rewrite(expr)?,
+            Expr::TypedString(_) => time::rewrite_typed(expr),
             Expr::Subquery(_) => subquery::rewrite_scalar(expr),
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
                 if let Expr::Nested(inner) = right.as_mut() {
@@ -243,6 +250,7 @@ fn rewrite_operator(expr: &mut Expr) -> Result<()> {
         *op = operator(spelled)?;
     }
     match op {
+        BinaryOperator::Overlaps => return time::rewrite_overlaps(expr),
         BinaryOperator::StringConcat => {
             cast::name_instead_of_oid(left);
             cast::name_instead_of_oid(right);

@@ -7,11 +7,17 @@ use datafusion::arrow::datatypes::{Field, Int32Type, IntervalMonthDayNano, Schem
 use proptest::prelude::*;
 
 use super::*;
+use crate::calendar::TimeSettings;
 use crate::postgres::encode::{RowEncoder, TextStyle};
 use crate::postgres::types::{INT4_ARRAY, NUMERIC_ARRAY, TEXT_ARRAY, TYPES, column_type};
 
-fn utc() -> Tz {
-    "UTC".parse().unwrap()
+fn utc() -> &'static Reader {
+    static UTC: std::sync::LazyLock<Reader> = std::sync::LazyLock::new(|| reader("UTC"));
+    &UTC
+}
+
+fn reader(zone: &str) -> Reader {
+    Reader::new(TimeSettings::in_zone(zone.parse().unwrap()), 0)
 }
 
 fn read(pg_type: PgType, text: &str) -> Result<ScalarValue> {
@@ -448,7 +454,7 @@ fn timestamps() {
     assert_eq!(stamp("1970-01-01 00:00:00+02"), 0);
     assert_eq!(stamp("0001-12-31 23:00:00 BC"), -62_135_600_400_000_000);
     let zoned = |text: &str, zone: &str| {
-        let zone = zone.parse().unwrap();
+        let zone = &reader(zone);
         match parameter(1184, None, Format::Text, Some(text.as_bytes()), zone).unwrap() {
             ScalarValue::TimestampMicrosecond(Some(micros), Some(zone)) => {
                 assert_eq!(&*zone, "UTC");
@@ -489,7 +495,7 @@ fn timestamps() {
 
 #[test]
 fn zones_come_and_go_as_the_session_has_them() {
-    let berlin: Tz = "Europe/Berlin".parse().unwrap();
+    let berlin = &reader("Europe/Berlin");
     let read = |oid, target: &DataType, text: &str| {
         parameter(
             oid,
@@ -777,7 +783,14 @@ fn round_trip(value: &ScalarValue, format: Format, zone: &str) -> ScalarValue {
     let mut out = BytesMut::new();
     encoder.encode(&batch, 0..1, &mut out).unwrap();
     let cell = (out[7..11] != [0xff; 4]).then(|| &out[11..]);
-    parameter(oid, Some(&value.data_type()), format, cell, style.time_zone).unwrap()
+    parameter(
+        oid,
+        Some(&value.data_type()),
+        format,
+        cell,
+        &Reader::new(style.time, 0),
+    )
+    .unwrap()
 }
 
 /// Microseconds of the years 1 to 9999, where neither zone nor range can interfere.

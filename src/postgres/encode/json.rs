@@ -240,7 +240,7 @@ impl Writer for Json {
     }
 
     fn date(&self, day: i32, out: &mut BytesMut) {
-        quoted(out, |out| put_date(day, out));
+        quoted(out, |out| put_date(day, Style::ISO, out));
     }
 
     fn time(&self, micros: i64, out: &mut BytesMut) {
@@ -248,7 +248,9 @@ impl Writer for Json {
     }
 
     fn timestamp(&self, micros: i64, out: &mut BytesMut) {
-        quoted(out, |out| put_timestamp(micros, None, Style::Xsd, out));
+        quoted(out, |out| {
+            put_timestamp(micros, None, String::new, Style::Xsd, out);
+        });
     }
 
     fn timestamptz(&self, micros: i64, out: &mut BytesMut) {
@@ -256,6 +258,7 @@ impl Writer for Json {
     }
 
     fn interval(&self, interval: PgInterval, out: &mut BytesMut) {
-        quoted(out, |out| put_interval(interval, out));
+        let style = self.0.time().interval_style;
+        quoted(out, |out| put_interval(interval, style, out));
     }
 }

@@ -1129,13 +1129,13 @@ fn dates() {
 #[test]
 fn days_and_dates_are_inverse() {
     for day in (-2_451_545..2_145_031_949).step_by(99_991) {
-        let (year, month, of_month) = datetime::civil(day);
-        assert_eq!(datetime::day_of(year, month, of_month), Some(day));
+        let (year, month, of_month) = crate::calendar::civil(day);
+        assert_eq!(crate::calendar::day_of(year, month, of_month), Some(day));
     }
-    assert_eq!(datetime::day_of(2023, 2, 29), None);
-    assert_eq!(datetime::day_of(2024, 13, 1), None);
-    assert_eq!(datetime::day_of(2024, 1, 0), None);
-    assert_eq!(datetime::day_of(2024, 4, 31), None);
+    assert_eq!(crate::calendar::day_of(2023, 2, 29), None);
+    assert_eq!(crate::calendar::day_of(2024, 13, 1), None);
+    assert_eq!(crate::calendar::day_of(2024, 1, 0), None);
+    assert_eq!(crate::calendar::day_of(2024, 4, 31), None);
 }
 
 #[test]
