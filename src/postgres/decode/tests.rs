@@ -373,7 +373,7 @@ fn messages_are_postgresqls() {
         TIMESTAMPTZ,
         "2024-01-01 00:00:00 Mars/Olympus",
         "22023",
-        "time zone \"Mars/Olympus\" not recognized",
+        "time zone \"mars/olympus\" not recognized",
     );
     check(
         INTERVAL,
@@ -428,12 +428,13 @@ fn dates_and_times() {
         time("24:00:00"),
         ScalarValue::Time64Microsecond(Some(86_400_000_000))
     );
-    assert_eq!(failure(read(DATE, "infinity")).0, "0A000");
-    assert_eq!(failure(read_binary(DATE, "7fffffff")).0, "0A000");
+    let endless = ScalarValue::Date32(Some(i32::MAX));
+    assert_eq!(read(DATE, "infinity").unwrap(), endless);
+    assert_eq!(read_binary(DATE, "7fffffff").unwrap(), endless);
     assert_eq!(failure(read_binary(DATE, "80000001")).0, "22008");
     assert_eq!(
-        failure(read_binary(TIMESTAMP, "7fffffffffffffff")).0,
-        "0A000"
+        read_binary(TIMESTAMP, "7fffffffffffffff").unwrap(),
+        ScalarValue::TimestampMicrosecond(Some(i64::MAX), None)
     );
     assert_eq!(
         failure(read_binary(TIMESTAMP, "8000000000000001")).0,
@@ -566,16 +567,7 @@ fn intervals() {
     check("P-1Y2WT-0.5S", -12, 14, -500_000);
     check("1 century 1 decade", 1320, 0, 0);
     check("0.000001 seconds", 0, 0, 1);
-    for text in [
-        "P",
-        "PT",
-        "PT5",
-        "1 2 days",
-        "ago",
-        "1:2:3:4",
-        "1..5 days",
-        "five days",
-    ] {
+    for text in ["P", "1 2 days", "ago", "1:2:3:4", "1..5 days", "five days"] {
         assert_eq!(failure(read(INTERVAL, text)).0, "22007", "{text}");
     }
     for text in [
@@ -584,7 +576,7 @@ fn intervals() {
         "9999999999999999999 s",
         "3000000 hours 00:61",
     ] {
-        assert_eq!(failure(read(INTERVAL, text)).0, "22008", "{text}");
+        assert_eq!(failure(read(INTERVAL, text)).0, "22015", "{text}");
     }
 }
 

@@ -3,7 +3,7 @@
 //! Nanoseconds are rounded down to microseconds (towards the past), which keeps the order and never
 //! shows the next second or day; interval nanoseconds are cut off towards zero, so that a negative
 //! interval is the mirror image of the positive one. The least and the greatest value of a date and
-//! of a timestamp are the infinities.
+//! of a timestamp in microseconds are the infinities.
 
 use datafusion::arrow::datatypes::TimeUnit;
 
@@ -26,10 +26,8 @@ pub(crate) fn pg_date(days: i64) -> Result<i32> {
 
 /// A timestamp in microseconds from 2000-01-01; 22008 beyond PostgreSQL's range.
 pub(crate) fn pg_timestamp(unit: TimeUnit, value: i64) -> Result<i64> {
-    if is_infinite(value) {
-        return Ok(value);
-    }
     checked_timestamp(match unit {
+        TimeUnit::Microsecond if is_infinite(value) => return Ok(value),
         TimeUnit::Second => value
             .checked_sub(EPOCH_SECONDS)
             .and_then(|v| v.checked_mul(MICROS_PER_SECOND)),

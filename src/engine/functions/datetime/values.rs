@@ -90,10 +90,7 @@ pub(crate) fn timestamp_micros(array: &ArrayRef) -> Result<Int64Array> {
             true => value,
             false => value.saturating_sub(EPOCH_MICROS),
         }),
-        TimeUnit::Nanosecond => raw.unary(|value| match is_infinite(value) {
-            true => value,
-            false => value.div_euclid(1000) - EPOCH_MICROS,
-        }),
+        TimeUnit::Nanosecond => raw.unary(|value| value.div_euclid(1000) - EPOCH_MICROS),
         TimeUnit::Millisecond => raw.try_unary::<_, Int64Type, crate::error::Error>(|value| {
             let shifted = value.checked_sub(EPOCH_SECONDS * 1000);
             shifted
