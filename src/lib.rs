@@ -15,7 +15,7 @@
 //! 4  auth values
 //! 3  catalog
 //! 2  metastore storage
-//! 1  config error parse runtime sample sqlstate telemetry
+//! 1  calendar config error parse runtime sample sqlstate telemetry
 //! 0  datafusion_functions_loyalty
 //! ```
 //!
@@ -33,6 +33,7 @@
 //! | how do files become tables | [`storage`] |
 //! | who may come in and what may they do | [`auth`] |
 //! | which rows last, and where | [`metastore`] |
+//! | how are dates, intervals and zones read and shown | [`calendar`] |
 //! | which code is sent for which error | [`sqlstate`] |
 //! | what does the demo data look like | [`sample`] |
 //! | how is `nps` computed | crate `datafusion_functions_loyalty`, one file a function |
@@ -51,6 +52,7 @@
 //!    misconfigured stop the server; nothing falls back to plain text.
 
 pub mod auth;
+pub mod calendar;
 pub mod catalog;
 pub mod cli;
 pub mod config;

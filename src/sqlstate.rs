@@ -54,6 +54,7 @@ pub enum SqlState {
     InsufficientPrivilege,
     InvalidArgumentForWidthBucket,
     InternalError,
+    IntervalFieldOverflow,
     InvalidArgumentForLogarithm,
     InvalidArgumentForPowerFunction,
     InvalidAuthorizationSpecification,
@@ -72,6 +73,7 @@ pub enum SqlState {
     InvalidSchemaName,
     InvalidSqlStatementName,
     InvalidTextRepresentation,
+    InvalidTimeZoneDisplacementValue,
     InvalidUseOfEscapeCharacter,
     IoError,
     LockNotAvailable,
@@ -144,6 +146,7 @@ impl SqlState {
             Self::InsufficientPrivilege => "42501",
             Self::InvalidArgumentForWidthBucket => "2201G",
             Self::InternalError => "XX000",
+            Self::IntervalFieldOverflow => "22015",
             Self::InvalidArgumentForLogarithm => "2201E",
             Self::InvalidArgumentForPowerFunction => "2201F",
             Self::InvalidAuthorizationSpecification => "28000",
@@ -162,6 +165,7 @@ impl SqlState {
             Self::InvalidSchemaName => "3F000",
             Self::InvalidSqlStatementName => "26000",
             Self::InvalidTextRepresentation => "22P02",
+            Self::InvalidTimeZoneDisplacementValue => "22009",
             Self::InvalidUseOfEscapeCharacter => "2200C",
             Self::IoError => "58030",
             Self::LockNotAvailable => "55P03",
@@ -509,11 +513,13 @@ fn from_plan_text(text: &str) -> Error {
 fn text_of_function(text: &str) -> Option<String> {
     let (_, inner) = text.split_once("coercion failed with: ")?;
     let inner = inner.trim_start_matches("Error during planning: ");
+    let inner = inner.trim_start_matches("External error: ");
     let inner = inner
         .split(" No function matches")
         .next()?
         .trim_end_matches('.');
-    inner.contains("(): ").then(|| first_line(inner))
+    let own = inner.contains("(): ") || inner.ends_with(" does not exist");
+    own.then(|| first_line(inner))
 }
 
 /// Messages of our own functions start with the function's name and `():`.

@@ -19,6 +19,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (
         1,
         &[
+            "calendar",
             "config",
             "error",
             "parse",
@@ -33,6 +34,7 @@ const FLOORS: &[(u8, &[&str])] = &[
 /// Imports within one floor that are meant: what stands on the left may use what stands on the right.
 const WITHIN_FLOOR: &[(&str, &[&str])] = &[
     ("cli", &["server"]),
+    ("calendar", &["error", "sqlstate"]),
     ("error", &["sqlstate"]),
     ("sqlstate", &["error", "runtime"]),
     ("runtime", &["error"]),

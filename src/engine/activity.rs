@@ -91,6 +91,7 @@ impl Activity {
                 state: State::Idle,
                 query: String::new(),
                 query_started_at: None,
+                transaction_started_at: None,
                 state_changed_at: now,
                 application_name: String::new(),
                 control: None,
@@ -232,6 +233,8 @@ pub struct Work {
     pub query: String,
     /// When it began.
     pub query_started_at: Option<SystemTime>,
+    /// When the transaction began that it belongs to.
+    pub transaction_started_at: Option<SystemTime>,
     /// When `state` last changed.
     pub state_changed_at: SystemTime,
     /// The session's `application_name`.
@@ -333,6 +336,7 @@ impl Backend {
         let mut work = lock(&self.work);
         work.query = truncated(without_password(query));
         work.query_started_at = Some(now);
+        work.transaction_started_at.get_or_insert(now);
         work.state = State::Active;
         work.state_changed_at = now;
         work.control = Some(Arc::clone(control));
@@ -344,12 +348,24 @@ impl Backend {
     /// Marks the end of a statement.
     pub fn end(&self, state: State, now: SystemTime) {
         let mut work = lock(&self.work);
+        if state == State::Idle {
+            work.transaction_started_at = None;
+        }
         work.state = state;
         work.state_changed_at = now;
         work.control = None;
         if self.draining.is_cancelled() {
             self.terminated.cancel();
         }
+    }
+
+    /// When the transaction and the statement began; `now` outside of any.
+    pub fn times(&self, now: SystemTime) -> (SystemTime, SystemTime) {
+        let work = lock(&self.work);
+        (
+            work.transaction_started_at.unwrap_or(now),
+            work.query_started_at.unwrap_or(now),
+        )
     }
 
     /// Shows the session's `application_name`.

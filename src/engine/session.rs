@@ -21,6 +21,7 @@ use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
 use super::cursor::{self, Declaration};
 use super::explain::{self, ExplainRequest};
+use super::functions::SessionTime;
 use super::holdings::{HeldCursor, HeldStatement, Holdings};
 use super::plan::{self, Parameter, PlannedQuery, RunnableQuery};
 use super::session_command::{self, Transaction};
@@ -28,6 +29,7 @@ use super::settings::{SETTINGS, Settings};
 use super::statement::session_command::{Declare, Fetch, SessionCommand};
 use super::statement::{self, Parsed};
 use crate::auth::change::Change;
+use crate::calendar::Reader;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -943,6 +945,18 @@ impl Session {
         result
     }
 
+    /// Reads dates and times by the session's settings.
+    pub(crate) fn time_reader(&self) -> Reader {
+        let time = self.session_time();
+        Reader::new(time.settings, time.transaction)
+    }
+
+    fn session_time(&self) -> SessionTime {
+        let (transaction, statement) = self.backend.times(self.shared.clock.now());
+        let settings = self.settings().time();
+        SessionTime::new(settings, transaction, statement)
+    }
+
     /// What functions may ask about this session.
     pub(super) fn facts(&self) -> super::state::SessionVariables {
         super::state::SessionVariables {
@@ -951,6 +965,7 @@ impl Session {
             settings: Arc::clone(&self.settings),
             holdings: self.holdings.clone(),
             authority: Arc::clone(&self.shared.authority),
+            time: self.session_time(),
         }
     }
 

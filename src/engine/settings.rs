@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::calendar::{TimeSettings, Zone, date_style_setting};
 use crate::error::{Error, Result};
 use crate::parse::{boolean, milliseconds};
 use crate::sqlstate::nearest;
+use crate::values::encode::TextStyle;
 
 /// Custom settings (`SET myapp.user = …`) one session may hold.
 const CUSTOM_SETTINGS_MAX: usize = 128;
@@ -31,7 +33,7 @@ pub enum Kind {
     OneOf(&'static [&'static str]),
     /// An IANA time zone name or a numeric offset.
     TimeZone,
-    /// `ISO` output only; the order of day, month and year may be chosen.
+    /// A style and the order of day, month and year.
     DateStyle,
     /// UTF8 in any of its spellings.
     Encoding,
@@ -229,7 +231,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     reported(
         "IntervalStyle",
-        Kind::OneOf(&["postgres"]),
+        Kind::OneOf(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]),
         "postgres",
         "Sets the display format for interval values.",
     ),
@@ -551,6 +553,28 @@ impl Settings {
         (millis > 0).then(|| Duration::from_millis(millis))
     }
 
+    /// TimeZone, DateStyle and IntervalStyle.
+    pub fn time(&self) -> TimeSettings {
+        let value = |name| self.get(name).unwrap_or_default();
+        TimeSettings::parse(
+            value("TimeZone"),
+            value("DateStyle"),
+            value("IntervalStyle"),
+        )
+    }
+
+    /// How values look as text.
+    pub fn text_style(&self) -> TextStyle {
+        let default = TextStyle::default();
+        let digits = self.get("extra_float_digits");
+        TextStyle {
+            time: self.time(),
+            extra_float_digits: digits
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(default.extra_float_digits),
+        }
+    }
+
     /// The schemas of `search_path` in order, `$user` replaced.
     pub fn search_path(&self, user: &str) -> Vec<String> {
         split_path(self.get("search_path").unwrap_or_default())
@@ -616,9 +640,10 @@ impl Settings {
                 }
             }
             Kind::TimeZone => time_zone(value).ok_or_else(invalid),
-            Kind::DateStyle => date_style(value).ok_or_else(|| {
-                invalid().with_hint("Only the ISO style is available, with an order of MDY, DMY or YMD.")
-            }),
+            Kind::DateStyle => {
+                let current = self.get(name).unwrap_or(setting.default);
+                date_style_setting(value, current).ok_or_else(invalid)
+            }
         }
     }
 
@@ -681,58 +706,12 @@ fn span_text(millis: u64) -> String {
     }
 }
 
-/// A time zone in the spelling the engine takes: an IANA name, or `+HH:MM`.
+/// A time zone as SHOW gives it back; `default` and `local` mean the server's.
 fn time_zone(text: &str) -> Option<String> {
-    use datafusion::arrow::array::timezone::Tz;
-    let text = text.trim();
-    let text = match text.to_ascii_lowercase().as_str() {
-        "utc" | "gmt" | "z" | "zulu" | "default" | "local" => "UTC",
-        _ => text,
-    };
-    if text.parse::<Tz>().is_ok() {
-        return Some(text.to_owned());
+    match text.trim().to_ascii_lowercase().as_str() {
+        "default" | "local" => Some("UTC".to_owned()),
+        _ => Zone::setting(text).map(|(_, shown)| shown),
     }
-    if let Some(known) = KNOWN_ZONES
-        .iter()
-        .find(|known| known.eq_ignore_ascii_case(text))
-    {
-        return Some((*known).to_owned());
-    }
-    // A bare number is hours east of Greenwich.
-    let hours: f64 = text.parse().ok()?;
-    let minutes = (hours * 60.0).round() as i64;
-    (minutes.abs() <= 14 * 60).then(|| {
-        format!(
-            "{}{:02}:{:02}",
-            if minutes < 0 { '-' } else { '+' },
-            minutes.abs() / 60,
-            minutes.abs() % 60
-        )
-    })
-}
-
-/// Names that clients send in another case than the IANA database's.
-const KNOWN_ZONES: &[&str] = &[
-    "Europe/Kyiv",
-    "Europe/Berlin",
-    "Europe/London",
-    "America/New_York",
-    "Etc/UTC",
-];
-
-/// `ISO`, an order, or both; the order is kept, the style is always ISO.
-fn date_style(text: &str) -> Option<String> {
-    let mut order = "MDY";
-    for part in text.split(',').map(str::trim) {
-        order = match part.to_ascii_uppercase().as_str() {
-            "ISO" | "" | "DEFAULT" => order,
-            "MDY" | "US" | "NONEURO" | "NONEUROPEAN" => "MDY",
-            "DMY" | "EURO" | "EUROPEAN" => "DMY",
-            "YMD" => "YMD",
-            _ => return None,
-        };
-    }
-    Some(format!("ISO, {order}"))
 }
 
 /// The names of a `search_path` value; quoted names keep their case.
@@ -850,7 +829,7 @@ mod tests {
             "Europe/Kyiv"
         );
         assert_eq!(settings.set("timezone", "utc").unwrap(), "UTC");
-        assert_eq!(settings.set("timezone", "-7").unwrap(), "-07:00");
+        assert_eq!(settings.set("timezone", "-7").unwrap(), "<-07>+07");
         assert!(settings.set("timezone", "Mars/Olympus").is_err());
     }
 }

@@ -13,12 +13,14 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
 
 use super::activity::{Activity, Origin};
 use super::casts::{PlanCasts, SqlTypes};
 use super::decorrelate::Decorrelate;
+use super::functions::SessionTime;
 use super::holdings::Holdings;
 use super::merged_columns::MergeColumns;
 use super::object_names::ShowObjectNames;
@@ -33,6 +35,7 @@ use crate::config::tables::Notes;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::storage::Lake;
+use crate::values::encode::TextStyle;
 
 /// The catalog's name: the one database.
 pub const CATALOG: &str = "loyalhouse";
@@ -134,7 +137,11 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_config(config)
         .with_runtime_env(Arc::clone(&parts.runtime))
         .build();
-    let mut operators = functions::operators();
+    let mut operators: Vec<Arc<dyn ExprPlanner>> = vec![
+        Arc::new(functions::TimeOperators::new()),
+        Arc::new(functions::ExtractPlanner::new()),
+    ];
+    operators.extend(functions::operators());
     operators.push(crate::catalog::functions::vectors::planner());
     operators.push(Arc::new(NumberOperators::new()));
     operators.extend(base.expr_planners().iter().map(Arc::clone));
@@ -147,7 +154,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_physical_optimizer_rule(Arc::new(StopJoins));
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
-    functions::register(&mut state, &parts.activity)?;
+    functions::register(&mut state, &parts.activity, &parts.clock)?;
     numeric::register(&mut state)?;
     let system = super::database::register(&mut state, parts)?;
     functions::register_last(&mut state)?;
@@ -165,6 +172,7 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
         Arc::new(MeetNumbers),
     ];
     rules.extend(guard::analyzer(&base.analyzer().rules));
+    rules.push(Arc::new(functions::CastTimes));
     rules.push(Arc::new(CheckOverflow::new()));
     rules.push(Arc::new(Decorrelate));
     rules
@@ -174,12 +182,12 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
     let authorization = variables.authorization();
-    let (zone, facts) = {
+    let facts = {
         let settings = variables
             .settings
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let facts = SessionFacts {
+        SessionFacts {
             pid: variables.pid,
             user: authorization.user.clone(),
             session_user: variables.origin.user.clone(),
@@ -192,8 +200,7 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
                 .to_owned(),
             client: variables.origin.client,
             server: None,
-        };
-        (settings.get("TimeZone").unwrap_or("UTC").to_owned(), facts)
+        }
     };
     let known = state
         .catalog_list()
@@ -207,7 +214,8 @@ pub fn for_statement(base: &SessionState, variables: SessionVariables) -> Sessio
         .find(|schema| schema.as_str() != super::probes::SCHEMA && known.contains(schema))
         .cloned();
     let options = state.config_mut().options_mut();
-    options.execution.time_zone = Some(zone);
+    // The label of zoned timestamps; what they show and how they are read follows SessionTime.
+    options.execution.time_zone = Some("UTC".to_owned());
     options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
     options.extensions.insert(facts);
     options.extensions.insert(variables);
@@ -228,6 +236,8 @@ pub struct SessionVariables {
     pub holdings: Holdings,
     /// Who may do what.
     pub authority: Arc<Authority>,
+    /// Its zone and styles, and the times at which its transaction and statement began.
+    pub(crate) time: SessionTime,
 }
 
 impl SessionVariables {
@@ -238,6 +248,7 @@ impl SessionVariables {
             settings: Arc::default(),
             holdings: Holdings::default(),
             authority: Authority::open_to_all(),
+            time: SessionTime::default(),
         }
     }
 
@@ -248,6 +259,12 @@ impl SessionVariables {
             .get("role")
             .filter(|role| *role != "none")
             .map(str::to_owned)
+    }
+
+    /// How its values look as text.
+    pub(crate) fn text_style(&self) -> TextStyle {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.text_style()
     }
 
     /// What the session may do now.

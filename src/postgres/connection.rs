@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::scalar::ScalarValue;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -432,7 +431,7 @@ where
         formats: &[Format],
         control: &Arc<StatementControl>,
     ) -> Result<()> {
-        let style = self.text_style()?;
+        let style = self.text_style();
         if let Some(mut portal) = self.portals.remove(&request.cursor) {
             let sent = self
                 .fetch_portal(&mut portal, request, formats, control)
@@ -501,7 +500,7 @@ where
             None => return Ok(0),
         };
         portal.was_fetched = true;
-        let encoder = RowEncoder::try_new(&schema, formats, &self.text_style()?)?;
+        let encoder = RowEncoder::try_new(&schema, formats, &self.text_style())?;
         let wanted = Wanted::Fetch(request.direction);
         self.send_rows(result, wanted, Some(Encoder::Rows(encoder)), control)
             .await
@@ -626,7 +625,7 @@ where
                 prepared.parameters.len()
             )));
         }
-        let zone = self.time_zone()?;
+        let time = self.session.time_reader();
         let formats = Format::expand(parameter_formats, parameters.len(), "parameter")?;
         let values = prepared
             .parameters
@@ -637,7 +636,7 @@ where
                 // A type without a codec of its own is read as the text it is held as.
                 let oid = types::by_oid(parameter.oid).map_or(types::TEXT.oid, |known| known.oid);
                 let target = Some(&parameter.data_type);
-                decode::parameter(oid, target, format, bytes.as_deref(), zone)
+                decode::parameter(oid, target, format, bytes.as_deref(), &time)
             })
             .collect::<Result<Vec<_>>>()?;
         let width = prepared
@@ -783,7 +782,7 @@ where
             &portal.prepared.columns,
         ) {
             (true, Some(columns)) => {
-                let style = self.text_style()?;
+                let style = self.text_style();
                 let encoder = RowEncoder::try_new(&columns.schema, &portal.formats, &style)?;
                 Some(Encoder::Rows(encoder))
             }
@@ -809,7 +808,7 @@ where
     // --- results ---
 
     fn start(&self, rows: Rows, formats: &[Format], keep: bool) -> Result<RunningResult> {
-        let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style()?)?;
+        let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style())?;
         Ok(RunningResult::start(
             self.session.workers(),
             rows,
@@ -818,14 +817,8 @@ where
         ))
     }
 
-    fn text_style(&self) -> Result<TextStyle> {
-        self.time_zone().map(TextStyle::new)
-    }
-
-    fn time_zone(&self) -> Result<Tz> {
-        let settings = self.session.settings();
-        let zone = settings.get("TimeZone").and_then(|zone| zone.parse().ok());
-        zone.ok_or_else(|| Error::internal("the session has no valid time zone"))
+    fn text_style(&self) -> TextStyle {
+        self.session.settings().text_style()
     }
 
     /// Sends up to `rows_max` rows and the message that ends them.
@@ -875,7 +868,7 @@ where
             &rows.columns.schema,
             &rows.columns.names,
             options.clone(),
-            &self.text_style()?,
+            &self.text_style(),
         )?;
         let width = u16::try_from(rows.columns.names.len())
             .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;

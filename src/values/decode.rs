@@ -2,14 +2,13 @@
 
 mod array;
 mod datetime;
-mod interval;
 mod number;
 
 use bytes::BytesMut;
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
+use crate::calendar::Reader;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::values::encode::put_uuid;
@@ -31,17 +30,17 @@ const JSONB_VERSION: u8 = 1;
 /// `oid` is the type the client declared; 0 or `unknown` leave it to `target`, the type the plan
 /// wants, as does a declared text type where the plan wants something else. The result has
 /// `target`'s type, or without one that of [`arrow_type`] (a `numeric`: the scale it is written
-/// with). `time_zone` is the session's: it gives timestamps without offset their instant.
+/// with). `time` reads by the session's settings: it gives timestamps without offset their instant.
 ///
 /// 22P02, 22007 for text that is no value of the type, 22P03 for malformed binary, 22003, 22008
 /// for values out of range, 22021 for text that is not UTF-8, 42704 for an unknown type, 0A000 for
-/// values that Arrow cannot hold (infinite dates, numeric NaN, arrays of several dimensions).
+/// values that Arrow cannot hold (numeric NaN, arrays of several dimensions).
 pub fn parameter(
     oid: u32,
     target: Option<&DataType>,
     format: Format,
     bytes: Option<&[u8]>,
-    time_zone: Tz,
+    time: &Reader,
 ) -> Result<ScalarValue> {
     let (pg_type, format) = effective_type(oid, target, format)?;
     let natural = arrow_type(pg_type.oid).ok_or_else(|| {
@@ -55,11 +54,11 @@ pub fn parameter(
         return ScalarValue::try_from(wanted).map_err(|e| cannot_read(wanted, e));
     };
     if let Some(element) = element_of(pg_type) {
-        let elements = array::elements(element, format, bytes, time_zone)?;
-        return array::list(elements, element, target, time_zone);
+        let elements = array::elements(element, format, bytes, time)?;
+        return array::list(elements, element, target, time);
     }
-    let value = value(pg_type, format, bytes, time_zone)?;
-    value.into_scalar(target, time_zone)
+    let value = value(pg_type, format, bytes, time)?;
+    value.into_scalar(target, time)
 }
 
 /// The decimal that holds a number as it is written; none for what is no number, or none that fits.
@@ -116,9 +115,9 @@ enum Value {
     Number(Number),
 }
 
-fn value(pg_type: PgType, format: Format, bytes: &[u8], zone: Tz) -> Result<Value> {
+fn value(pg_type: PgType, format: Format, bytes: &[u8], time: &Reader) -> Result<Value> {
     match format {
-        Format::Text => text_value(pg_type, text(bytes)?, zone),
+        Format::Text => text_value(pg_type, text(bytes)?, time),
         Format::Binary => binary_value(pg_type, bytes),
     }
 }
@@ -133,7 +132,7 @@ fn text(bytes: &[u8]) -> Result<&str> {
     utf8(bytes)
 }
 
-fn text_value(pg_type: PgType, text: &str, zone: Tz) -> Result<Value> {
+fn text_value(pg_type: PgType, text: &str, time: &Reader) -> Result<Value> {
     let scalar = match pg_type {
         BOOL => ScalarValue::Boolean(Some(boolean(text)?)),
         INT2 => ScalarValue::Int16(Some(number::integer(text, pg_type)?)),
@@ -145,14 +144,20 @@ fn text_value(pg_type: PgType, text: &str, zone: Tz) -> Result<Value> {
         NUMERIC => return Ok(Value::Number(Number::parse(text)?)),
         BYTEA => ScalarValue::Binary(Some(bytea(text)?)),
         UUID => ScalarValue::Utf8(Some(uuid(text)?)),
-        DATE => ScalarValue::Date32(Some(datetime::date(text)?)),
-        TIME => ScalarValue::Time64Microsecond(Some(datetime::time(text)?)),
-        TIMESTAMP => ScalarValue::TimestampMicrosecond(Some(datetime::timestamp(text)?), None),
+        DATE => ScalarValue::Date32(Some(datetime::arrow_date(time.date(text)?)?)),
+        TIME => ScalarValue::Time64Microsecond(Some(time.time(text)?)),
+        TIMESTAMP => ScalarValue::TimestampMicrosecond(
+            Some(datetime::arrow_timestamp(time.timestamp(text)?)?),
+            None,
+        ),
         TIMESTAMPTZ => ScalarValue::TimestampMicrosecond(
-            Some(datetime::timestamptz(text, zone)?),
+            Some(datetime::arrow_timestamp(time.timestamptz(text)?)?),
             Some("UTC".into()),
         ),
-        INTERVAL => ScalarValue::IntervalMonthDayNano(Some(interval::interval(text)?)),
+        INTERVAL => ScalarValue::IntervalMonthDayNano(Some(datetime::text_interval(
+            text,
+            time.settings().interval_style,
+        )?)),
         JSON => {
             json::check(text)?;
             ScalarValue::Utf8(Some(text.to_owned()))
@@ -192,9 +197,9 @@ fn binary_value(pg_type: PgType, bytes: &[u8]) -> Result<Value> {
             Some(datetime::binary_timestamp(fixed(pg_type, bytes)?)?),
             Some("UTC".into()),
         ),
-        INTERVAL => {
-            ScalarValue::IntervalMonthDayNano(Some(interval::binary(fixed(pg_type, bytes)?)?))
-        }
+        INTERVAL => ScalarValue::IntervalMonthDayNano(Some(datetime::binary_interval(fixed(
+            pg_type, bytes,
+        )?)?)),
         JSONB => match bytes {
             [JSONB_VERSION, json @ ..] => ScalarValue::Utf8(Some(json::normalized(text(json)?)?)),
             _ => return Err(malformed(pg_type)),
@@ -228,21 +233,21 @@ fn invalid_syntax(pg_type: PgType, text: &str) -> Error {
 
 impl Value {
     /// Takes the wanted type, or its own without one.
-    fn into_scalar(self, target: Option<&DataType>, zone: Tz) -> Result<ScalarValue> {
+    fn into_scalar(self, target: Option<&DataType>, time: &Reader) -> Result<ScalarValue> {
         let scalar = match (self, target) {
             (Self::Number(number), target) => return number.into_scalar(target),
             (Self::Scalar(scalar), None) => return Ok(scalar),
             (Self::Scalar(scalar), Some(_)) => scalar,
         };
         match target {
-            Some(target) if *target != scalar.data_type() => convert(scalar, target, zone),
+            Some(target) if *target != scalar.data_type() => convert(scalar, target, time),
             _ => Ok(scalar),
         }
     }
 }
 
 /// Casts between types; a time changes between zoned and not as the session's zone has it.
-fn convert(scalar: ScalarValue, target: &DataType, zone: Tz) -> Result<ScalarValue> {
+fn convert(scalar: ScalarValue, target: &DataType, time: &Reader) -> Result<ScalarValue> {
     if let (ScalarValue::Utf8(Some(text)), DataType::FixedSizeBinary(16)) = (&scalar, target) {
         return Ok(ScalarValue::FixedSizeBinary(16, Some(uuid_bytes(text)?)));
     }
@@ -253,13 +258,13 @@ fn convert(scalar: ScalarValue, target: &DataType, zone: Tz) -> Result<ScalarVal
             )));
         }
         (DataType::Timestamp(_, Some(_)), DataType::Timestamp(_, None) | DataType::Date32) => {
-            datetime::without_zone(scalar, zone)?
+            datetime::without_zone(scalar, time.settings().zone)?
         }
         (DataType::Timestamp(_, None) | DataType::Date32, DataType::Timestamp(_, Some(_))) => {
             let local = scalar
                 .cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None))
                 .map_err(|e| out_of_range(target).with_source(e))?;
-            datetime::with_zone(local, zone)?
+            datetime::with_zone(local, time.settings().zone)?
         }
         _ => scalar,
     };

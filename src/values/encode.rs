@@ -13,11 +13,11 @@ pub(crate) use text::put_uuid;
 use std::ops::Range;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema};
 
+use crate::calendar::{TimeSettings, Zone};
 use crate::error::{Error, Result};
 use crate::values::types::{Format, column_type};
 
@@ -29,23 +29,56 @@ pub const COLUMNS_MAX: usize = 1664;
 
 /// The session's settings that decide how values look as text.
 ///
-/// DateStyle is always ISO, IntervalStyle `postgres`, bytea_output `hex`.
+/// bytea_output is always `hex`.
 #[derive(Debug, Clone)]
 pub struct TextStyle {
-    /// The zone in which `timestamptz` is shown.
-    pub time_zone: Tz,
+    /// Zone and styles of dates, times and intervals.
+    pub time: TimeSettings,
     /// Above zero: floats in their shortest exact form; otherwise added to 15 (or 6) digits.
     pub extra_float_digits: i8,
 }
 
+impl Default for TextStyle {
+    fn default() -> Self {
+        Self::new(Zone::default())
+    }
+}
+
 impl TextStyle {
     /// The default settings in a zone.
-    pub fn new(time_zone: Tz) -> Self {
+    pub fn new(zone: Zone) -> Self {
         Self {
-            time_zone,
+            time: TimeSettings::in_zone(zone),
             extra_float_digits: 1,
         }
     }
+}
+
+/// One value that is not NULL as text.
+pub(crate) fn value_text(
+    field: &FieldRef,
+    array: &ArrayRef,
+    row: usize,
+    style: &TextStyle,
+) -> Result<String> {
+    written(&text::column(field, array, style)?, row)
+}
+
+/// One value that is not NULL as JSON, as `to_json` gives it.
+pub(crate) fn value_json(
+    field: &FieldRef,
+    array: &ArrayRef,
+    row: usize,
+    style: &TextStyle,
+) -> Result<String> {
+    written(&json::column(field, array, style)?, row)
+}
+
+fn written(column: &Column, row: usize) -> Result<String> {
+    let mut out = BytesMut::new();
+    column.put(row, &mut out)?;
+    String::from_utf8(out.into())
+        .map_err(|error| Error::internal("a value's text is not UTF-8").with_source(error))
 }
 
 /// Turns batches of one schema into DataRow messages.

@@ -187,10 +187,14 @@ async fn run(session: &mut Session, sql: &str) -> Result<Answer> {
             .execute(&prepared, Vec::new(), &running.control)
             .await?
         {
-            let zone = session.settings().get("TimeZone").unwrap().parse().unwrap();
+            let time = session.settings().time();
+            let style = TextStyle {
+                time,
+                ..TextStyle::new(time.zone)
+            };
             answer = session
                 .workers()
-                .spawn_query(drain(rows, TextStyle::new(zone)))
+                .spawn_query(drain(rows, style))
                 .await
                 .unwrap()?;
         }

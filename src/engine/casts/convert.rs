@@ -15,11 +15,12 @@ use datafusion::arrow::datatypes::{
 use datafusion::error::Result;
 use datafusion::scalar::ScalarValue;
 
+use super::function::Forms;
 use super::types::marked;
 use crate::engine::numeric::{self, shape};
 use crate::error::Error;
 use crate::values::decode;
-use crate::values::encode::{Columns, TextStyle};
+use crate::values::encode::Columns;
 use crate::values::types::{self as pg, Format, NO_TYPMOD, PgType, column_type};
 
 /// Bytes of a `name` at the most.
@@ -64,7 +65,7 @@ pub(super) fn array(
     array: &ArrayRef,
     source: &FieldRef,
     target: &FieldRef,
-    style: &TextStyle,
+    forms: &Forms,
 ) -> Result<ArrayRef> {
     let ((from, _), (to, typmod)) = (column_type(source), column_type(target));
     let wanted = target.data_type();
@@ -72,10 +73,10 @@ pub(super) fn array(
         return Ok(new_null_array(wanted, array.len()));
     }
     if is_text(to) {
-        return texts(array, source, (to, typmod), style);
+        return texts(array, source, (to, typmod), forms);
     }
     if is_text(from) {
-        return parsed(array, (from, to), wanted, style);
+        return parsed(array, (from, to), wanted, forms);
     }
     if let (DataType::List(of), DataType::List(item)) = (array.data_type(), wanted) {
         let lists = array.as_list::<i32>();
@@ -83,30 +84,30 @@ pub(super) fn array(
             && !matches!(item.data_type(), DataType::List(_));
         if deeper {
             let of = element_list(of, from);
-            let values = self::array(lists.values(), &of, target, style)?;
+            let values = self::array(lists.values(), &of, target, forms)?;
             let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
             let nulls = lists.nulls().cloned();
             let lists = ListArray::try_new(item, lists.offsets().clone(), values, nulls)?;
             return Ok(Arc::new(lists));
         }
         let (of, to) = (element(of, from, NO_TYPMOD), element(item, to, typmod));
-        let values = self::array(lists.values(), &of, &to, style)?;
+        let values = self::array(lists.values(), &of, &to, forms)?;
         let nulls = lists.nulls().cloned();
         let item = Arc::clone(item);
         let lists = ListArray::try_new(item, lists.offsets().clone(), values, nulls)?;
         return Ok(Arc::new(lists));
     }
     match to {
-        pg::NUMERIC => numerics(array, from, wanted, style),
+        pg::NUMERIC => numerics(array, from, wanted, forms),
         pg::INT2 => integers::<Int16Type>(array, to, wanted),
         pg::INT4 => integers::<Int32Type>(array, to, wanted),
         pg::INT8 => integers::<Int64Type>(array, to, wanted),
         pg::OID => integers::<UInt32Type>(array, to, wanted),
         pg::FLOAT8 if array.data_type().is_decimal() => {
-            parsed_text(array, source, to, wanted, style)
+            parsed_text(array, source, to, wanted, forms)
         }
         pg::FLOAT4 => float4(array, wanted),
-        pg::JSONB | pg::JSON => parsed_text(array, source, to, wanted, style),
+        pg::JSONB | pg::JSON => parsed_text(array, source, to, wanted, forms),
         _ => Ok(cast_with_options(array, wanted, &CHECKED)?),
     }
 }
@@ -141,11 +142,11 @@ fn texts(
     array: &ArrayRef,
     source: &FieldRef,
     (to, typmod): (PgType, i32),
-    style: &TextStyle,
+    forms: &Forms,
 ) -> Result<ArrayRef> {
     let from = column_type(source).0;
     let mut builder = StringViewBuilder::with_capacity(array.len());
-    each_text(array, source, style, |text| match text {
+    each_text(array, source, forms, |text| match text {
         None => builder.append_null(),
         Some(text) => {
             let text = match (from, text) {
@@ -200,7 +201,7 @@ fn fitted(text: &str, to: PgType, typmod: i32) -> Fitted<'_> {
 fn each_text(
     array: &ArrayRef,
     source: &FieldRef,
-    style: &TextStyle,
+    forms: &Forms,
     mut take: impl FnMut(Option<&str>),
 ) -> Result<()> {
     let field = source
@@ -209,7 +210,7 @@ fn each_text(
         .with_data_type(array.data_type().clone())
         .with_nullable(true);
     let schema = Arc::new(Schema::new(vec![field]));
-    let columns = Columns::try_new(&schema, &[Format::Text], style)?;
+    let columns = Columns::try_new(&schema, &[Format::Text], &forms.text)?;
     let batch = RecordBatch::try_new(schema, vec![Arc::clone(array)])?;
     let bound = columns.bind(&batch, 0..array.len())?;
     let Some(cells) = bound.cells.first() else {
@@ -235,7 +236,7 @@ fn parsed(
     array: &ArrayRef,
     (from, to): (PgType, PgType),
     wanted: &DataType,
-    style: &TextStyle,
+    forms: &Forms,
 ) -> Result<ArrayRef> {
     let texts = cast_with_options(array, &DataType::Utf8View, &CHECKED)?;
     let mut values = Vec::with_capacity(texts.len());
@@ -244,19 +245,14 @@ fn parsed(
             (pg::BPCHAR, Some(text)) => Some(text.trim_end_matches(' ')),
             (_, text) => text,
         };
-        values.push(read(text, to, wanted, style)?);
+        values.push(read(text, to, wanted, forms)?);
     }
     ScalarValue::iter_to_array(values)
 }
 
-fn read(
-    text: Option<&str>,
-    to: PgType,
-    wanted: &DataType,
-    style: &TextStyle,
-) -> Result<ScalarValue> {
+fn read(text: Option<&str>, to: PgType, wanted: &DataType, forms: &Forms) -> Result<ScalarValue> {
     let bytes = text.map(str::as_bytes);
-    let value = decode::parameter(to.oid, Some(wanted), Format::Text, bytes, style.time_zone)?;
+    let value = decode::parameter(to.oid, Some(wanted), Format::Text, bytes, &forms.time)?;
     let nested = |of: &DataType| match of {
         DataType::List(item) => matches!(item.data_type(), DataType::List(_)),
         _ => false,
@@ -278,22 +274,17 @@ fn parsed_text(
     source: &FieldRef,
     to: PgType,
     wanted: &DataType,
-    style: &TextStyle,
+    forms: &Forms,
 ) -> Result<ArrayRef> {
     let mut values = Vec::with_capacity(array.len());
-    each_text(array, source, style, |text| {
-        values.push(read(text, to, wanted, style));
+    each_text(array, source, forms, |text| {
+        values.push(read(text, to, wanted, forms));
     })?;
     let values = values.into_iter().collect::<Result<Vec<_>>>()?;
     ScalarValue::iter_to_array(values)
 }
 
-fn numerics(
-    array: &ArrayRef,
-    from: PgType,
-    wanted: &DataType,
-    style: &TextStyle,
-) -> Result<ArrayRef> {
+fn numerics(array: &ArrayRef, from: PgType, wanted: &DataType, forms: &Forms) -> Result<ArrayRef> {
     if !array.data_type().is_floating() {
         return cast_with_options(array, wanted, &CHECKED).map_err(|_| field_overflow(wanted));
     }
@@ -313,7 +304,7 @@ fn numerics(
                 value if value.is_infinite() => "Infinity".to_owned(),
                 value => format!("{value:.*e}", digits - 1),
             });
-            read(text.as_deref(), pg::NUMERIC, wanted, style)
+            read(text.as_deref(), pg::NUMERIC, wanted, forms)
         })
         .collect::<Result<Vec<_>>>()?;
     ScalarValue::iter_to_array(values)

@@ -1,7 +1,7 @@
 //! The function that a cast becomes.
 
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::convert;
+use crate::calendar::{Reader, TimeSettings};
 use crate::engine::state::SessionVariables;
 use crate::error::Error;
 use crate::values::encode::TextStyle;
@@ -84,17 +85,17 @@ impl ScalarUDFImpl for PgCast {
         let (Some(operand), Some(source)) = (args.args.first(), args.arg_fields.first()) else {
             return Err(Error::internal("a cast has one operand").into());
         };
-        let style = style(&args.config_options)?;
+        let forms = Forms::of(&args.config_options);
         match operand {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(convert::array(
                 array,
                 source,
                 &self.target,
-                &style,
+                &forms,
             )?)),
             ColumnarValue::Scalar(value) => {
                 let array = value.to_array()?;
-                let array = convert::array(&array, source, &self.target, &style)?;
+                let array = convert::array(&array, source, &self.target, &forms)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(
                     &array, 0,
                 )?))
@@ -103,23 +104,26 @@ impl ScalarUDFImpl for PgCast {
     }
 }
 
-/// How the session shows values as text.
-pub(super) fn style(options: &ConfigOptions) -> Result<TextStyle> {
-    let zone = options.execution.time_zone.as_deref().unwrap_or("UTC");
-    let zone = zone
-        .parse()
-        .map_err(|_| Error::internal(format!("time zone {zone} is not known")))?;
-    let mut style = TextStyle::new(zone);
-    if let Some(variables) = options.extensions.get::<SessionVariables>() {
-        let settings = variables
-            .settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(digits) = settings.get("extra_float_digits")
-            && let Ok(digits) = digits.parse()
-        {
-            style.extra_float_digits = digits;
+/// How a session reads and shows values.
+pub(super) struct Forms {
+    /// How values look as text.
+    pub(super) text: TextStyle,
+    /// Reads dates and times.
+    pub(super) time: Reader,
+}
+
+impl Forms {
+    /// Those of the session that a cast belongs to.
+    pub(super) fn of(options: &ConfigOptions) -> Self {
+        match options.extensions.get::<SessionVariables>() {
+            Some(variables) => Self {
+                text: variables.text_style(),
+                time: variables.time.reader(),
+            },
+            None => Self {
+                text: TextStyle::default(),
+                time: Reader::new(TimeSettings::default(), 0),
+            },
         }
     }
-    Ok(style)
 }

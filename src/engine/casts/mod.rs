@@ -104,7 +104,7 @@ fn evaluated(
         return Ok(Expr::Literal(null, Some(metadata)));
     }
     let array = value.to_array()?;
-    let array = convert::array(&array, source, &target, &function::style(options)?)?;
+    let array = convert::array(&array, source, &target, &function::Forms::of(options))?;
     let value = ScalarValue::try_from_array(&array, 0)?;
     Ok(Expr::Literal(value, Some(metadata)))
 }

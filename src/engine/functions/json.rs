@@ -561,10 +561,8 @@ fn write(
             }
         }
         given if given.is_numeric() => out.push_str(&style.show(array, row)?),
-        DataType::Timestamp(..) => {
-            out.push('"');
-            out.push_str(&style.timestamp(array, row, 'T')?);
-            out.push('"');
+        DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
+            out.push_str(&style.json(array, row)?);
         }
         given if is_list(given) => {
             let (DataType::List(item)

@@ -3,6 +3,7 @@
 
 mod advisory;
 mod arrays;
+mod datetime;
 mod format;
 mod json;
 mod json_edit;
@@ -12,7 +13,6 @@ mod numbers;
 pub(crate) mod ordered;
 mod pattern;
 pub(crate) mod quantified;
-mod refused;
 pub(crate) mod regexes;
 mod render;
 mod rowwise;
@@ -31,14 +31,21 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::ExprPlanner;
 
 use self::json_operators::JsonOperators;
+pub(crate) use datetime::{CastTimes, ExtractPlanner, SessionTime, TimeOperators};
+
 use super::activity::Activity;
+use crate::runtime::Clock;
 
 /// Registers them; built-ins of the same name are replaced.
-pub(crate) fn register(state: &mut SessionState, activity: &Arc<Activity>) -> Result<()> {
+pub(crate) fn register(
+    state: &mut SessionState,
+    activity: &Arc<Activity>,
+    clock: &Arc<dyn Clock>,
+) -> Result<()> {
     size_caps::register(state)?;
-    refused::register(state)?;
     types::register(state)?;
     advisory::register(state, activity)?;
+    datetime::register(state, clock)?;
     session::register(state, activity)
 }
 

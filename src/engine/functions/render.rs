@@ -1,16 +1,16 @@
 //! Values as text, as PostgreSQL's output functions show them, for functions that take anything.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
-use chrono::{DateTime, Offset, TimeDelta, Utc};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Float32Type, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
-};
-use datafusion::arrow::util::display::array_value_to_string;
+use datafusion::arrow::datatypes::{DataType, Field, Float32Type, Float64Type, IntervalUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
+
+use crate::engine::state::SessionVariables;
+use crate::values::encode::{TextStyle, value_json, value_text};
 
 /// Largest exponent that PostgreSQL still writes without one.
 const PLAIN_EXPONENT_MAX: i32 = 14;
@@ -21,17 +21,15 @@ const PLAIN_EXPONENT_MIN: i32 = -4;
 /// Settings that matter for the text of a value.
 #[derive(Debug, Clone)]
 pub(super) struct Style {
-    zone: chrono_tz::Tz,
+    text: TextStyle,
 }
 
 impl Style {
     /// The session's style.
     pub(super) fn of(options: &ConfigOptions) -> Self {
-        let zone = options.execution.time_zone.as_deref();
+        let variables = options.extensions.get::<SessionVariables>();
         Self {
-            zone: zone
-                .and_then(|name| name.parse().ok())
-                .unwrap_or(chrono_tz::UTC),
+            text: variables.map_or_else(TextStyle::default, SessionVariables::text_style),
         }
     }
 
@@ -62,7 +60,6 @@ impl Style {
             DataType::Utf8View => out.push_str(array.as_string_view().value(row)),
             DataType::Utf8 => out.push_str(array.as_string::<i32>().value(row)),
             DataType::LargeUtf8 => out.push_str(array.as_string::<i64>().value(row)),
-            DataType::Timestamp(..) => out.push_str(&self.timestamp(array, row, ' ')?),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
                 let bytes = cast(&array.slice(row, 1), &DataType::Binary)?;
                 out.push_str("\\x");
@@ -86,7 +83,11 @@ impl Style {
             DataType::Dictionary(_, of) => {
                 self.write(&cast(&array.slice(row, 1), of)?, 0, out)?;
             }
-            _ => out.push_str(&array_value_to_string(array, row)?),
+            data_type => {
+                let field = Arc::new(Field::new("", data_type.clone(), true));
+                let value = array.slice(row, 1);
+                out.push_str(&value_text(&field, &value, 0, &self.text)?);
+            }
         }
         Ok(())
     }
@@ -129,49 +130,10 @@ impl Style {
         Ok(())
     }
 
-    /// A timestamp with `separator` between day and time; the session's offset if it has a zone.
-    pub(super) fn timestamp(
-        &self,
-        array: &ArrayRef,
-        row: usize,
-        separator: char,
-    ) -> Result<String> {
-        let zoned = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-        let zone = zoned.then(|| "UTC".into());
-        let micros = cast(
-            &array.slice(row, 1),
-            &DataType::Timestamp(TimeUnit::Microsecond, zone),
-        )?;
-        let micros = micros.as_primitive::<TimestampMicrosecondType>().value(0);
-        let Some(instant) = DateTime::<Utc>::from_timestamp_micros(micros) else {
-            return Ok(if micros > 0 { "infinity" } else { "-infinity" }.to_owned());
-        };
-        let offset = match zoned {
-            true => instant
-                .with_timezone(&self.zone)
-                .offset()
-                .fix()
-                .local_minus_utc(),
-            false => 0,
-        };
-        let local = instant.naive_utc() + TimeDelta::seconds(i64::from(offset));
-        let mut text = local.format("%Y-%m-%d").to_string();
-        text.push(separator);
-        let _infallible = write!(text, "{}", local.format("%H:%M:%S"));
-        let fraction = local.and_utc().timestamp_subsec_micros();
-        if fraction > 0 {
-            let digits = format!("{fraction:06}");
-            let _infallible = write!(text, ".{}", digits.trim_end_matches('0'));
-        }
-        if zoned {
-            let sign = if offset < 0 { '-' } else { '+' };
-            let (hours, minutes) = (offset.abs() / 3600, offset.abs() / 60 % 60);
-            let _infallible = write!(text, "{sign}{hours:02}");
-            if minutes > 0 || separator == 'T' {
-                let _infallible = write!(text, ":{minutes:02}");
-            }
-        }
-        Ok(text)
+    /// The value as a member of a JSON document.
+    pub(super) fn json(&self, array: &ArrayRef, row: usize) -> Result<String> {
+        let field = Arc::new(Field::new("", array.data_type().clone(), true));
+        Ok(value_json(&field, &array.slice(row, 1), 0, &self.text)?)
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, Months, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Decimal128Builder, Int32Builder, Int64Builder, ListArray,
     TimestampMicrosecondBuilder,
@@ -10,8 +9,8 @@ use datafusion::arrow::array::{
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Decimal128Type, Field, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    TimestampMicrosecondType,
 };
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
@@ -20,7 +19,9 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::SessionTime;
 use super::render::type_name;
+use crate::calendar::{EPOCH_MICROS, PgInterval, Zone, add_interval, is_infinite};
 use crate::error::Error;
 
 /// The function's name.
@@ -134,10 +135,7 @@ impl ScalarUDFImpl for Series {
             DataType::List(item) => item.data_type().clone(),
             other => return Err(Error::internal(format!("a series of type {other}")).into()),
         };
-        let zone = args.config_options.execution.time_zone.as_deref();
-        let zone = zone
-            .and_then(|name| name.parse().ok())
-            .unwrap_or(chrono_tz::UTC);
+        let zone = SessionTime::of(&args.config_options)?.settings.zone;
         let mut lengths = Vec::with_capacity(args.number_rows);
         let mut valid = Vec::with_capacity(args.number_rows);
         let mut values = Values::new(&element, zone)?;
@@ -164,11 +162,11 @@ enum Values {
     Int4(Int32Builder),
     Int8(Int64Builder),
     Numeric(Decimal128Builder, i8),
-    Instant(TimestampMicrosecondBuilder, Option<Arc<str>>, chrono_tz::Tz),
+    Instant(TimestampMicrosecondBuilder, Option<Arc<str>>, Zone),
 }
 
 impl Values {
-    fn new(element: &DataType, zone: chrono_tz::Tz) -> Result<Self> {
+    fn new(element: &DataType, zone: Zone) -> Result<Self> {
         Ok(match element {
             DataType::Int32 => Self::Int4(Int32Builder::new()),
             DataType::Int64 => Self::Int8(Int64Builder::new()),
@@ -265,6 +263,10 @@ impl Values {
             .as_primitive::<IntervalMonthDayNanoType>()
             .value(row);
         let (start, stop) = (at(0), at(1));
+        if is_infinite(start) || is_infinite(stop) {
+            return Err(Error::invalid_parameter_value("start and stop must be finite").into());
+        }
+        let span = PgInterval::from_arrow(step);
         let length = i128::from(step.months) * 30 * 86_400_000_000
             + i128::from(step.days) * 86_400_000_000
             + i128::from(step.nanoseconds / 1000);
@@ -281,12 +283,7 @@ impl Values {
             if let Self::Instant(values, ..) = self {
                 values.append_value(value);
             }
-            value = advance(value, step, zone).ok_or_else(|| {
-                Error::new(
-                    crate::sqlstate::SqlState::DatetimeFieldOverflow,
-                    "timestamp out of range",
-                )
-            })?;
+            value = add_interval(value - EPOCH_MICROS, span, zone)? + EPOCH_MICROS;
         }
         Ok(())
     }
@@ -300,54 +297,5 @@ impl Values {
             }
             Self::Instant(mut values, zone, _) => Arc::new(values.finish().with_timezone_opt(zone)),
         })
-    }
-}
-
-/// An instant plus an interval: months and days by the calendar of the zone, the rest as time.
-fn advance(micros: i64, step: IntervalMonthDayNano, zone: Option<chrono_tz::Tz>) -> Option<i64> {
-    let instant = DateTime::<Utc>::from_timestamp_micros(micros)?.naive_utc();
-    let local = match zone {
-        Some(zone) => {
-            instant
-                + TimeDelta::seconds(i64::from(
-                    zone.offset_from_utc_datetime(&instant)
-                        .fix()
-                        .local_minus_utc(),
-                ))
-        }
-        None => instant,
-    };
-    let months = Months::new(step.months.unsigned_abs());
-    let local = if step.months < 0 {
-        local.checked_sub_months(months)?
-    } else {
-        local.checked_add_months(months)?
-    };
-    let days = Days::new(u64::from(step.days.unsigned_abs()));
-    let local = if step.days < 0 {
-        local.checked_sub_days(days)?
-    } else {
-        local.checked_add_days(days)?
-    };
-    let instant = match zone {
-        Some(zone) if step.months != 0 || step.days != 0 => from_local(zone, local)?,
-        Some(_) => instant,
-        None => local,
-    };
-    let moved = instant.checked_add_signed(TimeDelta::nanoseconds(step.nanoseconds))?;
-    Some(moved.and_utc().timestamp_micros())
-}
-
-/// The instant of a local time; the later offset's where clocks go forward or back.
-fn from_local(zone: chrono_tz::Tz, local: NaiveDateTime) -> Option<NaiveDateTime> {
-    let found = zone.from_local_datetime(&local);
-    match found.latest() {
-        Some(instant) => Some(instant.naive_utc()),
-        None => {
-            let before = zone
-                .from_local_datetime(&(local - TimeDelta::hours(1)))
-                .latest()?;
-            Some(before.naive_utc() + TimeDelta::hours(1))
-        }
     }
 }

@@ -17,6 +17,7 @@ mod rows;
 mod sets;
 mod subquery;
 mod system_columns;
+mod time;
 mod tuples;
 mod windows;
 
@@ -249,6 +250,11 @@ impl Rewriter {
                 {
                     cast::keep_unknown(function);
                 }
+                if name == "make_interval"
+                    && let Expr::Function(function) = expr
+                {
+                    time::rewrite_make_interval(function)?;
+                }
                 subquery::rewrite_array(expr);
                 rows::rewrite_call(expr)?;
                 aggregates::rewrite(expr)?;
@@ -256,10 +262,13 @@ impl Rewriter {
             Expr::CompoundFieldAccess { .. } => records::rewrite_access(expr),
             Expr::Cast { .. } => {
                 cast::rewrite(expr);
+                time::rewrite_cast(expr);
                 if let Expr::Function(function) = expr {
                     self.found.uses_catalog |= needs_snapshot(&function_name(function));
                 }
             }
+            Expr::Interval(_) | Expr::AtTimeZone { .. } => time::rewrite(expr)?,
+            Expr::TypedString(_) => time::rewrite_typed(expr),
             Expr::Subquery(_) => subquery::rewrite_scalar(expr),
             Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
                 if let Expr::Nested(inner) = right.as_mut() {
@@ -305,6 +314,7 @@ fn rewrite_operator(expr: &mut Expr) -> Result<()> {
         *op = operator(spelled)?;
     }
     match op {
+        BinaryOperator::Overlaps => return time::rewrite_overlaps(expr),
         BinaryOperator::StringConcat => {
             cast::name_instead_of_oid(left);
             cast::name_instead_of_oid(right);

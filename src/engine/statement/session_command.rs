@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::limits;
 
+use crate::calendar::{IntervalStyle, MICROS_PER_HOUR, interval};
+
 /// The modes of a transaction; `None` where the statement does not say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Modes {
@@ -522,7 +524,7 @@ impl Words {
         if self.skip("interval") {
             let text = self.string()?;
             while self.skip("hour") || self.skip("to") || self.skip("minute") {}
-            return Ok(Some(text));
+            return Ok(Some(hours_east(&text)));
         }
         self.setting_value(false).map(Some)
     }
@@ -735,6 +737,16 @@ fn quoted_name(name: &str) -> String {
     }
 }
 
+/// An interval as hours east of UTC; what is none stays, for the setting to refuse.
+fn hours_east(text: &str) -> String {
+    match interval(text, IntervalStyle::Postgres, None, None) {
+        Ok(span) if span.months == 0 && span.days == 0 => {
+            (span.micros as f64 / MICROS_PER_HOUR as f64).to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
@@ -774,8 +786,8 @@ mod tests {
         assert_eq!(value("SET myapp.x = 'Y z'"), "Y z");
         assert_eq!(value("SET DateStyle = ISO, DMY"), "iso, dmy");
         assert_eq!(
-            value("SET TIME ZONE INTERVAL '+02:00' HOUR TO MINUTE"),
-            "+02:00"
+            value("SET TIME ZONE INTERVAL '-03:30' HOUR TO MINUTE"),
+            "-3.5"
         );
         assert_eq!(value("SET LOCAL work_mem TO DEFAULT"), "DEFAULT");
         assert_eq!(set("SET SESSION TIME ZONE LOCAL").0, "TimeZone");

@@ -54,6 +54,7 @@ impl Rewriter {
             Token::Word(word) if word.quote_style.is_none() => {
                 self.word(token, word, after, before.as_ref(), next)
             }
+            Token::SingleQuotedString(_) => self.precise_interval(token),
             Token::Lt if after == Some(Keyword::USING) => self.sort(token.span, "ASC"),
             Token::Gt if after == Some(Keyword::USING) => self.sort(token.span, "DESC"),
             _ => false,
@@ -129,6 +130,37 @@ impl Rewriter {
         }
         self.out.pop();
         self.words(span, &[direction]);
+        true
+    }
+
+    /// `INTERVAL(3) '…'`, whose precision the parser would drop, is `CAST('…' AS INTERVAL(3))`.
+    fn precise_interval(&mut self, text: &TokenWithSpan) -> bool {
+        let solid: Vec<usize> = (0..self.out.len())
+            .rev()
+            .filter(|at| !matches!(self.out[*at].token, Token::Whitespace(_)))
+            .take(4)
+            .collect();
+        let &[close, digits, open, word] = solid.as_slice() else {
+            return false;
+        };
+        let is_interval = is_word(&self.out[word].token, "interval")
+            && self.out[open].token == Token::LParen
+            && matches!(self.out[digits].token, Token::Number(..))
+            && self.out[close].token == Token::RParen;
+        if !is_interval {
+            return false;
+        }
+        let span = text.span;
+        let digits = self.out[digits].clone();
+        self.out.truncate(word);
+        self.words(span, &["CAST"]);
+        self.out.push(TokenWithSpan::new(Token::LParen, span));
+        self.out.push(text.clone());
+        self.words(span, &["AS", "INTERVAL"]);
+        self.out.push(TokenWithSpan::new(Token::LParen, span));
+        self.out.push(digits);
+        self.out.push(TokenWithSpan::new(Token::RParen, span));
+        self.out.push(TokenWithSpan::new(Token::RParen, span));
         true
     }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Buf;
-use datafusion::arrow::array::timezone::Tz;
 use datafusion::arrow::array::{Array, ArrayRef, ListArray, new_empty_array};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Field};
@@ -11,6 +10,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::number::{decimal_type, is_free};
 use super::{Value, cannot_read, is_space, malformed, text, text_value, value};
+use crate::calendar::Reader;
 use crate::error::{Error, Result};
 use crate::values::types::{Format, NUMERIC, PgType, array_of, arrow_type};
 
@@ -19,22 +19,22 @@ pub(super) fn elements(
     element: PgType,
     format: Format,
     bytes: &[u8],
-    zone: Tz,
+    time: &Reader,
 ) -> Result<Elements> {
     match format {
         Format::Text => {
             let literal = text(bytes)?;
             let (texts, sizes) = Literal::new(literal).elements()?;
-            let read = |t: Option<String>| t.map(|t| text_value(element, &t, zone)).transpose();
+            let read = |t: Option<String>| t.map(|t| text_value(element, &t, time)).transpose();
             let values = texts.into_iter().map(read).collect::<Result<_>>()?;
             Ok(Elements { values, sizes })
         }
-        Format::Binary => binary(element, bytes, zone),
+        Format::Binary => binary(element, bytes, time),
     }
 }
 
 /// Number of dimensions, null flag, element OID; size and lower bound; elements with lengths.
-fn binary(element: PgType, bytes: &[u8], zone: Tz) -> Result<Elements> {
+fn binary(element: PgType, bytes: &[u8], time: &Reader) -> Result<Elements> {
     let array = array_of(element).unwrap_or(element);
     let invalid = || malformed(array);
     let mut rest = bytes;
@@ -77,7 +77,7 @@ fn binary(element: PgType, bytes: &[u8], zone: Tz) -> Result<Elements> {
         }
         let len = usize::try_from(len).map_err(|_| invalid())?;
         let (own, after) = rest.split_at_checked(len).ok_or_else(invalid)?;
-        values.push(Some(value(element, Format::Binary, own, zone)?));
+        values.push(Some(value(element, Format::Binary, own, time)?));
         rest = after;
     }
     if rest.is_empty() {
@@ -107,7 +107,7 @@ pub(super) fn list(
     elements: Elements,
     element: PgType,
     target: Option<&DataType>,
-    zone: Tz,
+    time: &Reader,
 ) -> Result<ScalarValue> {
     let Elements {
         values: elements,
@@ -136,7 +136,7 @@ pub(super) fn list(
     let mut scalars = Vec::with_capacity(elements.len());
     for element in elements {
         scalars.push(match element {
-            Some(value) => value.into_scalar(Some(&item), zone)?,
+            Some(value) => value.into_scalar(Some(&item), time)?,
             None => ScalarValue::try_from(&item).map_err(|e| cannot_read(&item, e))?,
         });
     }

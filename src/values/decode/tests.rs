@@ -7,11 +7,17 @@ use datafusion::arrow::datatypes::{Field, Int32Type, IntervalMonthDayNano, Schem
 use proptest::prelude::*;
 
 use super::*;
+use crate::calendar::TimeSettings;
 use crate::values::encode::{RowEncoder, TextStyle};
 use crate::values::types::{INT4_ARRAY, NUMERIC_ARRAY, TEXT_ARRAY, TYPES, column_type};
 
-fn utc() -> Tz {
-    "UTC".parse().unwrap()
+fn utc() -> &'static Reader {
+    static UTC: std::sync::LazyLock<Reader> = std::sync::LazyLock::new(|| reader("UTC"));
+    &UTC
+}
+
+fn reader(zone: &str) -> Reader {
+    Reader::new(TimeSettings::in_zone(zone.parse().unwrap()), 0)
 }
 
 fn read(pg_type: PgType, text: &str) -> Result<ScalarValue> {
@@ -367,7 +373,7 @@ fn messages_are_postgresqls() {
         TIMESTAMPTZ,
         "2024-01-01 00:00:00 Mars/Olympus",
         "22023",
-        "time zone \"Mars/Olympus\" not recognized",
+        "time zone \"mars/olympus\" not recognized",
     );
     check(
         INTERVAL,
@@ -422,12 +428,13 @@ fn dates_and_times() {
         time("24:00:00"),
         ScalarValue::Time64Microsecond(Some(86_400_000_000))
     );
-    assert_eq!(failure(read(DATE, "infinity")).0, "0A000");
-    assert_eq!(failure(read_binary(DATE, "7fffffff")).0, "0A000");
+    let endless = ScalarValue::Date32(Some(i32::MAX));
+    assert_eq!(read(DATE, "infinity").unwrap(), endless);
+    assert_eq!(read_binary(DATE, "7fffffff").unwrap(), endless);
     assert_eq!(failure(read_binary(DATE, "80000001")).0, "22008");
     assert_eq!(
-        failure(read_binary(TIMESTAMP, "7fffffffffffffff")).0,
-        "0A000"
+        read_binary(TIMESTAMP, "7fffffffffffffff").unwrap(),
+        ScalarValue::TimestampMicrosecond(Some(i64::MAX), None)
     );
     assert_eq!(
         failure(read_binary(TIMESTAMP, "8000000000000001")).0,
@@ -448,7 +455,7 @@ fn timestamps() {
     assert_eq!(stamp("1970-01-01 00:00:00+02"), 0);
     assert_eq!(stamp("0001-12-31 23:00:00 BC"), -62_135_600_400_000_000);
     let zoned = |text: &str, zone: &str| {
-        let zone = zone.parse().unwrap();
+        let zone = &reader(zone);
         match parameter(1184, None, Format::Text, Some(text.as_bytes()), zone).unwrap() {
             ScalarValue::TimestampMicrosecond(Some(micros), Some(zone)) => {
                 assert_eq!(&*zone, "UTC");
@@ -489,7 +496,7 @@ fn timestamps() {
 
 #[test]
 fn zones_come_and_go_as_the_session_has_them() {
-    let berlin: Tz = "Europe/Berlin".parse().unwrap();
+    let berlin = &reader("Europe/Berlin");
     let read = |oid, target: &DataType, text: &str| {
         parameter(
             oid,
@@ -560,16 +567,7 @@ fn intervals() {
     check("P-1Y2WT-0.5S", -12, 14, -500_000);
     check("1 century 1 decade", 1320, 0, 0);
     check("0.000001 seconds", 0, 0, 1);
-    for text in [
-        "P",
-        "PT",
-        "PT5",
-        "1 2 days",
-        "ago",
-        "1:2:3:4",
-        "1..5 days",
-        "five days",
-    ] {
+    for text in ["P", "1 2 days", "ago", "1:2:3:4", "1..5 days", "five days"] {
         assert_eq!(failure(read(INTERVAL, text)).0, "22007", "{text}");
     }
     for text in [
@@ -578,7 +576,7 @@ fn intervals() {
         "9999999999999999999 s",
         "3000000 hours 00:61",
     ] {
-        assert_eq!(failure(read(INTERVAL, text)).0, "22008", "{text}");
+        assert_eq!(failure(read(INTERVAL, text)).0, "22015", "{text}");
     }
 }
 
@@ -782,7 +780,14 @@ fn round_trip(value: &ScalarValue, format: Format, zone: &str) -> ScalarValue {
     let mut out = BytesMut::new();
     encoder.encode(&batch, 0..1, &mut out).unwrap();
     let cell = (out[7..11] != [0xff; 4]).then(|| &out[11..]);
-    parameter(oid, Some(&value.data_type()), format, cell, style.time_zone).unwrap()
+    parameter(
+        oid,
+        Some(&value.data_type()),
+        format,
+        cell,
+        &Reader::new(style.time, 0),
+    )
+    .unwrap()
 }
 
 /// Microseconds of the years 1 to 9999, where neither zone nor range can interfere.

@@ -12,7 +12,7 @@ use super::{Column, Put, TextStyle, text};
 use crate::error::{Error, Result};
 
 /// A column written as JSON.
-fn column(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Column> {
+pub(super) fn column(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Column> {
     Ok(Column::new(array, put(field, array, style)?))
 }
 
@@ -254,7 +254,7 @@ impl Writer for Json {
     }
 
     fn date(&self, day: i32, out: &mut BytesMut) {
-        quoted(out, |out| put_date(day, out));
+        quoted(out, |out| put_date(day, Style::ISO, out));
     }
 
     fn time(&self, micros: i64, out: &mut BytesMut) {
@@ -262,7 +262,9 @@ impl Writer for Json {
     }
 
     fn timestamp(&self, micros: i64, out: &mut BytesMut) {
-        quoted(out, |out| put_timestamp(micros, None, Style::Xsd, out));
+        quoted(out, |out| {
+            put_timestamp(micros, None, String::new, Style::Xsd, out);
+        });
     }
 
     fn timestamptz(&self, micros: i64, out: &mut BytesMut) {
@@ -270,6 +272,7 @@ impl Writer for Json {
     }
 
     fn interval(&self, interval: PgInterval, out: &mut BytesMut) {
-        quoted(out, |out| put_interval(interval, out));
+        let style = self.0.time().interval_style;
+        quoted(out, |out| put_interval(interval, style, out));
     }
 }

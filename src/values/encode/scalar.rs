@@ -276,15 +276,7 @@ fn interval<W: Writer>(array: &ArrayRef, w: W) -> Option<Put> {
         }
         DataType::Interval(IntervalUnit::MonthDayNano) => {
             plain::<IntervalMonthDayNanoType, _>(array, move |v, out| {
-                let micros = v.nanoseconds / 1000;
-                w.interval(
-                    PgInterval {
-                        micros,
-                        days: v.days,
-                        months: v.months,
-                    },
-                    out,
-                );
+                w.interval(PgInterval::from_arrow(v), out);
             })
         }
         DataType::Duration(unit) => match unit {

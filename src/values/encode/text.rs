@@ -10,11 +10,10 @@ use super::datetime::{
     Offsets, PgInterval, Style, put_date, put_interval, put_time, put_timestamp,
 };
 use super::nested::{Lists, encoded, lists, record_columns};
-use super::number::{
-    ExtraFloatDigits, put_decimal, put_decimal256, put_f32, put_f64, put_i64, put_u64,
-};
+use super::number::{ExtraFloatDigits, put_decimal, put_decimal256, put_f32, put_f64};
 use super::scalar::{Writer, scalar};
 use super::{Column, Put, TextStyle, json};
+use crate::calendar::{TimeSettings, is_infinite, put_i64, put_u64};
 use crate::catalog::pg_type::format_type;
 use crate::error::{Error, Result};
 use crate::values::types::{JSON, NO_TYPMOD, column_type, element_of};
@@ -184,6 +183,7 @@ pub(crate) fn put_uuid(bytes: &[u8], out: &mut BytesMut) {
 #[derive(Clone)]
 pub(super) struct Text {
     offsets: Rc<Offsets>,
+    time: TimeSettings,
     extra_float_digits: ExtraFloatDigits,
 }
 
@@ -195,13 +195,24 @@ impl Text {
             _ => 0,
         };
         Self {
-            offsets: Rc::new(Offsets::new(style.time_zone, look_ups)),
+            offsets: Rc::new(Offsets::new(style.time.zone, look_ups)),
+            time: style.time,
             extra_float_digits: style.extra_float_digits,
         }
     }
 
+    /// The styles of intervals and dates.
+    pub(super) fn time(&self) -> &TimeSettings {
+        &self.time
+    }
+
     pub(super) fn put_zoned(&self, micros: i64, style: Style, out: &mut BytesMut) {
-        put_timestamp(micros, Some(self.offsets.at(micros)), style, out);
+        let name = || self.time.zone.abbreviation(micros);
+        let offset = match is_infinite(micros) {
+            true => 0,
+            false => self.offsets.at(micros),
+        };
+        put_timestamp(micros, Some(offset), name, style, out);
     }
 }
 
@@ -270,7 +281,7 @@ impl Writer for Text {
     }
 
     fn date(&self, day: i32, out: &mut BytesMut) {
-        put_date(day, out);
+        put_date(day, Style::of(&self.time), out);
     }
 
     fn time(&self, micros: i64, out: &mut BytesMut) {
@@ -278,14 +289,14 @@ impl Writer for Text {
     }
 
     fn timestamp(&self, micros: i64, out: &mut BytesMut) {
-        put_timestamp(micros, None, Style::Iso, out);
+        put_timestamp(micros, None, String::new, Style::of(&self.time), out);
     }
 
     fn timestamptz(&self, micros: i64, out: &mut BytesMut) {
-        self.put_zoned(micros, Style::Iso, out);
+        self.put_zoned(micros, Style::of(&self.time), out);
     }
 
     fn interval(&self, interval: PgInterval, out: &mut BytesMut) {
-        put_interval(interval, out);
+        put_interval(interval, self.time.interval_style, out);
     }
 }

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::build::{cast, string};
+use super::time;
 use crate::error::{Error, Result};
 
 /// Decimal digits that a numeric here has at the most.
@@ -131,6 +132,10 @@ fn mark_window(spec: &mut WindowSpec, mark: bool) {
             bound
         {
             set_mark(expr, mark);
+            match mark {
+                true => time::protect_offset(expr),
+                false => time::release_offset(expr),
+            }
         }
     }
 }
