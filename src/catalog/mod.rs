@@ -8,14 +8,14 @@
 mod cells;
 pub mod database;
 pub mod facts;
-mod fixed_rows;
+pub(crate) mod fixed_rows;
 pub mod functions;
 mod information_schema;
 pub mod keys;
 pub mod layout;
 pub mod oid;
 pub mod pg_type;
-mod procs;
+pub(crate) mod procs;
 mod relation_table;
 mod relations;
 mod roles;
@@ -25,6 +25,7 @@ mod standard_keys;
 mod table_functions;
 #[cfg(test)]
 mod tests;
+pub mod type_oids;
 mod types;
 
 use std::collections::HashMap;

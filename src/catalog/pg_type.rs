@@ -5,19 +5,17 @@ use std::sync::LazyLock;
 
 use datafusion::arrow::datatypes::{DataType, Field};
 
+use super::type_oids::{
+    ANY, BIT, BOOL, BPCHAR, BYTEA, CHAR, DATE, FLOAT4, FLOAT8, INT2, INT4, INT8, INTERVAL, JSON,
+    NUMERIC, RECORD, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, TIMETZ, VARBIT, VARCHAR,
+};
+
 /// Key of the field metadata that names a PostgreSQL type which the Arrow type alone does not
 /// tell: `oid`, `name`, `char`, `regproc`, `int2vector`, …
 pub const PG_TYPE_METADATA: &str = "pg_type";
 
 /// The type modifier of a type without modifiers.
 pub const NO_TYPMOD: i32 = -1;
-
-/// OID of text, which stands in for what has no better type.
-pub const TEXT: u32 = 25;
-/// OID of json, the form of maps and of lists of lists.
-pub const JSON: u32 = 114;
-/// OID of the pseudo-type "any".
-pub const ANY: u32 = 2276;
 
 /// One row of PostgreSQL 15's pg_type.
 #[derive(Clone, Copy, Debug)]
@@ -110,10 +108,10 @@ pub fn oid_of_sql_name(name: &str) -> Option<u32> {
         .find(|(_, sql, _)| *sql == bare)
         .map(|(oid, _, _)| *oid);
     let alias = || match bare.as_str() {
-        "int" => Some(23),
-        "decimal" | "dec" => Some(1700),
-        "float" => Some(701),
-        "char" => Some(1042),
+        "int" => Some(INT4),
+        "decimal" | "dec" => Some(NUMERIC),
+        "float" => Some(FLOAT8),
+        "char" => Some(BPCHAR),
         "string" => Some(TEXT),
         _ => None,
     };
@@ -150,33 +148,33 @@ pub fn format_type(oid: u32, typmod: i32) -> Option<String> {
 pub fn pg_type_of(data_type: &DataType) -> (u32, i32) {
     let plain = |oid| (oid, NO_TYPMOD);
     match data_type {
-        DataType::Boolean => plain(16),
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => plain(21),
-        DataType::Int32 | DataType::UInt16 => plain(23),
-        DataType::Int64 | DataType::UInt32 => plain(20),
-        DataType::UInt64 => (1700, numeric_typmod(20, 0)),
-        DataType::Float16 | DataType::Float32 => plain(700),
-        DataType::Float64 => plain(701),
+        DataType::Boolean => plain(BOOL),
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => plain(INT2),
+        DataType::Int32 | DataType::UInt16 => plain(INT4),
+        DataType::Int64 | DataType::UInt32 => plain(INT8),
+        DataType::UInt64 => (NUMERIC, numeric_typmod(20, 0)),
+        DataType::Float16 | DataType::Float32 => plain(FLOAT4),
+        DataType::Float64 => plain(FLOAT8),
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)
-        | DataType::Decimal256(precision, scale) => (1700, numeric_typmod(*precision, *scale)),
+        | DataType::Decimal256(precision, scale) => (NUMERIC, numeric_typmod(*precision, *scale)),
         DataType::Null | DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => plain(TEXT),
         DataType::Binary
         | DataType::LargeBinary
         | DataType::BinaryView
-        | DataType::FixedSizeBinary(_) => plain(17),
-        DataType::Date32 | DataType::Date64 => plain(1082),
-        DataType::Time32(_) | DataType::Time64(_) => plain(1083),
-        DataType::Timestamp(_, None) => plain(1114),
-        DataType::Timestamp(_, Some(_)) => plain(1184),
-        DataType::Interval(_) | DataType::Duration(_) => plain(1186),
+        | DataType::FixedSizeBinary(_) => plain(BYTEA),
+        DataType::Date32 | DataType::Date64 => plain(DATE),
+        DataType::Time32(_) | DataType::Time64(_) => plain(TIME),
+        DataType::Timestamp(_, None) => plain(TIMESTAMP),
+        DataType::Timestamp(_, Some(_)) => plain(TIMESTAMPTZ),
+        DataType::Interval(_) | DataType::Duration(_) => plain(INTERVAL),
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _) => plain(list_type(item)),
-        DataType::Struct(_) => plain(2249),
+        DataType::Struct(_) => plain(RECORD),
         DataType::Map(..) | DataType::Union(..) => plain(JSON),
         DataType::Dictionary(_, value) => pg_type_of(value),
         DataType::RunEndEncoded(_, values) => pg_type_of(values.data_type()),
@@ -224,35 +222,35 @@ impl TypeLimits {
             ..Self::default()
         };
         match pg_type.oid {
-            21 => binary(16, Some(0)),
-            23 => binary(32, Some(0)),
-            20 => binary(64, Some(0)),
-            700 => binary(24, None),
-            701 => binary(53, None),
-            1700 if typmod >= 4 => Self {
+            INT2 => binary(16, Some(0)),
+            INT4 => binary(32, Some(0)),
+            INT8 => binary(64, Some(0)),
+            FLOAT4 => binary(24, None),
+            FLOAT8 => binary(53, None),
+            NUMERIC if typmod >= 4 => Self {
                 precision: Some(((typmod - 4) >> 16) & 0xffff),
                 radix: Some(10),
                 scale: Some((((typmod - 4) & 0x7ff) ^ 1024) - 1024),
                 ..Self::default()
             },
-            1700 => Self {
+            NUMERIC => Self {
                 radix: Some(10),
                 ..Self::default()
             },
-            1082 => Self {
+            DATE => Self {
                 datetime: Some(0),
                 ..Self::default()
             },
-            1083 | 1114 | 1184 | 1186 | 1266 => Self {
+            TIME | TIMESTAMP | TIMESTAMPTZ | INTERVAL | TIMETZ => Self {
                 datetime: Some(6),
                 ..Self::default()
             },
-            1042 | 1043 if typmod >= 4 => Self {
+            BPCHAR | VARCHAR if typmod >= 4 => Self {
                 length: Some(typmod - 4),
                 octets: Some((typmod - 4).saturating_mul(BYTES_PER_CHARACTER_MAX)),
                 ..Self::default()
             },
-            25 | 1042 | 1043 => Self {
+            TEXT | BPCHAR | VARCHAR => Self {
                 octets: Some(OCTETS_MAX),
                 ..Self::default()
             },
@@ -281,23 +279,27 @@ fn list_type(item: &Field) -> u32 {
 /// OID, SQL name, and the words after which a modifier is not written but before: time (3) with
 /// time zone.
 const SQL_NAMES: &[(u32, &str, &str)] = &[
-    (16, "boolean", ""),
-    (18, "\"char\"", ""),
-    (20, "bigint", ""),
-    (21, "smallint", ""),
-    (23, "integer", ""),
-    (700, "real", ""),
-    (701, "double precision", ""),
-    (1042, "character", ""),
-    (1043, "character varying", ""),
-    (1083, "time without time zone", "without time zone"),
-    (1114, "timestamp without time zone", "without time zone"),
-    (1184, "timestamp with time zone", "with time zone"),
-    (1186, "interval", ""),
-    (1266, "time with time zone", "with time zone"),
-    (1560, "bit", ""),
-    (1562, "bit varying", ""),
-    (1700, "numeric", ""),
+    (BOOL, "boolean", ""),
+    (CHAR, "\"char\"", ""),
+    (INT8, "bigint", ""),
+    (INT2, "smallint", ""),
+    (INT4, "integer", ""),
+    (FLOAT4, "real", ""),
+    (FLOAT8, "double precision", ""),
+    (BPCHAR, "character", ""),
+    (VARCHAR, "character varying", ""),
+    (TIME, "time without time zone", "without time zone"),
+    (
+        TIMESTAMP,
+        "timestamp without time zone",
+        "without time zone",
+    ),
+    (TIMESTAMPTZ, "timestamp with time zone", "with time zone"),
+    (INTERVAL, "interval", ""),
+    (TIMETZ, "time with time zone", "with time zone"),
+    (BIT, "bit", ""),
+    (VARBIT, "bit varying", ""),
+    (NUMERIC, "numeric", ""),
     (ANY, "\"any\"", ""),
 ];
 
@@ -306,9 +308,9 @@ fn modifier_text(oid: u32, typmod: i32) -> Option<String> {
         return None;
     }
     match oid {
-        1042 | 1043 if typmod >= 4 => Some(format!("({})", typmod - 4)),
-        1560 | 1562 | 1083 | 1114 | 1184 | 1266 => Some(format!("({typmod})")),
-        1700 if typmod >= 4 => {
+        BPCHAR | VARCHAR if typmod >= 4 => Some(format!("({})", typmod - 4)),
+        BIT | VARBIT | TIME | TIMESTAMP | TIMESTAMPTZ | TIMETZ => Some(format!("({typmod})")),
+        NUMERIC if typmod >= 4 => {
             let packed = typmod - 4;
             let scale = ((packed & 0x7ff) ^ 1024) - 1024;
             Some(format!("({},{scale})", (packed >> 16) & 0xffff))

@@ -9,6 +9,7 @@ use super::cells::{Cell, Rows, row};
 use super::oid::{self, OidAssigner};
 use super::pg_type;
 use super::relation_table::{Producer, Scope};
+use super::type_oids;
 
 /// Language internal: written in the server's own language.
 const LANGUAGE_INTERNAL: u32 = 12;
@@ -210,7 +211,7 @@ pub(crate) fn assign_oids(mut functions: Vec<FunctionDescription>) -> Vec<Functi
         !function.builtin || built_ins_named(&function.name).is_empty()
     };
     for function in functions.into_iter().filter(own) {
-        let type_of = |name: &str| pg_type::oid_of_sql_name(name).unwrap_or(pg_type::ANY);
+        let type_of = |name: &str| pg_type::oid_of_sql_name(name).unwrap_or(type_oids::ANY);
         let mut function = Function {
             oid: 0,
             kind: function.kind,

@@ -28,7 +28,8 @@ use super::control::StatementControl;
 use super::parameters::{self, Relations, Types};
 use super::statement::{dialect, limits, loyalty};
 use crate::catalog::layout::is_pg_catalog_relation;
-use crate::catalog::{PG_CATALOG, pg_type};
+use crate::catalog::pg_type::PG_TYPE_METADATA;
+use crate::catalog::{PG_CATALOG, pg_type, type_oids};
 use crate::error::{Error, Result};
 use crate::storage::Lake;
 use crate::values::types;
@@ -46,6 +47,9 @@ pub struct PlannedQuery {
     pub names: Vec<String>,
     /// The version of the tables the plan was made from.
     pub generation: u64,
+    /// The plan before it was analysed, if a parameter is an array: the number of its dimensions, which
+    /// the type does not tell, decides what the analysis makes of it.
+    written: Option<LogicalPlan>,
     /// What executions share.
     generic: Arc<Mutex<Generic>>,
 }
@@ -118,6 +122,8 @@ pub async fn plan_query(
     verify(&plan)?;
     check.plan(&plan)?;
     // The types of the result are those after coercion: CASE WHEN … THEN 1 ELSE 2.5 END is no integer.
+    let is_array = |parameter: &Parameter| matches!(parameter.data_type, DataType::List(_));
+    let written = parameters.iter().any(is_array).then(|| plan.clone());
     let plan = state
         .analyzer()
         .execute_and_check(plan, state.config_options(), |_, _| {})?;
@@ -133,6 +139,7 @@ pub async fn plan_query(
         schema,
         names,
         generation,
+        written,
         generic: Arc::default(),
     })
 }
@@ -148,7 +155,8 @@ pub async fn make_runnable(
 ) -> Result<RunnableQuery> {
     let _scope = super::guard::planning(control);
     // Again, for a statement that was prepared when the session still might.
-    Check::new(state, lake)?.plan(&query.plan)?;
+    let check = Check::new(state, lake)?;
+    check.plan(&query.plan)?;
     let optimized = match generic_plan(state, &query, settings)? {
         Some(generic) => {
             let plan = fill_in(generic, &query.parameters, values)?;
@@ -156,7 +164,14 @@ pub async fn make_runnable(
         }
         None => {
             let is_filled = !query.parameters.is_empty();
-            let plan = fill_in(query.plan, &query.parameters, values)?;
+            let plan = match query.written {
+                Some(written) if has_deep_array(&query.parameters, &values) => {
+                    let plan = fill_in(written, &typed(query.parameters), values)?;
+                    check.plan(&plan)?;
+                    plan
+                }
+                _ => fill_in(query.plan, &query.parameters, values)?,
+            };
             // Without parameters the plan is analysed already, and a second time costs as much again.
             let plan = match is_filled {
                 true => {
@@ -195,6 +210,37 @@ fn fill_in(
         .map(|(value, parameter)| ScalarAndMetadata::new(value, parameter.metadata.clone()))
         .collect();
     Ok(plan.with_param_values(ParamValues::List(values))?)
+}
+
+/// Whether a value is an array of more dimensions than the plan took the parameter for.
+fn has_deep_array(parameters: &[Parameter], values: &[ScalarValue]) -> bool {
+    let mut pairs = parameters.iter().zip(values);
+    pairs.any(|(parameter, value)| is_deeper(value, &parameter.data_type))
+}
+
+/// Whether a value is an array of more dimensions than a list type has.
+pub fn is_deeper(value: &ScalarValue, expected: &DataType) -> bool {
+    dimensions(&value.data_type()) > dimensions(expected)
+}
+
+fn dimensions(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(item) => 1 + dimensions(item.data_type()),
+        _ => 0,
+    }
+}
+
+/// Parameters whose values are not taken for untyped constants when the plan is analysed after they are
+/// filled in.
+fn typed(mut parameters: Vec<Parameter>) -> Vec<Parameter> {
+    for parameter in &mut parameters {
+        if parameter.data_type.is_string() && parameter.metadata.is_none() {
+            let name = types::by_oid(parameter.oid).map_or(types::TEXT.name, |of| of.name);
+            let metadata = HashMap::from([(PG_TYPE_METADATA.to_owned(), name.to_owned())]);
+            parameter.metadata = Some(FieldMetadata::from(metadata));
+        }
+    }
+    parameters
 }
 
 /// The plan that is optimised without values, from the second execution on.
@@ -307,7 +353,7 @@ async fn plan_with_parameters(
                 let guess = guessed.get(&format!("${}", index + 1))?.as_ref()?;
                 Some(pg_type::pg_type_of(guess).0)
             };
-            types.get(index).or_else(guess).unwrap_or(pg_type::TEXT)
+            types.get(index).or_else(guess).unwrap_or(type_oids::TEXT)
         })
         .collect();
     let data_types = oids
@@ -381,7 +427,7 @@ async fn relations(state: &SessionState, statement: &ast::Statement) -> Relation
 /// The OID of a type that PREPARE names; `None` for `unknown`.
 pub fn declared_type(data_type: &ast::DataType) -> Result<Option<u32>> {
     match parameters::oid_of(data_type) {
-        Some(oid) => Ok(Some(oid).filter(|oid| *oid != parameters::UNKNOWN)),
+        Some(oid) => Ok(Some(oid).filter(|oid| *oid != type_oids::UNKNOWN)),
         None => Err(Error::undefined_object(format!(
             "type \"{}\" does not exist",
             data_type.to_string().to_lowercase()

@@ -796,7 +796,10 @@ impl Session {
             .zip(parameters)
             .map(|(column, parameter)| {
                 let value = ScalarValue::try_from_array(column, 0)?;
-                Ok(value.cast_to(&parameter.data_type)?)
+                match plan::is_deeper(&value, &parameter.data_type) {
+                    true => Ok(value),
+                    false => Ok(value.cast_to(&parameter.data_type)?),
+                }
             })
             .collect()
     }

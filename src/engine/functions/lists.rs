@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, UInt64Array, UInt64Builder,
+    new_null_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::{cast, take};
@@ -146,7 +147,7 @@ impl ScalarUDFImpl for ListFunction {
             return Err(self.no_array(list));
         };
         Ok(match self.operation {
-            Operation::Subscript => element.data_type().clone(),
+            Operation::Subscript => item(list, true).unwrap_or(element).data_type().clone(),
             Operation::Slice => list.clone(),
             Operation::Elements => {
                 list_of(item(list, true).map_or(DataType::Null, |item| item.data_type().clone()))
@@ -164,7 +165,7 @@ impl ScalarUDFImpl for ListFunction {
             .collect();
         let field = Field::new(self.name, self.return_type(&types)?, true);
         let metadata = match (self.operation, args.arg_fields.first()) {
-            (Operation::Subscript, Some(list)) => item(list.data_type(), false)
+            (Operation::Subscript, Some(list)) => item(list.data_type(), true)
                 .map(|item| item.metadata().clone())
                 .unwrap_or_default(),
             (Operation::Slice, Some(list)) => list.metadata().clone(),
@@ -181,12 +182,13 @@ impl ScalarUDFImpl for ListFunction {
             .ok_or_else(|| self.no_array(arrays.first().map(Array::data_type)))?;
         let number = |index: usize| arrays.get(index).map(AsArray::as_primitive::<Int64Type>);
         let result: ArrayRef = match (self.operation, number(1), number(2)) {
-            (Operation::Subscript, Some(index), _) => {
+            (Operation::Subscript, Some(_), _) => {
                 let zero = args.arg_fields.first().is_some_and(|field| {
                     let name = field.metadata().get("pg_type");
                     name.is_some_and(|name| FROM_ZERO.contains(&name.as_str()))
                 });
-                subscript(lists, index, i64::from(!zero))?
+                let indices: Vec<_> = (1..arrays.len()).filter_map(number).collect();
+                element(lists, &indices, i64::from(!zero))?
             }
             (Operation::Slice, Some(lower), Some(upper)) => Arc::new(slice(lists, lower, upper)?),
             (Operation::Elements, ..) => elements(lists)?,
@@ -205,6 +207,30 @@ fn range(list: &ListArray, row: usize) -> std::ops::Range<usize> {
         true => 0..0,
         false => bound(row)..bound(row + 1),
     }
+}
+
+/// The element that as many subscripts name as the array has dimensions; NULL if it has others.
+fn element(lists: &ListArray, indices: &[&Int64Array], first: i64) -> Result<ArrayRef> {
+    let mut dimensions = 0;
+    let mut innermost = lists.data_type();
+    while let DataType::List(item) = innermost {
+        dimensions += 1;
+        innermost = item.data_type();
+    }
+    let [outer, rest @ ..] = indices else {
+        return Err(Error::internal("a subscript without a number").into());
+    };
+    if indices.len() != dimensions {
+        return Ok(new_null_array(innermost, lists.len()));
+    }
+    let mut found = subscript(lists, outer, first)?;
+    for index in rest {
+        let Some(lists) = found.as_list_opt::<i32>() else {
+            break;
+        };
+        found = subscript(lists, index, first)?;
+    }
+    Ok(found)
 }
 
 fn subscript(lists: &ListArray, index: &Int64Array, first: i64) -> Result<ArrayRef> {

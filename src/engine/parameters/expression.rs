@@ -7,20 +7,13 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::query::argument;
-use super::resolution::{
-    self, BOOL, Choice, INT4, INT8, NUMERIC, OPAQUE, Oid, TEXT, UNKNOWN, array_of, common,
-    element_of,
-};
+use super::resolution::{self, Choice, OPAQUE, Oid, array_of, common, element_of};
 use super::{Analysis, folded, last_part, number, type_name};
+use crate::catalog::type_oids::{
+    BOOL, DATE, INT4, INT8, INTERVAL, NAME, NUMERIC, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNKNOWN,
+};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-
-const INTERVAL: Oid = 1186;
-const DATE: Oid = 1082;
-const TIME: Oid = 1083;
-const TIMESTAMP: Oid = 1114;
-const TIMESTAMPTZ: Oid = 1184;
-const NAME: Oid = 19;
 
 impl<'a> Analysis<'a> {
     /// Analyses an expression and gives it the type that its place needs.
@@ -393,7 +386,7 @@ impl<'a> Analysis<'a> {
             } => self.call("timezone", &[time_zone, timestamp]),
             Expr::Extract { expr, .. } => {
                 let found = self.expr(expr)?;
-                let choice = resolution::call(resolution::functions("extract"), &[TEXT, found]);
+                let choice = resolution::call(&resolution::functions("extract"), &[TEXT, found]);
                 if let Choice::One(types, _) = choice {
                     self.coerce(expr, found, types[1])?;
                 }
@@ -493,7 +486,7 @@ impl<'a> Analysis<'a> {
             .iter()
             .map(|arg| self.expr(arg))
             .collect::<Result<Vec<_>>>()?;
-        match resolution::call(self.own.forms(name), &found) {
+        match resolution::call(&self.own.forms(name), &found) {
             Choice::One(types, result) => {
                 for ((arg, found), wanted) in args.iter().zip(&found).zip(types) {
                     self.coerce(arg, *found, wanted)?;

@@ -8,6 +8,7 @@ mod expression;
 mod query;
 mod resolution;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
@@ -16,9 +17,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use self::query::Output;
-pub(crate) use self::resolution::UNKNOWN;
 use self::resolution::{OPAQUE, Oid, Signature};
-use crate::catalog::{FunctionDescription, PG_CATALOG, pg_type};
+use crate::catalog::type_oids::{TEXT, UNKNOWN};
+use crate::catalog::{FunctionDescription, PG_CATALOG, pg_type, type_oids};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -37,13 +38,13 @@ impl OwnFunctions {
     pub(crate) fn new(descriptions: &[FunctionDescription]) -> Self {
         let mut functions: HashMap<String, Vec<Signature>> = HashMap::new();
         for function in descriptions {
-            if !resolution::functions(&function.name).is_empty() {
+            if resolution::has_function(&function.name) {
                 continue;
             }
             // The registry says "any" where it cannot tell.
             let oid = |name: &str| {
                 pg_type::oid_of_sql_name(name)
-                    .filter(|oid| *oid != pg_type::ANY)
+                    .filter(|oid| *oid != type_oids::ANY)
                     .unwrap_or(OPAQUE)
             };
             let result = oid(&function.returns);
@@ -61,10 +62,10 @@ impl OwnFunctions {
         Self(functions)
     }
 
-    fn forms(&self, name: &str) -> &[Signature] {
-        match resolution::functions(name) {
-            [] => self.0.get(name).map_or(&[], Vec::as_slice),
-            forms => forms,
+    fn forms(&self, name: &str) -> Cow<'_, [Signature]> {
+        match self.0.get(name) {
+            Some(forms) => Cow::Borrowed(forms),
+            None => Cow::Owned(resolution::functions(name)),
         }
     }
 }
@@ -319,7 +320,7 @@ impl<'a> Analysis<'a> {
     fn resolve_unknowns(&mut self, outputs: &[Output<'a>]) -> Result<()> {
         for output in outputs.iter().filter(|output| output.oid == UNKNOWN) {
             for expr in &output.exprs {
-                self.coerce(expr, UNKNOWN, resolution::TEXT)?;
+                self.coerce(expr, UNKNOWN, TEXT)?;
             }
         }
         Ok(())

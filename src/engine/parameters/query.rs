@@ -6,8 +6,9 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins, Values,
 };
 
-use super::resolution::{BOOL, INT8, OPAQUE, Oid, UNKNOWN, common, element_of};
+use super::resolution::{OPAQUE, Oid, common, element_of};
 use super::{Analysis, Source, folded, last_part, parts};
+use crate::catalog::type_oids::{BOOL, CID, INT8, OID, RECORD, TEXT, TID, UNKNOWN, XID};
 use crate::error::Result;
 
 /// A column that a query gives, and the expressions that it is made from (several in a UNION).
@@ -19,12 +20,12 @@ pub(super) struct Output<'a> {
 
 /// The names under which every relation has more than its columns.
 const SYSTEM_COLUMNS: [(&str, Oid); 6] = [
-    ("ctid", 27),
-    ("tableoid", 26),
-    ("xmin", 28),
-    ("xmax", 28),
-    ("cmin", 29),
-    ("cmax", 29),
+    ("ctid", TID),
+    ("tableoid", OID),
+    ("xmin", XID),
+    ("xmax", XID),
+    ("cmin", CID),
+    ("cmax", CID),
 ];
 
 impl<'a> Analysis<'a> {
@@ -112,7 +113,7 @@ impl<'a> Analysis<'a> {
     /// An expression that becomes a column of its own: text if nothing says otherwise.
     fn own_column(&mut self, expr: &'a Expr) -> Result<()> {
         let oid = self.expr(expr)?;
-        self.coerce(expr, oid, super::resolution::TEXT)
+        self.coerce(expr, oid, TEXT)
     }
 
     /// The body of a query. `keep` leaves the FROM clause in scope for what follows.
@@ -330,7 +331,7 @@ impl<'a> Analysis<'a> {
         let exprs: Vec<&Expr> = args.iter().filter_map(argument).collect();
         let oid = self.call(&name, &exprs)?;
         let columns = match oid {
-            OPAQUE | 2249 => None,
+            OPAQUE | RECORD => None,
             oid => Some(vec![(name.clone(), oid)]),
         };
         match columns {
@@ -432,7 +433,7 @@ fn columns(outputs: &[Output<'_>]) -> Vec<(String, Oid)> {
         .iter()
         .map(|output| {
             let oid = match output.oid {
-                UNKNOWN => super::resolution::TEXT,
+                UNKNOWN => TEXT,
                 oid => oid,
             };
             (output.name.clone(), oid)

@@ -1,31 +1,21 @@
 //! Which operator or function a call means, by PostgreSQL's documented rules of type conversion
 //! (operators, functions, UNION and CASE), over its own signatures.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use crate::catalog::pg_type::{self, PgType};
+use crate::catalog::type_oids::{
+    ANY, ANYARRAY, ANYCOMPATIBLE, ANYCOMPATIBLEARRAY, ANYCOMPATIBLENONARRAY, ANYELEMENT,
+    ANYNONARRAY, UNKNOWN,
+};
+use crate::catalog::{fixed_rows, procs};
 
 /// The OID of a type.
 pub(crate) type Oid = u32;
 
-/// A literal or parameter whose type is still open.
-pub(crate) const UNKNOWN: Oid = 705;
 /// An expression whose type this analysis cannot tell.
 pub(super) const OPAQUE: Oid = 0;
-pub(super) const BOOL: Oid = 16;
-pub(super) const INT4: Oid = 23;
-pub(super) const INT8: Oid = 20;
-pub(super) const NUMERIC: Oid = 1700;
-pub(super) const TEXT: Oid = 25;
-
-const ANY: Oid = 2276;
-const ANYARRAY: Oid = 2277;
-const ANYELEMENT: Oid = 2283;
-const ANYNONARRAY: Oid = 2776;
-const ANYCOMPATIBLE: Oid = 5077;
-const ANYCOMPATIBLEARRAY: Oid = 5078;
-const ANYCOMPATIBLENONARRAY: Oid = 5079;
 
 const STRING_CATEGORY: char = 'S';
 
@@ -57,19 +47,20 @@ type Signatures = HashMap<&'static str, Vec<Signature>>;
 
 static OPERATORS: LazyLock<Signatures> = LazyLock::new(|| {
     let mut operators = Signatures::new();
-    for line in lines(include_str!("postgres15/operators.txt")) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [name, left, right, result] = words[..] else {
+    for row in fixed_rows::cells("pg_operator") {
+        let oid = |column: &str| row.get(column)?.parse::<Oid>().ok();
+        let (Some(name), Some(left), Some(right), Some(result)) = (
+            row.get("oprname"),
+            oid("oprleft"),
+            oid("oprright"),
+            oid("oprresult"),
+        ) else {
             continue;
         };
-        let arguments = [left, right]
-            .into_iter()
-            .filter(|word| *word != "-")
-            .filter_map(pg_type::oid_of_name)
-            .collect();
         operators.entry(name).or_default().push(Signature {
-            arguments,
-            result: pg_type::oid_of_name(result).unwrap_or(OPAQUE),
+            // A prefix operator has no left side.
+            arguments: [left, right].into_iter().filter(|oid| *oid != 0).collect(),
+            result,
             defaults: 0,
             variadic: false,
         });
@@ -77,47 +68,33 @@ static OPERATORS: LazyLock<Signatures> = LazyLock::new(|| {
     operators
 });
 
-static FUNCTIONS: LazyLock<Signatures> = LazyLock::new(|| {
-    let mut functions = Signatures::new();
-    for line in lines(include_str!("postgres15/functions.txt")) {
-        if let Some((name, signature)) = parse_function(line) {
-            functions.entry(name).or_default().push(signature);
-        }
-    }
-    functions
+/// What a value of a type is cast to where a query does not say so.
+static IMPLICIT_CASTS: LazyLock<HashSet<(Oid, Oid)>> = LazyLock::new(|| {
+    fixed_rows::cells("pg_cast")
+        .filter(|row| row.get("castcontext") == Some(&"i"))
+        .filter_map(|row| {
+            let oid = |column: &str| row.get(column)?.parse::<Oid>().ok();
+            Some((oid("castsource")?, oid("casttarget")?))
+        })
+        .collect()
 });
 
-fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines().filter(|line| !line.starts_with("# "))
-}
-
-fn parse_function(line: &'static str) -> Option<(&'static str, Signature)> {
-    let (name, rest) = line.split_once('(')?;
-    let (arguments, rest) = rest.split_once(") ")?;
-    let mut words = rest.split(' ');
-    let result = pg_type::oid_of_name(words.next()?)?;
-    let mut signature = Signature {
-        arguments: arguments
-            .split(',')
-            .filter(|word| !word.is_empty())
-            .map(pg_type::oid_of_name)
-            .collect::<Option<_>>()?,
-        result,
-        defaults: 0,
-        variadic: false,
-    };
-    for word in words {
-        match word.strip_prefix('d') {
-            Some(count) => signature.defaults = count.parse().ok()?,
-            None => signature.variadic = word == "v",
-        }
-    }
-    Some((name, signature))
-}
-
 /// PostgreSQL's functions of a name.
-pub(super) fn functions(name: &str) -> &'static [Signature] {
-    FUNCTIONS.get(name).map_or(&[], Vec::as_slice)
+pub(super) fn functions(name: &str) -> Vec<Signature> {
+    let forms = procs::built_ins_named(name).iter();
+    forms
+        .map(|form| Signature {
+            arguments: form.arguments.clone(),
+            result: form.returns,
+            defaults: usize::try_from(form.defaults).unwrap_or(0),
+            variadic: form.variadic != 0,
+        })
+        .collect()
+}
+
+/// Whether PostgreSQL has a function of a name.
+pub(super) fn has_function(name: &str) -> bool {
+    !procs::built_ins_named(name).is_empty()
 }
 
 /// The element type of an array type; [`UNKNOWN`] of the unknown.
@@ -420,68 +397,17 @@ fn coercible(given: Oid, declared: Oid) -> bool {
     if is_true_array(given) && is_true_array(declared) {
         return coercible(given.element, declared.element);
     }
-    implicit(given.name).contains(&declared.name)
+    IMPLICIT_CASTS.contains(&(given.oid, declared.oid))
 }
 
 fn is_true_array(found: &PgType) -> bool {
     found.element != 0 && found.name.starts_with('_')
 }
 
-/// The types that a type is cast to where a query does not say so.
-fn implicit(name: &str) -> &'static [&'static str] {
-    const REFERENCES: [&str; 4] = ["regclass", "regtype", "regproc", "regnamespace"];
-    match name {
-        "int2" => &[
-            "int4",
-            "int8",
-            "float4",
-            "float8",
-            "numeric",
-            "oid",
-            "regclass",
-            "regtype",
-            "regproc",
-            "regnamespace",
-        ],
-        "int4" => &[
-            "int8",
-            "float4",
-            "float8",
-            "numeric",
-            "oid",
-            "regclass",
-            "regtype",
-            "regproc",
-            "regnamespace",
-        ],
-        "int8" => &[
-            "float4",
-            "float8",
-            "numeric",
-            "oid",
-            "regclass",
-            "regtype",
-            "regproc",
-            "regnamespace",
-        ],
-        "float4" => &["float8"],
-        "numeric" => &["float4", "float8"],
-        "oid" => &REFERENCES,
-        "regclass" | "regtype" | "regproc" | "regnamespace" => &["oid"],
-        "text" => &["varchar", "bpchar", "name", "regclass"],
-        "varchar" => &["text", "bpchar", "name", "regclass"],
-        "bpchar" => &["text", "varchar", "name"],
-        "name" | "char" => &["text"],
-        "date" => &["timestamp", "timestamptz"],
-        "time" => &["interval", "timetz"],
-        "timestamp" => &["timestamptz"],
-        _ => &[],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::type_oids::{INT4, INT8, NUMERIC};
 
     fn oid(name: &str) -> Oid {
         pg_type::oid_of_name(name).unwrap()
@@ -494,20 +420,6 @@ mod tests {
                 .join(" "),
             other => format!("{other:?}"),
         }
-    }
-
-    #[test]
-    fn every_line_of_the_lists_is_read() {
-        let text = include_str!("postgres15/operators.txt");
-        assert_eq!(
-            OPERATORS.values().map(Vec::len).sum::<usize>(),
-            lines(text).count()
-        );
-        let text = include_str!("postgres15/functions.txt");
-        assert_eq!(
-            FUNCTIONS.values().map(Vec::len).sum::<usize>(),
-            lines(text).count()
-        );
     }
 
     #[test]
@@ -530,7 +442,7 @@ mod tests {
     fn functions_are_those_of_postgresql() {
         let chosen = |name: &str, arguments: &[&str]| {
             let arguments: Vec<Oid> = arguments.iter().map(|name| oid(name)).collect();
-            match call(functions(name), &arguments) {
+            match call(&functions(name), &arguments) {
                 Choice::One(types, _) => types
                     .iter()
                     .map(|oid| pg_type::by_oid(*oid).map_or("?", |found| found.name))

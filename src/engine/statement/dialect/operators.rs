@@ -275,14 +275,14 @@ fn rewrite_subscripts(expr: &mut Expr) -> Result<()> {
     {
         return Ok(());
     }
-    let mut value = take(root);
+    let mut arguments = vec![take(root)];
     let several = access_chain.len() > 1;
     for access in std::mem::take(access_chain) {
         let AccessExpr::Subscript(subscript) = access else {
             continue;
         };
-        value = match subscript {
-            Subscript::Index { index } => call(SUBSCRIPT, vec![value, index]),
+        match subscript {
+            Subscript::Index { index } => arguments.push(index),
             Subscript::Slice { .. } if several => {
                 return Err(Error::feature_not_supported(
                     "slices of more than one dimension are not supported",
@@ -293,12 +293,14 @@ fn rewrite_subscripts(expr: &mut Expr) -> Result<()> {
                 upper_bound,
                 ..
             } => {
-                let bound = |bound: Option<Expr>| bound.unwrap_or_else(null);
-                call(SLICE, vec![value, bound(lower_bound), bound(upper_bound)])
+                arguments.extend([lower_bound, upper_bound].map(|b| b.unwrap_or_else(null)));
+                *expr = call(SLICE, arguments);
+                return Ok(());
             }
-        };
+        }
     }
-    *expr = value;
+    // One call for all: an array of other dimensions has no such element.
+    *expr = call(SUBSCRIPT, arguments);
     Ok(())
 }
 
