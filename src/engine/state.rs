@@ -168,6 +168,7 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(MergeColumns),
         Arc::new(PlanCasts),
+        Arc::new(functions::LabelCases),
         Arc::new(CompareIntervals::new()),
         Arc::new(MeetNumbers),
     ];

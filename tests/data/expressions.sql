@@ -385,3 +385,24 @@ pg_typeof(row(1,2))
 (with recursive t(n) as (select 1 union all select n+1 from t where n < 5) select sum(n) from t)
 (select 1 union all select 1 limit 1)
 (select 1 union select 2.5 order by 1 limit 1)
+
+row_number() over ()
+rank() over (order by 1)
+dense_rank() over (order by 1)
+ntile(2) over ()
+array['a'::varchar]
+array['{}'::jsonb]
+array['a'::varchar, 'b']
+coalesce('{}'::jsonb, '[]')
+coalesce(null, '[]'::json)
+case when true then '{}'::jsonb end
+case when false then '{}'::jsonb else '[1]' end
+nullif('{}'::jsonb, '[]'::jsonb)
+coalesce(date '2024-01-01', '2024-01-02')
+coalesce(null::date, '2024-01-02')
+array[date '2024-01-01', '2024-01-02']
+greatest(date '2024-01-01', '2024-01-02')
+least(interval '1 day', '1 hour')
+coalesce('a'::varchar(3), 'b'::varchar(3))
+nullif('a'::varchar(3), 'b')
+coalesce('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, null)

@@ -2,6 +2,7 @@
 //! differently, limits on built-ins, and the session's own.
 
 mod advisory;
+mod alike;
 mod arrays;
 mod datetime;
 mod format;
@@ -9,6 +10,7 @@ mod json;
 mod json_edit;
 mod json_operators;
 pub(crate) mod lists;
+mod numbering;
 mod numbers;
 pub(crate) mod ordered;
 mod pattern;
@@ -31,6 +33,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::ExprPlanner;
 
 use self::json_operators::JsonOperators;
+pub(crate) use alike::LabelCases;
 pub(crate) use datetime::{CastTimes, ExtractPlanner, SessionTime, TimeOperators};
 
 use super::activity::Activity;
@@ -57,11 +60,16 @@ pub(crate) fn subquery_value(list: Expr) -> Expr {
 
 /// Planners of operators that become functions here.
 pub(crate) fn operators() -> Vec<Arc<dyn ExprPlanner>> {
-    vec![Arc::new(JsonOperators::new())]
+    vec![
+        Arc::new(JsonOperators::new()),
+        Arc::new(alike::ArrayPlanner::new()),
+    ]
 }
 
 /// Registers those that replace functions of the catalog too.
 pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
+    alike::register(state)?;
+    numbering::register(state)?;
     lists::register(state)?;
     ordered::register(state)?;
     quantified::register(state)?;
