@@ -69,6 +69,8 @@ pub enum SqlState {
     InvalidParameterValue,
     InvalidPassword,
     InvalidRegularExpression,
+    InvalidRowCountInLimitClause,
+    InvalidRowCountInResultOffsetClause,
     InvalidSavepointSpecification,
     InvalidSchemaName,
     InvalidSqlStatementName,
@@ -161,6 +163,8 @@ impl SqlState {
             Self::InvalidParameterValue => "22023",
             Self::InvalidPassword => "28P01",
             Self::InvalidRegularExpression => "2201B",
+            Self::InvalidRowCountInLimitClause => "2201W",
+            Self::InvalidRowCountInResultOffsetClause => "2201X",
             Self::InvalidSavepointSpecification => "3B001",
             Self::InvalidSchemaName => "3F000",
             Self::InvalidSqlStatementName => "26000",
@@ -474,7 +478,66 @@ const PLAN_TEXTS: &[(&str, SqlState)] = &[
     ("not found in function", SqlState::UndefinedFunction),
 ];
 
+/// The planner's words for conditions that PostgreSQL words in its own way.
+const REWORDED: &[(&str, SqlState, &str)] = &[
+    (
+        "Aggregate functions are not allowed in the WHERE clause",
+        SqlState::GroupingError,
+        "aggregate functions are not allowed in WHERE",
+    ),
+    (
+        "Aggregate function calls cannot be nested",
+        SqlState::GroupingError,
+        "aggregate function calls cannot be nested",
+    ),
+    (
+        "Aggregate function calls cannot contain window function calls",
+        SqlState::GroupingError,
+        "aggregate function calls cannot contain window function calls",
+    ),
+    (
+        "Window function calls cannot be nested",
+        SqlState::WindowingError,
+        "window function calls cannot be nested",
+    ),
+    (
+        "LIMIT must be >= 0",
+        SqlState::InvalidRowCountInLimitClause,
+        "LIMIT must not be negative",
+    ),
+    (
+        "OFFSET must be >=0",
+        SqlState::InvalidRowCountInResultOffsetClause,
+        "OFFSET must not be negative",
+    ),
+];
+
+/// The planner's words before the number of a column that is not in the SELECT list, and the clause.
+const POSITIONS: &[(&str, &str)] = &[
+    ("Order by column out of bounds, specified: ", "ORDER BY"),
+    ("Order by index starts at 1", "ORDER BY"),
+    ("Cannot find column with position ", "GROUP BY"),
+];
+
+fn reworded(text: &str) -> Option<Error> {
+    if let Some((_, state, words)) = REWORDED.iter().find(|(known, ..)| text.contains(known)) {
+        return Some(Error::new(*state, *words));
+    }
+    let (clause, rest) = POSITIONS
+        .iter()
+        .find_map(|(known, clause)| Some((clause, text.split_once(known)?.1)))?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+    let position = digits.filter(|digits| !digits.is_empty()).unwrap_or("0");
+    Some(Error::new(
+        SqlState::InvalidColumnReference,
+        format!("{clause} position {position} is not in select list"),
+    ))
+}
+
 fn from_plan_text(text: &str) -> Error {
+    if let Some(error) = reworded(text) {
+        return error;
+    }
     if let Some(own) = text_of_function(text) {
         return Error::undefined_function(own);
     }

@@ -22,6 +22,7 @@ mod numeric;
 mod object_names;
 mod output;
 mod parameters;
+mod placement;
 pub mod plan;
 pub mod probes;
 mod semantics;

@@ -120,6 +120,7 @@ pub async fn plan_query(
     control.check()?;
     limits::check_plan(&plan)?;
     verify(&plan)?;
+    super::placement::check(&plan)?;
     check.plan(&plan)?;
     // The types of the result are those after coercion: CASE WHEN … THEN 1 ELSE 2.5 END is no integer.
     let is_array = |parameter: &Parameter| matches!(parameter.data_type, DataType::List(_));
@@ -163,7 +164,9 @@ pub async fn make_runnable(
             fold_constants(state, plan)?
         }
         None => {
-            let is_filled = !query.parameters.is_empty();
+            // A plan is analysed already, and a second time costs as much again: needed only where the
+            // values decide over types.
+            let is_filled = !are_as_planned(&query.parameters, &values);
             let plan = match query.written {
                 Some(written) if has_deep_array(&query.parameters, &values) => {
                     let plan = fill_in(written, &typed(query.parameters), values)?;
@@ -172,7 +175,6 @@ pub async fn make_runnable(
                 }
                 _ => fill_in(query.plan, &query.parameters, values)?,
             };
-            // Without parameters the plan is analysed already, and a second time costs as much again.
             let plan = match is_filled {
                 true => {
                     state
@@ -210,6 +212,14 @@ fn fill_in(
         .map(|(value, parameter)| ScalarAndMetadata::new(value, parameter.metadata.clone()))
         .collect();
     Ok(plan.with_param_values(ParamValues::List(values))?)
+}
+
+/// Whether the values are of the types that the plan was analysed with.
+fn are_as_planned(parameters: &[Parameter], values: &[ScalarValue]) -> bool {
+    let mut pairs = parameters.iter().zip(values);
+    pairs.all(|(parameter, value)| {
+        has_one_carrier(parameter.oid) && value.data_type() == parameter.data_type
+    })
 }
 
 /// Whether a value is an array of more dimensions than the plan took the parameter for.

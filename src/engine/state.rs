@@ -25,7 +25,7 @@ use super::holdings::Holdings;
 use super::merged_columns::MergeColumns;
 use super::object_names::ShowObjectNames;
 use super::probes::Probes;
-use super::semantics::{CheckOverflow, CompareIntervals, MeetNumbers, NumberOperators};
+use super::semantics::{CheckOverflow, CompareIntervals, Kinds, MeetNumbers, NumberOperators};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
 use super::{functions, guard, numeric};
@@ -138,6 +138,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
         .with_runtime_env(Arc::clone(&parts.runtime))
         .build();
     let mut operators: Vec<Arc<dyn ExprPlanner>> = vec![
+        Arc::new(Kinds),
         Arc::new(functions::TimeOperators::new()),
         Arc::new(functions::ExtractPlanner::new()),
     ];

@@ -1,9 +1,10 @@
 //! COPY's options, from the two ways a statement may spell them.
 
-use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption};
+use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, CopyOption, Ident};
 
 use super::copy::{CopyClauses, CopyOptions, ForceQuote};
 use crate::engine::session::CopyRequest;
+use crate::engine::statement::tokens::ALL_COLUMNS;
 use crate::error::{Error, Result};
 
 /// The checked options of a COPY TO.
@@ -18,8 +19,7 @@ pub(crate) fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
             CopyOption::Quote(letter) => clauses.quote = Some(letter.to_string()),
             CopyOption::Escape(letter) => clauses.escape = Some(letter.to_string()),
             CopyOption::ForceQuote(columns) => {
-                let names = columns.iter().map(|column| column.value.clone()).collect();
-                clauses.force_quote = ForceQuote::Columns(names);
+                clauses.force_quote = force_quote(columns);
             }
             CopyOption::Encoding(name) => clauses.encoding = Some(name.clone()),
             CopyOption::Freeze(_) | CopyOption::ForceNotNull(_) | CopyOption::ForceNull(_) => {
@@ -33,6 +33,13 @@ pub(crate) fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
         legacy(option, &mut clauses)?;
     }
     CopyOptions::try_from(clauses)
+}
+
+fn force_quote(columns: &[Ident]) -> ForceQuote {
+    match columns {
+        [all] if all.quote_style.is_none() && all.value == ALL_COLUMNS => ForceQuote::All,
+        columns => ForceQuote::Columns(columns.iter().map(|name| name.value.clone()).collect()),
+    }
 }
 
 fn legacy(option: &CopyLegacyOption, clauses: &mut CopyClauses) -> Result<()> {
@@ -62,8 +69,7 @@ fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) -> Result
         CopyLegacyCsvOption::Quote(letter) => clauses.quote = Some(letter.to_string()),
         CopyLegacyCsvOption::Escape(letter) => clauses.escape = Some(letter.to_string()),
         CopyLegacyCsvOption::ForceQuote(columns) => {
-            let names = columns.iter().map(|column| column.value.clone()).collect();
-            clauses.force_quote = ForceQuote::Columns(names);
+            clauses.force_quote = force_quote(columns);
         }
         CopyLegacyCsvOption::ForceNotNull(_) => {
             return Err(Error::feature_not_supported(
@@ -72,4 +78,32 @@ fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) -> Result
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::ast::Statement;
+
+    use super::*;
+    use crate::engine::statement;
+
+    fn quoted(sql: &str) -> ForceQuote {
+        let parsed = statement::parse(sql).unwrap().pop().unwrap();
+        let Some(Statement::Copy { options, .. }) = parsed.statement else {
+            panic!("{sql}");
+        };
+        let found = options.iter().find_map(|option| match option {
+            CopyOption::ForceQuote(columns) => Some(force_quote(columns)),
+            _ => None,
+        });
+        found.unwrap()
+    }
+
+    #[test]
+    fn all_columns_may_be_quoted() {
+        let all = quoted("COPY t TO STDOUT (FORMAT csv, FORCE_QUOTE *)");
+        assert!(matches!(all, ForceQuote::All));
+        let one = quoted("copy t to stdout (format csv, force_quote (\"*\"))");
+        assert!(matches!(one, ForceQuote::Columns(names) if names == ["*"]));
+    }
 }

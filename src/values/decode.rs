@@ -212,8 +212,13 @@ fn binary_value(pg_type: PgType, bytes: &[u8]) -> Result<Value> {
     Ok(Value::Scalar(scalar))
 }
 
-/// Exactly as many bytes as the type has; 22P03 otherwise.
+/// Exactly as many bytes as the type has; 08P01 for fewer, 22P03 for more.
 fn fixed<const N: usize>(pg_type: PgType, bytes: &[u8]) -> Result<[u8; N]> {
+    if bytes.len() < N {
+        return Err(Error::protocol_violation(
+            "insufficient data left in message",
+        ));
+    }
     bytes.try_into().map_err(|_| malformed(pg_type))
 }
 

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart,
 };
 
-use crate::catalog::pg_type::PG_TYPE_METADATA;
+use crate::catalog::pg_type::{self, PG_TYPE_METADATA};
 use crate::engine::numeric;
 use crate::error::Error;
 use crate::values::digits::{PG_TYPMOD_METADATA, numeric_typmod};
@@ -99,9 +99,26 @@ fn field(sql_type: &SqlType) -> crate::error::Result<Option<FieldRef>> {
         SqlType::JSON => Ok(Some(extension("arrow.json", DataType::Utf8View))),
         SqlType::JSONB => marked_text("jsonb"),
         SqlType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => Ok(array(element)?),
-        SqlType::Custom(name, _) => Ok(custom(name)),
+        SqlType::Custom(name, _) => match custom(name) {
+            None if is_unknown(name) => Err(Error::undefined_object(format!(
+                "type \"{name}\" does not exist"
+            ))),
+            found => Ok(found),
+        },
         _ => Ok(None),
     }
+}
+
+/// Whether PostgreSQL has no type of this name.
+fn is_unknown(name: &ObjectName) -> bool {
+    let [ObjectNamePart::Identifier(ident)] = name.0.as_slice() else {
+        return false;
+    };
+    let spelled = match ident.quote_style {
+        Some(_) => format!("\"{}\"", ident.value),
+        None => ident.value.clone(),
+    };
+    pg_type::oid_of_sql_name(&spelled).is_none()
 }
 
 fn custom(name: &ObjectName) -> Option<FieldRef> {

@@ -78,12 +78,29 @@ fn suffix(op: &BinaryOperator, by_index: bool) -> Option<(&'static str, bool)> {
     })
 }
 
+/// Whether an expression can have a value of type json or jsonb: those of operators that were not planned
+/// as functions have not, nor have numbers.
+fn may_be_json(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(_) => false,
+        Expr::Literal(value, _) => value.data_type().is_string() || value.is_null(),
+        _ => true,
+    }
+}
+
 impl ExprPlanner for JsonOperators {
     fn plan_binary_op(
         &self,
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
+        // A field is named after its whole expression: asked for each operator of a long chain, that
+        // is many times the chain.
+        if suffix(&expr.op, false).is_none()
+            || !(may_be_json(&expr.left) || may_be_json(&expr.right))
+        {
+            return Ok(PlannerResult::Original(expr));
+        }
         let fields = (expr.left.to_field(schema), expr.right.to_field(schema));
         let (Ok((_, left)), Ok((_, right))) = fields else {
             return Ok(PlannerResult::Original(expr));

@@ -4,8 +4,10 @@
 //!   compares months first, then days, then the rest: 28 days in hours would be less than one day.
 //! * A date less a date is a number of days.
 //! * Numbers that leave their type are an error ([`overflow`]).
+//! * Text is not compared with numbers and dates ([`kinds`]).
 //! * Numbers in lists, ranges and CASE meet as [`operators`] lets them meet in an operator.
 
+mod kinds;
 mod operators;
 mod overflow;
 mod ranges;
@@ -29,6 +31,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
+pub(super) use kinds::Kinds;
 pub(super) use operators::NumberOperators;
 pub(super) use overflow::CheckOverflow;
 pub(super) use ranges::MeetNumbers;
@@ -161,7 +164,7 @@ pub(super) fn rewrite_expressions(
 
 /// The type of an expression without a walk down a long chain of operators: the planner's own way is
 /// as long as the chain, for each of its operators.
-fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
     match expr {
         Expr::ScalarFunction(call)
             if call.func.name().starts_with("checked_") && call.args.len() == 2 =>

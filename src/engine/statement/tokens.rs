@@ -10,6 +10,9 @@ pub const SYMMETRIC: &str = "between symmetric";
 /// What `ROWS FROM (…)` is called as.
 pub const ROWS_FROM: &str = "rows_from";
 
+/// The column list of `FORCE_QUOTE *`: a bare word, which no name can be.
+pub const ALL_COLUMNS: &str = "*";
+
 /// Rewrites the tokens of one statement.
 pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut rewriter = Rewriter {
@@ -35,6 +38,24 @@ struct Rewriter {
     before: Option<Token>,
 }
 
+/// Whether a COPY's tokens end in `FORCE_QUOTE` or `FORCE QUOTE`.
+fn is_force_quote(tokens: &[TokenWithSpan]) -> bool {
+    let is_space = |token: &&TokenWithSpan| matches!(token.token, Token::Whitespace(_));
+    let mut words = tokens.iter().filter(|token| !is_space(token));
+    let starts = words
+        .next()
+        .is_some_and(|first| is_word(&first.token, "copy"));
+    let mut last = words.rev();
+    let ends = match last.next() {
+        Some(word) if is_word(&word.token, "force_quote") => true,
+        Some(word) if is_word(&word.token, "quote") => last
+            .next()
+            .is_some_and(|word| is_word(&word.token, "force")),
+        _ => false,
+    };
+    starts && ends
+}
+
 fn keyword(token: Option<&Token>) -> Option<Keyword> {
     match token {
         Some(Token::Word(word)) if word.quote_style.is_none() => Some(word.keyword),
@@ -55,6 +76,7 @@ impl Rewriter {
                 self.word(token, word, after, before.as_ref(), next)
             }
             Token::SingleQuotedString(_) => self.precise_interval(token),
+            Token::Mul if is_force_quote(&self.out) => self.all_columns(token.span),
             Token::Lt if after == Some(Keyword::USING) => self.sort(token.span, "ASC"),
             Token::Gt if after == Some(Keyword::USING) => self.sort(token.span, "DESC"),
             _ => false,
@@ -66,6 +88,14 @@ impl Rewriter {
             Token::Whitespace(_) => before,
             other => Some(other.clone()),
         };
+    }
+
+    /// `FORCE_QUOTE *`: the parser takes a list of columns only.
+    fn all_columns(&mut self, span: Span) -> bool {
+        for token in [Token::LParen, name(ALL_COLUMNS, None), Token::RParen] {
+            self.out.push(TokenWithSpan::new(token, span));
+        }
+        true
     }
 
     /// Whether the word was replaced.

@@ -8,7 +8,7 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, cast as cast_to};
+use datafusion::logical_expr::{Expr, ScalarUDF, cast as cast_to};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -22,6 +22,7 @@ use crate::calendar::{
     DATE_INFINITIES, MICROS_PER_DAY, PgInterval, Zone, add_interval, checked_date,
     checked_timestamp, interval_out_of_range, is_infinite, overflow,
 };
+use crate::engine::semantics::type_of;
 use crate::error::{Error, Result as OwnResult};
 use crate::sqlstate::SqlState;
 use Type::{Date, Float8, Int4, Int8, Interval, Time, Timestamp, TimestampTz};
@@ -80,7 +81,7 @@ impl ExprPlanner for TimeOperators {
             return Ok(PlannerResult::Original(compared(expr, schema)));
         }
         let open = (is_open(&expr.left), is_open(&expr.right));
-        let kind = |expr: &Expr| expr.get_type(schema).ok().and_then(|t| Type::of(&t));
+        let kind = |expr: &Expr| type_of(expr, schema).ok().and_then(|t| Type::of(&t));
         let (left, right) = match open {
             (false, false) => (kind(&expr.left), kind(&expr.right)),
             (true, false) => {
@@ -146,7 +147,7 @@ fn is_comparison(op: &BinaryOperator) -> bool {
 fn compared(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     let of = |expr: &Expr| match is_literal(expr) {
         true => None,
-        false => expr.get_type(schema).ok().filter(is_time),
+        false => type_of(expr, schema).ok().filter(is_time),
     };
     match (of(&expr.left), of(&expr.right)) {
         (Some(left), None) if is_literal(&expr.right) => {

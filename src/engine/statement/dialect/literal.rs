@@ -30,9 +30,12 @@ pub(super) fn protect_query(query: &mut Query) {
     }
     match &mut query.limit_clause {
         Some(LimitClause::LimitOffset { limit, offset, .. }) => {
-            limit.iter_mut().for_each(protect);
-            if let Some(offset) = offset {
-                protect(&mut offset.value);
+            for count in limit
+                .iter_mut()
+                .chain(offset.iter_mut().map(|offset| &mut offset.value))
+            {
+                read_count(count);
+                protect(count);
             }
         }
         Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
@@ -43,6 +46,32 @@ pub(super) fn protect_query(query: &mut Query) {
     }
     if let Some(fetch) = &mut query.fetch {
         fetch.quantity.iter_mut().for_each(protect);
+    }
+}
+
+/// A number of rows is a bigint, also where it is written as text or with decimals.
+fn read_count(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let Value::SingleQuotedString(text) | Value::Number(text, _) = &value.value
+        && let Some(count) = whole_number(text)
+    {
+        value.value = Value::Number(count.to_string(), false);
+    }
+}
+
+fn whole_number(text: &str) -> Option<i64> {
+    let text = text.trim();
+    match text.split_once('.') {
+        None => text.parse().ok(),
+        Some((whole, decimals)) => {
+            let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+            let whole: i64 = Some(whole).filter(|text| is_digits(text))?.parse().ok()?;
+            let rounds_up = decimals
+                .as_bytes()
+                .first()
+                .is_some_and(|digit| *digit >= b'5');
+            is_digits(decimals).then_some(whole.checked_add(i64::from(rounds_up))?)
+        }
     }
 }
 
