@@ -186,7 +186,9 @@ fn segment_queries(group: Option<&str>) -> (String, String) {
                                    quantile_score(amount) OVER ({by}))) AS v FROM t"
     );
     let score = |column: &str| {
-        format!("1 + 5 * (rank() OVER ({by} ORDER BY {column}) - 1) / count({column}) OVER ({by})")
+        format!(
+            "1 + 5 * (CAST(rank() OVER ({by} ORDER BY {column}) AS BIGINT) - 1) / count({column}) OVER ({by})"
+        )
     };
     let (r, f, m) = (score("day"), score("score"), score("amount"));
     let plain = format!(
