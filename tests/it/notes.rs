@@ -84,6 +84,17 @@ fn explain_speaks_as_postgresql_does() {
 }
 
 #[test]
+fn system_columns_keep_their_names() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let sql =
+        "SELECT n.tableoid, xmin, n.oid, nspname FROM pg_namespace n WHERE nspname = 'public'";
+    let answer = client.simple(sql).unwrap();
+    assert_eq!(answer.names, ["tableoid", "xmin", "oid", "nspname"]);
+    assert_eq!(answer.rows[0][0].as_deref(), Some("2615"));
+}
+
+#[test]
 fn what_is_not_there_is_counted() {
     let server = Server::shared();
     let mut client = Client::connect(server.port);

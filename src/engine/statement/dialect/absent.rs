@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Query, Select, SelectItem, SetExpr, VisitMut,
-    VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Ident, ObjectName, Query, Select, SelectItem,
+    SetExpr, VisitMut, VisitorMut,
 };
 
 use super::build::{arguments_mut, cast, folded, function_name, literal_text, null};
@@ -137,7 +137,11 @@ fn value_type(expr: &Expr) -> Option<DataType> {
         _ => return None,
     };
     match layout::type_of_columns(&column)? {
-        "oid" => Some(DataType::IntUnsigned(None)),
+        // By its name, so that the cast is one to PostgreSQL's type.
+        "oid" => Some(DataType::Custom(
+            ObjectName::from(vec![Ident::new("oid")]),
+            Vec::new(),
+        )),
         "name" | "text" => Some(DataType::Text),
         _ => None,
     }

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, Ident, Select, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    DataType, Expr, Ident, Select, SelectItem, VisitMut, VisitorMut,
+};
 
-use super::build::{call, case_when, cast, folded, function_name, number, string};
+use super::build::{call, case_when, cast, folded, function_name, number, string, take};
 use super::subquery::{catalog_relation, factors};
 
 /// The number of the transaction that is said to have made every catalog row.
@@ -32,6 +34,9 @@ pub(super) fn fill(select: &mut Select) {
     if !relations.is_empty() {
         let alone = select.from.len() == 1 && select.from.iter().all(|from| from.joins.is_empty());
         let mut filler = Filler { relations, alone };
+        for item in &mut select.projection {
+            filler.keep_name(item);
+        }
         let _: ControlFlow<()> = VisitMut::visit(select, &mut filler);
     }
 }
@@ -44,6 +49,28 @@ struct Filler {
 }
 
 impl Filler {
+    /// A value in a column's place goes on under the column's name.
+    fn keep_name(&self, item: &mut SelectItem) {
+        let SelectItem::UnnamedExpr(expr) = item else {
+            return;
+        };
+        let (relation, column) = match expr {
+            Expr::Identifier(column) => (None, column),
+            Expr::CompoundIdentifier(idents) => match idents.as_slice() {
+                [relation, column] => (Some(relation), column),
+                _ => return,
+            },
+            _ => return,
+        };
+        if self.value(relation, column).is_some() {
+            let alias = Ident::with_quote('"', folded(column));
+            *item = SelectItem::ExprWithAlias {
+                expr: take(expr),
+                alias,
+            };
+        }
+    }
+
     fn value(&self, relation: Option<&Ident>, column: &Ident) -> Option<Expr> {
         let (alias, (oid, own)) = match relation {
             Some(relation) => self.relations.get_key_value(&folded(relation))?,
@@ -102,7 +129,7 @@ pub(super) fn rewrite_age(expr: &mut Expr) {
     if let [argument] = arguments.as_mut_slice()
         && is_transaction(argument)
     {
-        let argument = super::build::take(argument);
+        let argument = take(argument);
         *expr = call("pg_xid_age", vec![argument]);
     }
 }
