@@ -109,6 +109,14 @@ impl SystemCatalog {
         Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The OID of a user's relation. It follows from the name, so that no snapshot is needed.
+    pub fn relation_oid(&self, schema: &str, name: &str) -> u32 {
+        match self.snapshot().relation_named(schema, name) {
+            Some(relation) => relation.oid,
+            None => oid::of_relation(schema, name),
+        }
+    }
+
     /// What is wrong in the configuration's comments and keys.
     pub async fn check_notes(&self) -> Vec<crate::error::Error> {
         if self.notes.is_empty() {

@@ -46,6 +46,16 @@ impl OidAssigner {
     }
 }
 
+/// The OID that a relation has unless another's name has the same hash.
+pub(crate) fn of_relation(schema: &str, name: &str) -> u32 {
+    OidAssigner::default().assign("relation", &relation_key(schema, name))
+}
+
+/// The name by which a relation gets its OID.
+pub(crate) fn relation_key(schema: &str, name: &str) -> String {
+    format!("{schema}/{name}")
+}
+
 /// 64-bit FNV-1a.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

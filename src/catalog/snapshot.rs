@@ -219,7 +219,7 @@ impl Snapshot {
         };
         snapshot.relations.clone_from(&SYSTEM_RELATIONS);
         for relation in &mut relations {
-            let qualified = format!("{}/{}", relation.schema, relation.name);
+            let qualified = oid::relation_key(&relation.schema, &relation.name);
             relation.oid = oids.assign("relation", &qualified);
             let namespace = snapshot.namespace_named(&relation.schema);
             relation.schema_oid = namespace.map_or(0, |namespace| namespace.oid);

@@ -17,6 +17,7 @@ mod fixed_settings;
 pub(crate) mod functions;
 mod guard;
 pub mod holdings;
+mod kept_types;
 mod merged_columns;
 mod numeric;
 mod object_names;
@@ -151,6 +152,10 @@ pub async fn check_notes(lake: &Arc<Lake>, notes: &Notes) -> Vec<Error> {
 
 impl Shared {
     /// The state one statement is planned in.
+    fn system(&self) -> Arc<SystemCatalog> {
+        Arc::clone(&self.system)
+    }
+
     fn session_state(&self, variables: state::SessionVariables) -> SessionState {
         state::for_statement(&self.base, variables)
     }

@@ -1,10 +1,11 @@
 //! The names behind `regclass`, `regtype`, `regproc` and their like, where a value of such a type is cast
-//! to text. The values are OIDs; a column of the catalog keeps its type in its field's metadata.
+//! to text or sent as text. The values are OIDs; a column of the catalog keeps its type in its field's
+//! metadata.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Schema};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
@@ -15,17 +16,55 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::semantics::rewrite_expressions;
+use super::session::Session;
+use crate::catalog::functions::object_name;
 use crate::catalog::pg_type::PG_TYPE_METADATA;
+use crate::catalog::{SessionFacts, SystemCatalog};
+use crate::values::encode::{ObjectNames, TextStyle};
+use crate::values::types::{PgType, names_objects};
 
 /// The types and the functions that write their values.
 const WRITERS: &[(&str, &str)] = &[
     ("regclass", "regclassout"),
     ("regnamespace", "regnamespaceout"),
+    ("regoper", "regoperout"),
+    ("regoperator", "regoperatorout"),
     ("regproc", "regprocout"),
     ("regprocedure", "regprocedureout"),
     ("regrole", "regroleout"),
     ("regtype", "regtypeout"),
 ];
+
+/// The names that one session sees.
+#[derive(Debug)]
+struct Names {
+    catalog: Arc<SystemCatalog>,
+    session: SessionFacts,
+}
+
+impl ObjectNames for Names {
+    fn name(&self, reg_type: PgType, oid: u32) -> Option<String> {
+        object_name(&self.catalog, &self.session, reg_type.name, oid)
+    }
+}
+
+impl Session {
+    /// How values of a result look as text.
+    pub fn text_style(&self, schema: &Schema) -> TextStyle {
+        let style = self.settings().text_style();
+        if !schema.fields().iter().any(|field| names_objects(field)) {
+            return style;
+        }
+        let names = Names {
+            catalog: self.shared.system(),
+            session: self.facts().facts(),
+        };
+        TextStyle {
+            names: Some(Arc::new(names)),
+            ..style
+        }
+    }
+}
 
 /// Casts of such values to text become calls of the functions that write them.
 #[derive(Debug)]

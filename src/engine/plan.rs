@@ -128,7 +128,7 @@ pub async fn plan_query(
     let plan = state
         .analyzer()
         .execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let schema = super::output::schema(&plan);
+    let schema = super::output::schema(&plan, state, &shared.system);
     let names = schema
         .fields()
         .iter()

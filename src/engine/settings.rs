@@ -572,6 +572,7 @@ impl Settings {
             extra_float_digits: digits
                 .and_then(|digits| digits.parse().ok())
                 .unwrap_or(default.extra_float_digits),
+            names: default.names,
         }
     }
 

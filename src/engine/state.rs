@@ -22,6 +22,7 @@ use super::casts::{PlanCasts, SqlTypes};
 use super::decorrelate::Decorrelate;
 use super::functions::SessionTime;
 use super::holdings::Holdings;
+use super::kept_types::KeepTypes;
 use super::merged_columns::MergeColumns;
 use super::object_names::ShowObjectNames;
 use super::probes::Probes;
@@ -168,6 +169,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
 fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
         Arc::new(MergeColumns),
+        Arc::new(KeepTypes),
         Arc::new(PlanCasts),
         Arc::new(functions::LabelCases),
         Arc::new(CompareIntervals::new()),
@@ -183,27 +185,7 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
 /// The state of one statement: the shared one with the session's settings in it.
 pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
     let mut state = base.clone();
-    let authorization = variables.authorization();
-    let facts = {
-        let settings = variables
-            .settings
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        SessionFacts {
-            pid: variables.pid,
-            user: authorization.user.clone(),
-            session_user: variables.origin.user.clone(),
-            superuser: authorization.superuser,
-            database: CATALOG.to_owned(),
-            search_path: settings.search_path(&authorization.user),
-            application_name: settings
-                .get("application_name")
-                .unwrap_or_default()
-                .to_owned(),
-            client: variables.origin.client,
-            server: None,
-        }
-    };
+    let facts = variables.facts();
     let known = state
         .catalog_list()
         .catalog(CATALOG)
@@ -261,6 +243,26 @@ impl SessionVariables {
             .get("role")
             .filter(|role| *role != "none")
             .map(str::to_owned)
+    }
+
+    /// What the catalog shows of it.
+    pub(crate) fn facts(&self) -> SessionFacts {
+        let authorization = self.authorization();
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        SessionFacts {
+            pid: self.pid,
+            user: authorization.user.clone(),
+            session_user: self.origin.user.clone(),
+            superuser: authorization.superuser,
+            database: CATALOG.to_owned(),
+            search_path: settings.search_path(&authorization.user),
+            application_name: settings
+                .get("application_name")
+                .unwrap_or_default()
+                .to_owned(),
+            client: self.origin.client,
+            server: None,
+        }
     }
 
     /// How its values look as text.

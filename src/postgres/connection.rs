@@ -12,7 +12,7 @@ use super::backend::{self, Severity};
 use super::copy::CopyEncoder;
 use super::copy_options::copy_options;
 use super::decode;
-use super::encode::{RowEncoder, TextStyle, row_description};
+use super::encode::{RowEncoder, row_description};
 use super::frontend::{self, Frontend, Target};
 use super::portal::{Chunk, Encoder, RunningResult, Wanted};
 use super::socket::{FrameReader, FrameWriter};
@@ -431,7 +431,6 @@ where
         formats: &[Format],
         control: &Arc<StatementControl>,
     ) -> Result<()> {
-        let style = self.text_style();
         if let Some(mut portal) = self.portals.remove(&request.cursor) {
             let sent = self
                 .fetch_portal(&mut portal, request, formats, control)
@@ -447,7 +446,9 @@ where
         let (wanted, encoder) = match request.is_move {
             true => (Wanted::Move(request.direction), None),
             false => {
-                let encoder = RowEncoder::try_new(&cursor.columns.schema, formats, &style)?;
+                let schema = &cursor.columns.schema;
+                let style = self.session.text_style(schema);
+                let encoder = RowEncoder::try_new(schema, formats, &style)?;
                 (
                     Wanted::Fetch(request.direction),
                     Some(Encoder::Rows(encoder)),
@@ -500,7 +501,7 @@ where
             None => return Ok(0),
         };
         portal.was_fetched = true;
-        let encoder = RowEncoder::try_new(&schema, formats, &self.text_style())?;
+        let encoder = RowEncoder::try_new(&schema, formats, &self.session.text_style(&schema))?;
         let wanted = Wanted::Fetch(request.direction);
         self.send_rows(result, wanted, Some(Encoder::Rows(encoder)), control)
             .await
@@ -710,12 +711,8 @@ where
     }
 
     fn describe_rows(&mut self, columns: &Columns, formats: &[Format]) -> Result<()> {
-        self.writer.push(&row_description(
-            &columns.schema,
-            &columns.names,
-            formats,
-            &[],
-        )?);
+        self.writer
+            .push(&row_description(&columns.schema, &columns.names, formats)?);
         Ok(())
     }
 
@@ -782,7 +779,7 @@ where
             &portal.prepared.columns,
         ) {
             (true, Some(columns)) => {
-                let style = self.text_style();
+                let style = self.session.text_style(&columns.schema);
                 let encoder = RowEncoder::try_new(&columns.schema, &portal.formats, &style)?;
                 Some(Encoder::Rows(encoder))
             }
@@ -808,17 +805,14 @@ where
     // --- results ---
 
     fn start(&self, rows: Rows, formats: &[Format], keep: bool) -> Result<RunningResult> {
-        let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &self.text_style())?;
+        let style = self.session.text_style(&rows.columns.schema);
+        let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &style)?;
         Ok(RunningResult::start(
             self.session.workers(),
             rows,
             Encoder::Rows(encoder),
             keep,
         ))
-    }
-
-    fn text_style(&self) -> TextStyle {
-        self.session.settings().text_style()
     }
 
     /// Sends up to `rows_max` rows and the message that ends them.
@@ -868,7 +862,7 @@ where
             &rows.columns.schema,
             &rows.columns.names,
             options.clone(),
-            &self.text_style(),
+            &self.session.text_style(&rows.columns.schema),
         )?;
         let width = u16::try_from(rows.columns.names.len())
             .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;

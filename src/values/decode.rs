@@ -14,9 +14,9 @@ use crate::sqlstate::SqlState;
 use crate::values::encode::put_uuid;
 use crate::values::json;
 use crate::values::types::{
-    BOOL, BPCHAR, BYTEA, CHAR, DATE, FLOAT4, FLOAT8, Format, INT2, INT4, INT8, INTERVAL, JSON,
-    JSONB, NAME, NUMERIC, OID, PgType, REGCLASS, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNKNOWN, UUID,
-    VARCHAR, arrow_type, by_oid, element_of, plain_type,
+    BOOL, BPCHAR, BYTEA, CHAR, CID, DATE, FLOAT4, FLOAT8, Format, INT2, INT4, INT8, INTERVAL, JSON,
+    JSONB, NAME, NUMERIC, OID, PgType, REG_TYPES, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, UNKNOWN,
+    UUID, VARCHAR, XID, arrow_type, by_oid, element_of, plain_type,
 };
 use crate::values::utf8;
 
@@ -138,7 +138,7 @@ fn text_value(pg_type: PgType, text: &str, time: &Reader) -> Result<Value> {
         INT2 => ScalarValue::Int16(Some(number::integer(text, pg_type)?)),
         INT4 => ScalarValue::Int32(Some(number::integer(text, pg_type)?)),
         INT8 => ScalarValue::Int64(Some(number::integer(text, pg_type)?)),
-        OID => ScalarValue::Int64(Some(number::integer::<u32>(text, pg_type)?.into())),
+        OID | XID | CID => ScalarValue::Int64(Some(number::integer::<u32>(text, pg_type)?.into())),
         FLOAT4 => ScalarValue::Float32(Some(number::float4(text)?)),
         FLOAT8 => ScalarValue::Float64(Some(number::float8(text)?)),
         NUMERIC => return Ok(Value::Number(Number::parse(text)?)),
@@ -174,8 +174,12 @@ fn binary_value(pg_type: PgType, bytes: &[u8]) -> Result<Value> {
         INT2 => ScalarValue::Int16(Some(i16::from_be_bytes(fixed(pg_type, bytes)?))),
         INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(fixed(pg_type, bytes)?))),
         INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(fixed(pg_type, bytes)?))),
-        OID => ScalarValue::Int64(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).into())),
-        REGCLASS => ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).to_string())),
+        OID | XID | CID => {
+            ScalarValue::Int64(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).into()))
+        }
+        reg if REG_TYPES.contains(&reg) => {
+            ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(pg_type, bytes)?).to_string()))
+        }
         FLOAT4 => ScalarValue::Float32(Some(f32::from_be_bytes(fixed(pg_type, bytes)?))),
         FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(fixed(pg_type, bytes)?))),
         NUMERIC => return Ok(Value::Number(Number::from_binary(bytes)?)),

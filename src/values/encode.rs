@@ -10,7 +10,9 @@ mod text;
 
 pub(crate) use text::put_uuid;
 
+use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use datafusion::arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
@@ -19,13 +21,19 @@ use datafusion::arrow::datatypes::{Field, FieldRef, Schema};
 
 use crate::calendar::{TimeSettings, Zone};
 use crate::error::{Error, Result};
-use crate::values::types::{Format, column_type};
+use crate::values::types::{Format, PgType, column_type};
 
 /// Bytes of one cell; PostgreSQL's limit of one allocation, 1 GB less one byte.
 pub const CELL_BYTES_MAX: usize = 0x3fff_ffff;
 
 /// Columns of one result, as PostgreSQL limits a target list.
 pub const COLUMNS_MAX: usize = 1664;
+
+/// The names behind values of `regclass` and its like, as a session sees them.
+pub trait ObjectNames: Debug + Send + Sync {
+    /// The name of the object that a value of this type means; none if there is no such object.
+    fn name(&self, reg_type: PgType, oid: u32) -> Option<String>;
+}
 
 /// The session's settings that decide how values look as text.
 ///
@@ -36,6 +44,8 @@ pub struct TextStyle {
     pub time: TimeSettings,
     /// Above zero: floats in their shortest exact form; otherwise added to 15 (or 6) digits.
     pub extra_float_digits: i8,
+    /// The names of objects; without them their OIDs are shown.
+    pub names: Option<Arc<dyn ObjectNames>>,
 }
 
 impl Default for TextStyle {
@@ -50,6 +60,7 @@ impl TextStyle {
         Self {
             time: TimeSettings::in_zone(zone),
             extra_float_digits: 1,
+            names: None,
         }
     }
 }
@@ -312,16 +323,33 @@ pub struct ColumnOrigin {
     pub column: i16,
 }
 
+/// Keys of the field metadata that tell a column's origin.
+const TABLE_METADATA: &str = "pg_table_oid";
+const COLUMN_METADATA: &str = "pg_attnum";
+
+impl ColumnOrigin {
+    /// The field metadata that tells it.
+    pub fn metadata(self) -> [(String, String); 2] {
+        [
+            (TABLE_METADATA.to_owned(), self.table_oid.to_string()),
+            (COLUMN_METADATA.to_owned(), self.column.to_string()),
+        ]
+    }
+
+    fn of(field: &Field) -> Option<Self> {
+        let told = |key| field.metadata().get(key);
+        Some(Self {
+            table_oid: told(TABLE_METADATA)?.parse().ok()?,
+            column: told(COLUMN_METADATA)?.parse().ok()?,
+        })
+    }
+}
+
 /// The RowDescription of a result.
 ///
-/// `names` replaces the schema's names where it has one; `formats` follows Bind's rule; `origins`
-/// may be empty. 08P01 and 54000 as in [`RowEncoder::try_new`], 54000 for names that do not fit.
-pub fn row_description(
-    schema: &Schema,
-    names: &[String],
-    formats: &[Format],
-    origins: &[ColumnOrigin],
-) -> Result<Bytes> {
+/// `names` replaces the schema's names where it has one; `formats` follows Bind's rule. 08P01 and
+/// 54000 as in [`RowEncoder::try_new`], 54000 for names that do not fit.
+pub fn row_description(schema: &Schema, names: &[String], formats: &[Format]) -> Result<Bytes> {
     let codes: Vec<i16> = formats.iter().map(|format| format.code()).collect();
     let count = schema.fields().len();
     if count > COLUMNS_MAX {
@@ -335,16 +363,16 @@ pub fn row_description(
         out.put_i16(count as i16);
         for (i, (field, format)) in schema.fields().iter().zip(formats).enumerate() {
             let name = names.get(i).unwrap_or(field.name());
-            let origin = origins.get(i).copied().unwrap_or_default();
-            put_field(field, name, origin, format, out);
+            put_field(field, name, format, out);
         }
         Ok(())
     })?;
     Ok(out.freeze())
 }
 
-fn put_field(field: &Field, name: &str, origin: ColumnOrigin, format: Format, out: &mut BytesMut) {
+fn put_field(field: &Field, name: &str, format: Format, out: &mut BytesMut) {
     let (pg_type, typmod) = column_type(field);
+    let origin = ColumnOrigin::of(field).unwrap_or_default();
     // A NUL ends the name in the message.
     out.put_slice(name.split('\0').next().unwrap_or_default().as_bytes());
     out.put_u8(0);

@@ -122,10 +122,18 @@ table! {
     INT2 "int2" 21 2 INT2_ARRAY "_int2" 1005;
     INT4 "int4" 23 4 INT4_ARRAY "_int4" 1007;
     TEXT "text" 25 -1 TEXT_ARRAY "_text" 1009;
+    INT2VECTOR "int2vector" 22 -1 INT2VECTOR_ARRAY "_int2vector" 1006;
+    REGPROC "regproc" 24 4 REGPROC_ARRAY "_regproc" 1008;
     OID "oid" 26 4 OID_ARRAY "_oid" 1028;
+    TID "tid" 27 6 TID_ARRAY "_tid" 1010;
+    XID "xid" 28 4 XID_ARRAY "_xid" 1011;
+    CID "cid" 29 4 CID_ARRAY "_cid" 1012;
+    OIDVECTOR "oidvector" 30 -1 OIDVECTOR_ARRAY "_oidvector" 1013;
     JSON "json" 114 -1 JSON_ARRAY "_json" 199;
     FLOAT4 "float4" 700 4 FLOAT4_ARRAY "_float4" 1021;
     FLOAT8 "float8" 701 8 FLOAT8_ARRAY "_float8" 1022;
+    INET "inet" 869 -1 INET_ARRAY "_inet" 1041;
+    ACLITEM "aclitem" 1033 12 ACLITEM_ARRAY "_aclitem" 1034;
     BPCHAR "bpchar" 1042 -1 BPCHAR_ARRAY "_bpchar" 1014;
     VARCHAR "varchar" 1043 -1 VARCHAR_ARRAY "_varchar" 1015;
     DATE "date" 1082 4 DATE_ARRAY "_date" 1182;
@@ -134,12 +142,29 @@ table! {
     TIMESTAMPTZ "timestamptz" 1184 8 TIMESTAMPTZ_ARRAY "_timestamptz" 1185;
     INTERVAL "interval" 1186 16 INTERVAL_ARRAY "_interval" 1187;
     NUMERIC "numeric" 1700 -1 NUMERIC_ARRAY "_numeric" 1231;
+    REGPROCEDURE "regprocedure" 2202 4 REGPROCEDURE_ARRAY "_regprocedure" 2207;
+    REGOPER "regoper" 2203 4 REGOPER_ARRAY "_regoper" 2208;
+    REGOPERATOR "regoperator" 2204 4 REGOPERATOR_ARRAY "_regoperator" 2209;
     REGCLASS "regclass" 2205 4 REGCLASS_ARRAY "_regclass" 2210;
     REGTYPE "regtype" 2206 4 REGTYPE_ARRAY "_regtype" 2211;
     RECORD "record" 2249 -1 RECORD_ARRAY "_record" 2287;
     UUID "uuid" 2950 16 UUID_ARRAY "_uuid" 2951;
     JSONB "jsonb" 3802 -1 JSONB_ARRAY "_jsonb" 3807;
+    REGNAMESPACE "regnamespace" 4089 4 REGNAMESPACE_ARRAY "_regnamespace" 4090;
+    REGROLE "regrole" 4096 4 REGROLE_ARRAY "_regrole" 4097;
 }
+
+/// The types of OIDs that stand for objects and are shown as their names.
+pub const REG_TYPES: &[PgType] = &[
+    REGCLASS,
+    REGNAMESPACE,
+    REGOPER,
+    REGOPERATOR,
+    REGPROC,
+    REGPROCEDURE,
+    REGROLE,
+    REGTYPE,
+];
 
 /// `unknown`: a parameter or literal whose type is still open. It has no array type.
 pub const UNKNOWN: PgType = PgType {
@@ -189,9 +214,16 @@ fn marked_type(field: &Field) -> Option<(PgType, i32)> {
 fn carries(data_type: &DataType, named: PgType) -> bool {
     let (plain, _) = plain_type(data_type);
     match named {
-        VARCHAR | BPCHAR | NAME | CHAR | JSON | JSONB | UNKNOWN => plain == TEXT,
+        VARCHAR | BPCHAR | NAME | CHAR | JSON | JSONB | UNKNOWN | TID | INET | ACLITEM => {
+            plain == TEXT
+        }
         UUID => *data_type == DataType::FixedSizeBinary(16),
-        OID | REGCLASS | REGTYPE => [INT4, INT8, OID].contains(&plain),
+        OID | XID | CID => [INT4, INT8, OID].contains(&plain),
+        INT2VECTOR | OIDVECTOR => match (vector_element(named), data_type) {
+            (Some(element), DataType::List(item)) => carries(item.data_type(), element),
+            _ => false,
+        },
+        named if REG_TYPES.contains(&named) => [INT4, INT8, OID].contains(&plain),
         named => match (element_of(named), data_type) {
             (Some(element), DataType::List(item)) => match item.data_type() {
                 nested @ DataType::List(_) => carries(nested, named),
@@ -281,6 +313,26 @@ pub fn element_of(array: PgType) -> Option<PgType> {
     TYPES.iter().copied().find(is_element)
 }
 
+/// The element type of int2vector or oidvector, which are lists but no array types.
+pub fn vector_element(vector: PgType) -> Option<PgType> {
+    match vector {
+        INT2VECTOR => Some(INT2),
+        OIDVECTOR => Some(OID),
+        _ => None,
+    }
+}
+
+/// Whether a column's text has names of objects in it.
+pub fn names_objects(field: &Field) -> bool {
+    let (of, _) = column_type(field);
+    let nested = || match field.data_type() {
+        DataType::Struct(fields) => fields.iter().any(|field| names_objects(field)),
+        DataType::List(item) => names_objects(item),
+        _ => false,
+    };
+    REG_TYPES.contains(&element_of(of).unwrap_or(of)) || nested()
+}
+
 /// The Arrow type in which a parameter of this OID is read when the plan wants no other.
 ///
 /// None for OIDs this server does not know and for records. Types that only name or describe
@@ -296,7 +348,7 @@ pub fn arrow_type(oid: u32) -> Option<DataType> {
         BYTEA => DataType::Binary,
         INT2 => DataType::Int16,
         INT4 => DataType::Int32,
-        INT8 | OID => DataType::Int64,
+        INT8 | OID | XID | CID => DataType::Int64,
         FLOAT4 => DataType::Float32,
         FLOAT8 => DataType::Float64,
         NUMERIC => DataType::Decimal128(38, 10),

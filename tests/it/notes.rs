@@ -94,6 +94,91 @@ fn system_columns_keep_their_names() {
     assert_eq!(answer.rows[0][0].as_deref(), Some("2615"));
 }
 
+/// Name, table's OID, column's number and type's OID of each column of a statement's result.
+fn described(client: &mut Client, sql: &str) -> Vec<(String, u32, i16, u32)> {
+    client.parse("", sql);
+    client.send(b'D', b"S\0");
+    client.send(b'S', b"");
+    let messages = client.until_ready();
+    let body = &messages
+        .iter()
+        .find(|message| message.tag == b'T')
+        .unwrap()
+        .body;
+    let mut rest = &body[2..];
+    let mut columns = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.iter().position(|byte| *byte == 0).unwrap();
+        let name = String::from_utf8_lossy(&rest[..end]).into_owned();
+        let fixed = &rest[end + 1..];
+        let word = |at: usize| u32::from_be_bytes(fixed[at..at + 4].try_into().unwrap());
+        let number = i16::from_be_bytes(fixed[4..6].try_into().unwrap());
+        columns.push((name, word(0), number, word(6)));
+        rest = &fixed[18..];
+    }
+    columns
+}
+
+#[test]
+fn columns_tell_their_table_and_their_type() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let sql = "SELECT 'numbers'::regclass::oid";
+    let oid = client.simple(sql).unwrap().rows[0][0].clone().unwrap();
+    let oid: u32 = oid.parse().unwrap();
+    let origins = |client: &mut Client, sql: &str| -> Vec<(u32, i16)> {
+        let columns = described(client, sql).into_iter();
+        columns
+            .map(|(_, table, number, _)| (table, number))
+            .collect()
+    };
+    let sql = "SELECT n.id AS other, id + 1, count(*) OVER (), oid, relkind FROM (SELECT * FROM numbers) n JOIN pg_class ON oid = id WHERE id > 3 ORDER BY 2";
+    assert_eq!(
+        origins(&mut client, sql),
+        [(oid, 1), (0, 0), (0, 0), (1259, 1), (1259, 17)]
+    );
+    let sql = "SELECT id FROM numbers UNION SELECT 1";
+    assert_eq!(origins(&mut client, sql), [(0, 0)]);
+
+    let sql = "SELECT oid::regclass, relname, relacl, xmin, reltype::regtype, ARRAY[oid], relkind, relnamespace::regnamespace FROM pg_class";
+    let types: Vec<u32> = described(&mut client, sql)
+        .into_iter()
+        .map(|column| column.3)
+        .collect();
+    assert_eq!(types, [2205, 19, 1034, 28, 2206, 1028, 18, 4089]);
+    let sql = "SELECT proargtypes, prorettype, prosupport, array_agg(oid), max(oid), CASE WHEN true THEN NULL ELSE prorettype END FROM pg_proc GROUP BY 1, 2, 3";
+    let types: Vec<u32> = described(&mut client, sql)
+        .into_iter()
+        .map(|column| column.3)
+        .collect();
+    assert_eq!(types, [30, 26, 24, 1028, 26, 26]);
+}
+
+#[test]
+fn objects_travel_as_their_oid_in_binary() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    client.parse(
+        "",
+        "SELECT 'pg_class'::regclass, proargtypes FROM pg_proc WHERE proname = 'date_bin' ORDER BY oid LIMIT 1",
+    );
+    // One format for all: binary.
+    client.send(b'B', &[0, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
+    client.execute("", 0);
+    client.send(b'S', b"");
+    let messages = client.until_ready();
+    let row = &messages
+        .iter()
+        .find(|message| message.tag == b'D')
+        .unwrap()
+        .body;
+    assert_eq!(row[2..10], [0, 0, 0, 4, 0, 0, 4, 235]);
+    // One dimension without nulls, of oids, three from zero.
+    let words = [1, 0, 26, 3, 0, 4, 1186, 4, 1114, 4, 1114_i32];
+    let vector: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+    assert_eq!(row[14..], vector);
+}
+
 #[test]
 fn what_is_not_there_is_counted() {
     let server = Server::shared();

@@ -187,11 +187,7 @@ async fn run(session: &mut Session, sql: &str) -> Result<Answer> {
             .execute(&prepared, Vec::new(), &running.control)
             .await?
         {
-            let time = session.settings().time();
-            let style = TextStyle {
-                time,
-                ..TextStyle::new(time.zone)
-            };
+            let style = session.text_style(&rows.columns.schema);
             answer = session
                 .workers()
                 .spawn_query(drain(rows, style))

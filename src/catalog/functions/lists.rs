@@ -13,7 +13,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::common::cast::as_int64_array;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::failed;
@@ -34,6 +35,10 @@ pub const EXPAND_ARRAY: &str = "pg_expandarray_rows";
 /// `name=value` texts split: the rows of `pg_options_to_table(x)`.
 pub const OPTION_ROWS: &str = "pg_option_rows";
 
+/// A field of a record, by its name as a constant. Not `get_field`, which the optimiser moves below the
+/// unnesting of records, where the planner does not tell two columns of one name apart.
+pub const RECORD_FIELD: &str = "pg_record_field";
+
 /// The function [`SUBQUERY_VALUE`].
 pub fn subquery_value() -> ScalarUDF {
     ScalarUDF::new_from_impl(ListFunction {
@@ -53,14 +58,74 @@ pub(super) fn all() -> impl Iterator<Item = ScalarUDF> {
         ("array_lower", Operation::Lower, 2),
         ("array_upper", Operation::Upper, 2),
     ];
-    functions.into_iter().map(|(name, operation, arguments)| {
-        let signature = Signature::any(arguments, Volatility::Immutable);
-        ScalarUDF::new_from_impl(ListFunction {
-            name,
-            operation,
-            signature,
+    functions
+        .into_iter()
+        .map(|(name, operation, arguments)| {
+            let signature = Signature::any(arguments, Volatility::Immutable);
+            ScalarUDF::new_from_impl(ListFunction {
+                name,
+                operation,
+                signature,
+            })
         })
-    })
+        .chain([ScalarUDF::new_from_impl(RecordField {
+            signature: Signature::any(2, Volatility::Immutable),
+        })])
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RecordField {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for RecordField {
+    fn name(&self) -> &'static str {
+        RECORD_FIELD
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        failed(Error::internal("the type of a field follows from its name"))
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let record = args.arg_fields.first().map(|field| field.data_type());
+        let name = args.scalar_arguments.get(1).copied().flatten();
+        let name = name.and_then(|name| name.try_as_str().flatten());
+        match (record, name) {
+            (Some(DataType::Struct(fields)), Some(name)) => match fields.find(name) {
+                Some((_, field)) => Ok(Arc::new(field.as_ref().clone().with_nullable(true))),
+                None => failed(Error::undefined_column(format!(
+                    "column \"{name}\" not found in data type record"
+                ))),
+            },
+            _ => failed(Error::datatype_mismatch(
+                "a field needs a record and a name",
+            )),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let [record, ColumnarValue::Scalar(name)] = args.args.as_slice() else {
+            return failed(Error::internal("the name of a field is a constant"));
+        };
+        let record = record.to_array(args.number_rows)?;
+        let field = name
+            .try_as_str()
+            .flatten()
+            .and_then(|name| record.as_struct().column_by_name(name));
+        match field {
+            // A field of a record that is NULL is NULL.
+            Some(field) => {
+                let nulls = compute::is_null(&record)?;
+                Ok(ColumnarValue::Array(compute::nullif(field, &nulls)?))
+            }
+            None => failed(Error::internal("a record has lost a field")),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,6 +4,7 @@
 //! They work row by row: what they are asked about is as small as the catalog. Functions that look
 //! objects up use the last snapshot of [`SystemCatalog`].
 
+mod acl;
 #[expect(
     clippy::unnecessary_wraps,
     reason = "all evaluations have one signature"
@@ -57,10 +58,12 @@ use super::pg_type::PG_TYPE_METADATA;
 use super::{SessionFacts, Snapshot, SystemCatalog};
 use crate::error::Error;
 
+pub use self::names::object_name;
 pub use self::text::{quote_identifier, quote_literal};
 
 /// The functions that work row by row.
-const SPECS: [&[Spec]; 8] = [
+const SPECS: [&[Spec]; 9] = [
+    acl::SPECS,
     describe::SPECS,
     names::SPECS,
     privileges::SPECS,
@@ -111,6 +114,7 @@ enum Returns {
     Reg(&'static str),
     Name,
     Names,
+    AclItems,
     Text,
     Instant,
 }
@@ -124,7 +128,9 @@ impl Returns {
             Self::BigInt => DataType::Int64,
             Self::Oid | Self::Reg(_) => DataType::UInt32,
             Self::Text | Self::Name => DataType::Utf8,
-            Self::Names => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
+            Self::Names | Self::AclItems => {
+                DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
+            }
             Self::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         }
     }
@@ -138,6 +144,7 @@ impl Returns {
             Self::Reg(name) => Some(name),
             Self::Name => Some("name"),
             Self::Names => Some("_name"),
+            Self::AclItems => Some("_aclitem"),
             _ => None,
         }
     }

@@ -6,7 +6,7 @@ use super::{Call, Returns, Spec, argument, failed, lenient, quote_identifier, st
 use crate::catalog::cells::Cell;
 use crate::catalog::procs::{self, Function};
 use crate::catalog::snapshot::Relation;
-use crate::catalog::{pg_type, roles};
+use crate::catalog::{SessionFacts, SystemCatalog, pg_type, roles};
 use crate::error::Error;
 
 const VISIBLE: fn(&Call<'_>, &[Cell]) -> Result<Cell> = |_, _| Ok(Cell::Bool(true));
@@ -219,6 +219,31 @@ const OPERATOR: Registry = Registry {
     write: |_, _| None,
 };
 
+/// The name of the object that a value of a `reg…` type means; none if there is no such object.
+pub fn object_name(
+    catalog: &SystemCatalog,
+    session: &SessionFacts,
+    reg_type: &str,
+    oid: u32,
+) -> Option<String> {
+    let registry = match reg_type {
+        "regclass" => CLASS,
+        "regnamespace" => NAMESPACE,
+        "regproc" => PROC,
+        "regprocedure" => PROCEDURE,
+        "regrole" => ROLE,
+        "regtype" => TYPE,
+        "regoper" | "regoperator" => OPERATOR,
+        _ => return None,
+    };
+    let call = Call {
+        catalog,
+        snapshot: catalog.snapshot(),
+        session: session.clone(),
+    };
+    (registry.write)(&call, oid)
+}
+
 /// The OID behind a number, digits or a name; none if no object has the name.
 fn lookup(call: &Call<'_>, value: &Cell, registry: Registry) -> Option<u32> {
     if let Some(oid) = value.to_oid() {
@@ -366,7 +391,7 @@ fn function_name(call: &Call<'_>, oid: u32, with_arguments: bool) -> Option<Stri
     })
 }
 
-fn role_name(call: &Call<'_>, oid: u32) -> Option<String> {
+pub(super) fn role_name(call: &Call<'_>, oid: u32) -> Option<String> {
     let roles = roles::roles(call.catalog.facts());
     roles
         .into_iter()

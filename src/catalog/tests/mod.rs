@@ -395,10 +395,10 @@ async fn tab_completes() {
 
 /// A query of one value, and the value; {customers} is the OID of the table.
 const ANSWERS: &[(&str, &str)] = &[
-    ("SELECT 'customers'::regclass", "customers"),
+    ("SELECT 'customers'::regclass::text", "customers"),
     ("SELECT 'public.customers'::regclass::text", "customers"),
     (
-        "SELECT 'marketing.campaigns'::regclass",
+        "SELECT 'marketing.campaigns'::regclass::text",
         "marketing.campaigns",
     ),
     ("SELECT 'customers'::regclass::oid", "{customers}"),
@@ -411,13 +411,13 @@ const ANSWERS: &[(&str, &str)] = &[
         "7",
     ),
     ("SELECT to_regclass('nosuch')", "∅"),
-    ("SELECT to_regclass('customers')", "customers"),
+    ("SELECT to_regclass('customers')::text", "customers"),
     (
         "SELECT typarray FROM pg_type WHERE oid = to_regtype('bigint')",
         "1016",
     ),
     ("SELECT to_regtype('int8')::oid", "20"),
-    ("SELECT 'bigint'::regtype", "bigint"),
+    ("SELECT 'bigint'::regtype::text", "bigint"),
     ("SELECT 1184::regtype::text", "timestamp with time zone"),
     (
         "SELECT typname FROM pg_type WHERE typinput = 'array_in'::regproc AND oid = 1009",
@@ -427,7 +427,7 @@ const ANSWERS: &[(&str, &str)] = &[
         "SELECT proname FROM pg_proc p JOIN pg_type t ON p.oid = t.typreceive WHERE t.oid = 20",
         "int8recv",
     ),
-    ("SELECT 'public'::regnamespace", "public"),
+    ("SELECT 'public'::regnamespace::text", "public"),
     ("SELECT obj_description('customers'::regclass)", "∅"),
     ("SELECT current_schema", "public"),
     ("SELECT current_schema()", "public"),
@@ -586,7 +586,7 @@ async fn statements_say_whether_they_use_the_catalog() {
         ("SELECT 1", false),
         ("SELECT version(), current_user", false),
         ("SELECT current_schema", true),
-        ("SELECT 'customers'::regclass", true),
+        ("SELECT 'customers'::regclass::text", true),
         ("SELECT * FROM pg_class", true),
         ("SELECT * FROM information_schema.tables", true),
         (

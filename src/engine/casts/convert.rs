@@ -102,7 +102,9 @@ pub(super) fn array(
         pg::INT2 => integers::<Int16Type>(array, to, wanted),
         pg::INT4 => integers::<Int32Type>(array, to, wanted),
         pg::INT8 => integers::<Int64Type>(array, to, wanted),
-        pg::OID => integers::<UInt32Type>(array, to, wanted),
+        to if to == pg::OID || pg::REG_TYPES.contains(&to) => {
+            integers::<UInt32Type>(array, to, wanted)
+        }
         pg::FLOAT8 if array.data_type().is_decimal() => {
             parsed_text(array, source, to, wanted, forms)
         }
@@ -119,7 +121,7 @@ fn element_list(item: &FieldRef, array: PgType) -> FieldRef {
 
 /// The elements of an array whose type is marked on the array.
 fn element(item: &FieldRef, array: PgType, typmod: i32) -> FieldRef {
-    match pg::element_of(array) {
+    match pg::element_of(array).or_else(|| pg::vector_element(array)) {
         Some(of) if column_type(item).0 != of => marked(of.name, typmod, item.data_type().clone()),
         _ => Arc::clone(item),
     }

@@ -22,6 +22,7 @@ use datafusion::scalar::ScalarValue;
 
 pub(super) use types::{SqlTypes, is_marked};
 
+use super::kept_types::is_kept;
 use super::semantics::rewrite_expressions;
 use crate::error::Error;
 use crate::values::types::{self as pg, PgType, column_type};
@@ -33,7 +34,7 @@ pub(super) struct PlanCasts;
 impl AnalyzerRule for PlanCasts {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         rewrite_expressions(plan, &|expr, schema| match expr {
-            Expr::Cast(cast) if is_marked(&cast.field) => {
+            Expr::Cast(cast) if is_marked(&cast.field) && !is_kept(&cast.field) => {
                 planned(cast, schema, options).map(Transformed::yes)
             }
             other => Ok(Transformed::no(other)),
@@ -144,17 +145,21 @@ fn has_cast(from: PgType, to: PgType) -> bool {
         pg::FLOAT8,
         pg::NUMERIC,
     ];
+    let is_object = |of: PgType| of == pg::OID || pg::REG_TYPES.contains(&of);
     match (pg::element_of(from), pg::element_of(to)) {
         (Some(from), Some(to)) => return has_cast(from, to),
         (None, None) => {}
+        (None, Some(_)) if pg::vector_element(from).is_some() => {}
         _ => return false,
     }
     match (from, to) {
         (from, to) if numbers.contains(&from) && numbers.contains(&to) => true,
         (pg::BOOL, to) => to == pg::INT4,
         (from, pg::BOOL) => from == pg::INT4 || from == pg::JSONB,
-        (pg::OID | pg::REGCLASS, to) => [pg::INT4, pg::INT8, pg::OID, pg::REGCLASS].contains(&to),
-        (from, pg::OID | pg::REGCLASS) => integers.contains(&from),
+        (pg::INT2VECTOR, to) => to == pg::INT2_ARRAY,
+        (pg::OIDVECTOR, to) => pg::element_of(to).is_some_and(|to| has_cast(pg::OID, to)),
+        (from, to) if is_object(from) => to == pg::INT4 || to == pg::INT8 || is_object(to),
+        (from, to) if is_object(to) => integers.contains(&from),
         (pg::JSON, to) => to == pg::JSONB,
         (pg::JSONB, to) => to == pg::JSON || numbers.contains(&to),
         _ => false,

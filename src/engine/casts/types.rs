@@ -16,7 +16,7 @@ use crate::catalog::pg_type::{self, PG_TYPE_METADATA};
 use crate::engine::numeric;
 use crate::error::Error;
 use crate::values::digits::{PG_TYPMOD_METADATA, numeric_typmod};
-use crate::values::types::NO_TYPMOD;
+use crate::values::types::{NO_TYPMOD, REG_TYPES};
 
 /// Arrow's key for the name of an extension type.
 const EXTENSION_NAME: &str = "ARROW:extension:name";
@@ -133,14 +133,12 @@ fn custom(name: &ObjectName) -> Option<FieldRef> {
         "name" | "bpchar" | "jsonb" => DataType::Utf8View,
         "unknown" if ident.quote_style.is_some() => DataType::Utf8View,
         "char" if ident.quote_style.is_some() => DataType::Utf8View,
+        "tid" | "aclitem" => DataType::Utf8View,
         "oid" | "xid" | "cid" => DataType::UInt32,
+        name if REG_TYPES.iter().any(|reg| reg.name == name) => DataType::UInt32,
         _ => return None,
     };
-    let name = match folded.as_str() {
-        "xid" | "cid" => "oid",
-        other => other,
-    };
-    Some(marked(name, NO_TYPMOD, data_type))
+    Some(marked(&folded, NO_TYPMOD, data_type))
 }
 
 fn array(element: &SqlType) -> crate::error::Result<Option<FieldRef>> {

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::engine::casts;
 use crate::engine::numeric::{self, Divide, Multiply, shape};
-use crate::values::types::{BPCHAR, BYTEA, JSONB, UUID};
+use crate::values::types::{BOOL, BPCHAR, BYTEA, JSONB, UUID};
 
 /// Plans arithmetic and comparisons of numbers.
 #[derive(Debug)]
@@ -154,11 +154,15 @@ pub(super) fn is_string_constant(expr: &Expr) -> bool {
     )
 }
 
-/// The constant as a value of the other's type, if it is uuid, bytea, jsonb or character(n).
+/// The constant as a value of the other's type, if it is boolean, uuid, bytea, jsonb or character(n).
 pub(super) fn read_beside(constant: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
     let shallow = matches!(
         other,
-        Expr::Column(_) | Expr::Cast(_) | Expr::ScalarFunction(_) | Expr::OuterReferenceColumn(..)
+        Expr::Column(_)
+            | Expr::Cast(_)
+            | Expr::ScalarFunction(_)
+            | Expr::OuterReferenceColumn(..)
+            | Expr::Literal(ScalarValue::Boolean(_), _)
     );
     if !shallow {
         return Ok(constant);
@@ -167,7 +171,7 @@ pub(super) fn read_beside(constant: Expr, other: &Expr, schema: &DFSchema) -> Re
         return Ok(constant);
     };
     match crate::values::types::column_type(&field).0 {
-        UUID | BYTEA | JSONB | BPCHAR => {
+        BOOL | UUID | BYTEA | JSONB | BPCHAR => {
             casts::constant(&constant, &field, &ConfigOptions::default())
         }
         _ => Ok(constant),

@@ -112,6 +112,7 @@ impl VisitorMut for Rewriter {
         subquery::drop_unreachable(select);
         absent::drop_results(select);
         windows::write_out(select);
+        sets::qualify_merged_columns(select);
         match rows::rewrite_from(select).and_then(|()| sets::check_merged_columns(select)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::calendar::TimeSettings;
 use crate::values::encode::{RowEncoder, TextStyle};
-use crate::values::types::{INT4_ARRAY, NUMERIC_ARRAY, TEXT_ARRAY, TYPES, column_type};
+use crate::values::types::{INT4_ARRAY, NUMERIC_ARRAY, REGCLASS, TEXT_ARRAY, TYPES, column_type};
 
 fn utc() -> &'static Reader {
     static UTC: std::sync::LazyLock<Reader> = std::sync::LazyLock::new(|| reader("UTC"));

@@ -1,5 +1,6 @@
 //! Values in PostgreSQL's binary form, as its `*_send` functions give it.
 
+use std::net::IpAddr;
 use std::ops::Range;
 
 use bytes::{BufMut, BytesMut};
@@ -13,13 +14,18 @@ use super::scalar::{Writer, scalar};
 use super::{Column, Put, TextStyle, json};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use crate::values::types::{JSON, column_type, element_of};
+use crate::values::types::{JSON, PgType, column_type, element_of, vector_element};
+use crate::values::utf8;
 
 /// Version byte of binary jsonb.
 const JSONB_VERSION: u8 = 1;
 
 /// The first index of an array's only dimension.
 const LOWER_BOUND: i32 = 1;
+
+/// Families of addresses in binary inet.
+const INET_V4: u8 = 2;
+const INET_V6: u8 = 3;
 
 /// A column written in binary; `style` serves the types that travel as JSON.
 pub(super) fn column(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Column> {
@@ -38,7 +44,8 @@ fn put(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Put> {
         return json::put(field, array, style);
     }
     if let Some(lists) = lists(field, array) {
-        return array_put(lists, style);
+        let is_vector = vector_element(column_type(field).0).is_some();
+        return array_put(lists, is_vector, style);
     }
     if let Some(columns) = record_columns(array, column) {
         let oids = array_fields(array)
@@ -63,8 +70,9 @@ fn array_fields(array: &ArrayRef) -> Vec<FieldRef> {
 }
 
 /// Arrays: dimensions, whether there are nulls, element type, then size and lower bound of each
-/// dimension and the elements, each with its length. An empty array has no dimension.
-fn array_put(outer: Lists, style: &TextStyle) -> Result<Put> {
+/// dimension and the elements, each with its length. An empty array has no dimension; an int2vector
+/// or oidvector always has one, and counts from zero.
+fn array_put(outer: Lists, is_vector: bool, style: &TextStyle) -> Result<Put> {
     let mut levels = vec![outer.range];
     let (mut item, mut values) = (outer.item, outer.values);
     while let Some(inner) =
@@ -76,7 +84,10 @@ fn array_put(outer: Lists, style: &TextStyle) -> Result<Put> {
     let element_oid = column_type(&item).0.oid;
     let elements = column(&item, &values, style)?;
     Ok(Box::new(move |row, out| {
-        let (sizes, indices) = dimensions(&levels, row)?;
+        let (mut sizes, indices) = dimensions(&levels, row)?;
+        if is_vector && sizes.is_empty() {
+            sizes.push(0);
+        }
         out.put_i32(sizes.len() as i32);
         out.put_i32(i32::from(indices.iter().any(|i| elements.is_null(*i))));
         out.put_u32(element_oid);
@@ -84,13 +95,22 @@ fn array_put(outer: Lists, style: &TextStyle) -> Result<Put> {
             out.put_i32(i32::try_from(size).map_err(|_| {
                 Error::program_limit_exceeded("array size exceeds the maximum allowed")
             })?);
-            out.put_i32(LOWER_BOUND);
+            out.put_i32(if is_vector { 0 } else { LOWER_BOUND });
         }
         for element in indices {
             elements.put_sized(element, out)?;
         }
         Ok(())
     }))
+}
+
+/// Family, length of the network, whether it is one, and the address with its length.
+fn put_inet(family: u8, bits: Option<u8>, address: &[u8], out: &mut BytesMut) {
+    out.put_u8(family);
+    out.put_u8(bits.unwrap_or(8 * address.len() as u8));
+    out.put_u8(0);
+    out.put_u8(address.len() as u8);
+    out.put_slice(address);
 }
 
 /// The size of each dimension of an array, and where its elements stand.
@@ -182,8 +202,22 @@ impl Writer for Binary {
         out.put_u32(value);
     }
 
-    fn type_name(&self, oid: u32, out: &mut BytesMut) {
+    fn object(&self, _: PgType, oid: u32, out: &mut BytesMut) {
         out.put_u32(oid);
+    }
+
+    fn inet(&self, value: &[u8], out: &mut BytesMut) -> Result<()> {
+        let text = utf8(value)?;
+        let malformed = || Error::internal(format!("\"{text}\" is no address"));
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().map_err(|_| malformed())?)),
+            None => (text, None),
+        };
+        match address.parse::<IpAddr>().map_err(|_| malformed())? {
+            IpAddr::V4(address) => put_inet(INET_V4, bits, &address.octets(), out),
+            IpAddr::V6(address) => put_inet(INET_V6, bits, &address.octets(), out),
+        }
+        Ok(())
     }
 
     fn bytea(&self, value: &[u8], out: &mut BytesMut) {

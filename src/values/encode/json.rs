@@ -10,6 +10,7 @@ use super::scalar::{Writer, scalar};
 use super::text::{Text, put_hex, put_uuid};
 use super::{Column, Put, TextStyle, text};
 use crate::error::{Error, Result};
+use crate::values::types::PgType;
 
 /// A column written as JSON.
 pub(super) fn column(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Column> {
@@ -236,10 +237,15 @@ impl Writer for Json {
         self.int8(value.into(), out);
     }
 
-    fn type_name(&self, oid: u32, out: &mut BytesMut) {
-        out.put_u8(b'"');
-        self.0.type_name(oid, out);
-        out.put_u8(b'"');
+    fn object(&self, reg_type: PgType, oid: u32, out: &mut BytesMut) {
+        let mut name = BytesMut::new();
+        self.0.object(reg_type, oid, &mut name);
+        self.text(&name, out);
+    }
+
+    fn inet(&self, value: &[u8], out: &mut BytesMut) -> Result<()> {
+        self.text(value, out);
+        Ok(())
     }
 
     fn bytea(&self, value: &[u8], out: &mut BytesMut) {

@@ -13,7 +13,7 @@ use datafusion::arrow::datatypes::{
 use super::{Column, Put};
 use crate::catalog::pg_type::PG_TYPE_METADATA;
 use crate::error::{Error, Result};
-use crate::values::types::{column_type, element_of};
+use crate::values::types::{column_type, element_of, vector_element};
 
 /// A list column: its elements in one array, and the range of them in each row.
 pub(super) struct Lists {
@@ -29,7 +29,9 @@ pub(super) fn lists(field: &FieldRef, array: &ArrayRef) -> Option<Lists> {
     let marked = column_type(field).0;
     let wanted = match column_type(&lists.item).0 {
         of if element_of(of).is_some() => marked,
-        of => element_of(marked).unwrap_or(of),
+        of => element_of(marked)
+            .or_else(|| vector_element(marked))
+            .unwrap_or(of),
     };
     if column_type(&lists.item).0 == wanted {
         return Some(lists);

@@ -14,9 +14,11 @@ use datafusion::arrow::datatypes::{
 
 use super::datetime::{PgInterval, pg_date, pg_duration, pg_time, pg_timestamp};
 use super::{CELL_BYTES_MAX, Put, check_cell, primitive};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::values::digits::{QUOTIENT_SCALE, display_scale};
-use crate::values::types::{JSON, JSONB, NO_TYPMOD, OID, REGCLASS, REGTYPE, UUID, column_type};
+use crate::values::types::{
+    CID, INET, JSON, JSONB, NO_TYPMOD, OID, PgType, REG_TYPES, UUID, XID, column_type,
+};
 
 /// Milliseconds of a day, the unit of Date64.
 const MILLIS_PER_DAY: i64 = 86_400_000;
@@ -35,7 +37,8 @@ pub(super) trait Writer: Clone + 'static {
     fn json(&self, value: &[u8], out: &mut BytesMut);
     fn jsonb(&self, value: &[u8], out: &mut BytesMut);
     fn oid(&self, value: u32, out: &mut BytesMut);
-    fn type_name(&self, oid: u32, out: &mut BytesMut);
+    fn object(&self, reg_type: PgType, oid: u32, out: &mut BytesMut);
+    fn inet(&self, value: &[u8], out: &mut BytesMut) -> Result<()>;
     fn bytea(&self, value: &[u8], out: &mut BytesMut);
     fn uuid(&self, value: &[u8], out: &mut BytesMut);
     fn date(&self, day: i32, out: &mut BytesMut);
@@ -66,17 +69,21 @@ where
     })
 }
 
-/// Integers that are marked as OIDs, or as types by their OID.
+/// Integers that are marked as OIDs, or as objects by their OID.
 fn oid<W: Writer>(field: &FieldRef, array: &ArrayRef, w: W) -> Option<Put> {
-    let put: fn(&W, u32, &mut BytesMut) = match column_type(field).0 {
-        OID | REGCLASS => W::oid,
-        REGTYPE => W::type_name,
-        _ => return None,
+    let pg_type = column_type(field).0;
+    let is_object = REG_TYPES.contains(&pg_type);
+    if !is_object && ![OID, XID, CID].contains(&pg_type) {
+        return None;
+    }
+    let put = move |value: u32, out: &mut BytesMut| match is_object {
+        true => w.object(pg_type, value, out),
+        false => w.oid(value, out),
     };
     Some(match array.data_type() {
-        DataType::UInt32 => plain::<UInt32Type, _>(array, move |v, out| put(&w, v, out)),
-        DataType::Int32 => plain::<Int32Type, _>(array, move |v, out| put(&w, v as u32, out)),
-        DataType::Int64 => plain::<Int64Type, _>(array, move |v, out| put(&w, v as u32, out)),
+        DataType::UInt32 => plain::<UInt32Type, _>(array, put),
+        DataType::Int32 => plain::<Int32Type, _>(array, move |v, out| put(v as u32, out)),
+        DataType::Int64 => plain::<Int64Type, _>(array, move |v, out| put(v as u32, out)),
         _ => return None,
     })
 }
@@ -310,6 +317,8 @@ fn bytes_or_text<W: Writer>(field: &FieldRef, array: &ArrayRef, w: W) -> Option<
         slices(array, move |v, out| w.uuid(v, out))
     } else if is_text && pg_type == JSONB {
         slices(array, move |v, out| w.jsonb(v, out))
+    } else if is_text && pg_type == INET {
+        fallible_slices(array, move |v, out| w.inet(v, out))
     } else if is_text && pg_type == JSON {
         slices(array, move |v, out| w.json(v, out))
     } else if is_text {
@@ -321,6 +330,17 @@ fn bytes_or_text<W: Writer>(field: &FieldRef, array: &ArrayRef, w: W) -> Option<
 
 /// A writer over the bytes of each string or binary value.
 fn slices(array: &ArrayRef, put: impl Fn(&[u8], &mut BytesMut) + 'static) -> Option<Put> {
+    fallible_slices(array, move |value, out| {
+        put(value, out);
+        Ok(())
+    })
+}
+
+/// [`slices`] for writers that can fail.
+fn fallible_slices(
+    array: &ArrayRef,
+    put: impl Fn(&[u8], &mut BytesMut) -> Result<()> + 'static,
+) -> Option<Put> {
     /// The closure over one array type; `$value` gives its bytes.
     macro_rules! over {
         ($array:expr, $($bytes:ident)*) => {{
@@ -328,8 +348,7 @@ fn slices(array: &ArrayRef, put: impl Fn(&[u8], &mut BytesMut) + 'static) -> Opt
             Box::new(move |row, out| {
                 let value = values.value(row) $(.$bytes())*;
                 check_cell(value.len())?;
-                put(value, out);
-                Ok(())
+                put(value, out)
             })
         }};
     }

@@ -1603,31 +1603,26 @@ fn too_many_columns_are_refused() {
     let schema = Schema::new(fields);
     let error = RowEncoder::try_new(&schema, &[], &utc()).unwrap_err();
     assert_eq!(error.state().code(), "54000");
-    assert!(row_description(&schema, &[], &[], &[]).is_err());
+    assert!(row_description(&schema, &[], &[]).is_err());
 }
 
 #[test]
 fn row_descriptions() {
-    let schema = Schema::new(vec![
-        Field::new("a", DataType::Decimal128(10, 2), true),
-        Field::new("b", DataType::Int32, true),
-    ]);
-    let origins = [ColumnOrigin {
+    let origin = ColumnOrigin {
         table_oid: 16_384,
         column: 3,
-    }];
-    let described = row_description(
-        &schema,
-        &["x".into()],
-        &[Format::Text, Format::Binary],
-        &origins,
-    )
-    .unwrap();
+    };
+    let schema = Schema::new(vec![
+        Field::new("a", DataType::Decimal128(10, 2), true).with_metadata(origin.metadata().into()),
+        Field::new("b", DataType::Int32, true),
+    ]);
+    let described =
+        row_description(&schema, &["x".into()], &[Format::Text, Format::Binary]).unwrap();
     assert_eq!(
         described,
         &b"T\0\0\0\x2e\0\x02x\0\0\0\x40\0\0\x03\0\0\x06\xa4\xff\xff\xff\xff\xff\xff\0\0b\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\x01"[..]
     );
-    assert!(row_description(&schema, &[], &[Format::Text; 3], &[]).is_err());
+    assert!(row_description(&schema, &[], &[Format::Text; 3]).is_err());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Values as text, as PostgreSQL's output functions give it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{Array, ArrayRef};
@@ -12,11 +13,13 @@ use super::datetime::{
 use super::nested::{Lists, encoded, lists, record_columns};
 use super::number::{ExtraFloatDigits, put_decimal, put_decimal256, put_f32, put_f64};
 use super::scalar::{Writer, scalar};
-use super::{Column, Put, TextStyle, json};
+use super::{Column, ObjectNames, Put, TextStyle, json};
 use crate::calendar::{TimeSettings, is_infinite, put_i64, put_u64};
 use crate::catalog::pg_type::format_type;
 use crate::error::{Error, Result};
-use crate::values::types::{JSON, NO_TYPMOD, column_type, element_of};
+use crate::values::types::{
+    JSON, NO_TYPMOD, PgType, REGTYPE, column_type, element_of, vector_element,
+};
 
 /// Two hexadecimal digits per byte.
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -41,7 +44,10 @@ fn put(field: &FieldRef, array: &ArrayRef, style: &TextStyle) -> Result<Put> {
         return json::put(field, array, style);
     }
     if let Some(lists) = lists(field, array) {
-        return array_put(lists, style);
+        return match vector_element(column_type(field).0) {
+            Some(_) => vector_put(lists, style),
+            None => array_put(lists, style),
+        };
     }
     if let Some(columns) = record_columns(array, column) {
         return Ok(record_put(columns?));
@@ -79,6 +85,21 @@ fn array_put(lists: Lists, style: &TextStyle) -> Result<Put> {
             });
         }
         out.put_u8(b'}');
+        Ok(())
+    }))
+}
+
+/// `1 2 3`
+fn vector_put(lists: Lists, style: &TextStyle) -> Result<Put> {
+    let elements = column(&lists.item, &lists.values, style)?;
+    let range = lists.range;
+    Ok(Box::new(move |row, out| {
+        for (i, element) in range(row).enumerate() {
+            if i > 0 {
+                out.put_u8(b' ');
+            }
+            elements.put(element, out)?;
+        }
         Ok(())
     }))
 }
@@ -185,6 +206,7 @@ pub(super) struct Text {
     offsets: Rc<Offsets>,
     time: TimeSettings,
     extra_float_digits: ExtraFloatDigits,
+    names: Option<Arc<dyn ObjectNames>>,
 }
 
 impl Text {
@@ -198,6 +220,7 @@ impl Text {
             offsets: Rc::new(Offsets::new(style.time.zone, look_ups)),
             time: style.time,
             extra_float_digits: style.extra_float_digits,
+            names: style.names.clone(),
         }
     }
 
@@ -265,11 +288,23 @@ impl Writer for Text {
         put_u64(value.into(), out);
     }
 
-    fn type_name(&self, oid: u32, out: &mut BytesMut) {
-        match format_type(oid, NO_TYPMOD) {
+    fn object(&self, reg_type: PgType, oid: u32, out: &mut BytesMut) {
+        if oid == 0 {
+            return out.put_u8(b'-');
+        }
+        let name = match reg_type {
+            REGTYPE => format_type(oid, NO_TYPMOD),
+            other => self.names.as_ref().and_then(|names| names.name(other, oid)),
+        };
+        match name {
             Some(name) => out.put_slice(name.as_bytes()),
             None => put_u64(oid.into(), out),
         }
+    }
+
+    fn inet(&self, value: &[u8], out: &mut BytesMut) -> Result<()> {
+        out.put_slice(value);
+        Ok(())
     }
 
     fn bytea(&self, value: &[u8], out: &mut BytesMut) {

@@ -56,7 +56,10 @@ pub(super) fn rewrite(expr: &mut Expr) {
         && let Some(items) = literal_text(operand).and_then(array_items)
     {
         let element = element.as_ref();
-        let items = items.into_iter().map(|item| cast(item, element.clone()));
+        let items = items.into_iter().map(|item| match reg_type(element) {
+            Some(name) => call(name, vec![item]),
+            None => cast(item, element.clone()),
+        });
         *expr = array(items.collect());
     }
 }
@@ -98,16 +101,6 @@ pub(super) fn name_instead_of_oid(expr: &mut Expr) {
             }
         }
         _ => {}
-    }
-}
-
-/// Whether `expr` is a value of a `reg…` type.
-pub(super) fn is_reg(expr: &Expr) -> bool {
-    match expr {
-        Expr::Nested(inner) => is_reg(inner),
-        Expr::Cast { data_type, .. } => reg_type(data_type).is_some(),
-        Expr::Function(function) => is_reg_function(&function_name(function)),
-        _ => false,
     }
 }
 
@@ -180,7 +173,8 @@ fn is_text(data_type: &DataType) -> bool {
 /// The type that DataFusion plans for a type of pg_catalog; none to leave it as it is.
 fn map_type(data_type: &DataType) -> Option<DataType> {
     if let DataType::Array(ArrayElemTypeDef::SquareBracket(element, size)) = data_type {
-        let reg = reg_type(element).map(|_| DataType::IntUnsigned(None));
+        let reg = reg_type(element)
+            .map(|name| DataType::Custom(ObjectName::from(vec![Ident::new(name)]), Vec::new()));
         let mapped = reg.or_else(|| map_type(element))?;
         return Some(DataType::Array(ArrayElemTypeDef::SquareBracket(
             Box::new(mapped),

@@ -5,8 +5,8 @@
 //! separator that no SQL text contains, and the item's number: [`output_name`] cuts it off again.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Distinct, Expr, Ident, ObjectName, OrderByKind, Query, Select, SelectItem, SetExpr,
-    Statement, TrimWhereField, Value,
+    DataType, Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
+    TrimWhereField,
 };
 
 use super::build::{array_subquery, folded, function_name, number};
@@ -43,18 +43,10 @@ pub fn output_names(statement: &Statement) -> Vec<Option<String>> {
     select.projection.iter().map(item_name).collect()
 }
 
-/// Prepares the outermost query: names its columns, shows the names behind `reg…` values, and
-/// lets ORDER BY refer to columns by the names that PostgreSQL gives them.
+/// Prepares the outermost query: names its columns, and lets ORDER BY refer to columns by the names
+/// that PostgreSQL gives them.
 pub(super) fn prepare(query: &mut Query) {
     order_by_position(query);
-    show_functions(&mut query.body);
-    let mut sort_by_name = Vec::new();
-    if let SetExpr::Select(select) = query.body.as_mut()
-        && select.distinct.is_none()
-    {
-        sort_by_name = reg_columns(select);
-    }
-    keep_oid_order(query, &sort_by_name);
     name_items(&mut query.body);
 }
 
@@ -181,13 +173,11 @@ fn name_select(select: &mut Select) {
         let repeated = seen.contains(&name);
         match item {
             SelectItem::UnnamedExpr(expr) => {
-                cast::name_instead_of_oid(expr);
                 if !is_column(expr) || repeated || wildcard {
                     alias(item, &name, index);
                 }
             }
-            SelectItem::ExprWithAlias { expr, .. } => {
-                cast::name_instead_of_oid(expr);
+            SelectItem::ExprWithAlias { .. } => {
                 if repeated {
                     alias(item, &name, index);
                 }
@@ -195,64 +185,6 @@ fn name_select(select: &mut Select) {
             _ => {}
         }
         seen.push(name);
-    }
-}
-
-/// Makes columns of pg_catalog that hold a function's OID visibly of type regproc.
-fn show_functions(body: &mut SetExpr) {
-    let SetExpr::Select(select) = body else {
-        return;
-    };
-    let regproc = DataType::Custom(ObjectName::from(vec![Ident::new("regproc")]), Vec::new());
-    for index in 0..select.projection.len() {
-        let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
-            select.projection.get(index)
-        else {
-            continue;
-        };
-        if subquery::catalog_column_type(select, expr) != Some("regproc") {
-            continue;
-        }
-        if let Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) =
-            select.projection.get_mut(index)
-        {
-            let column = super::build::take(expr);
-            *expr = super::build::cast(column, regproc.clone());
-        }
-    }
-}
-
-/// Columns of type `reg…`: their position and name.
-fn reg_columns(select: &Select) -> Vec<(usize, Option<String>, Expr)> {
-    let items = select.projection.iter().enumerate();
-    let regs = items.filter_map(|(index, item)| match item {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }
-            if cast::is_reg(expr) =>
-        {
-            Some((index + 1, item_name(item), expr.clone()))
-        }
-        _ => None,
-    });
-    regs.collect()
-}
-
-/// `reg…` columns are shown as names but sorted by OID, as in PostgreSQL.
-fn keep_oid_order(query: &mut Query, columns: &[(usize, Option<String>, Expr)]) {
-    let Some(order_by) = &mut query.order_by else {
-        return;
-    };
-    let OrderByKind::Expressions(items) = &mut order_by.kind else {
-        return;
-    };
-    for item in items {
-        let column = columns.iter().find(|(position, name, _)| match &item.expr {
-            Expr::Value(value) => value.value == Value::Number(position.to_string(), false),
-            Expr::Identifier(ident) => name.as_ref() == Some(&folded(ident)),
-            _ => false,
-        });
-        if let Some((_, _, expr)) = column {
-            item.expr = expr.clone();
-        }
     }
 }
 

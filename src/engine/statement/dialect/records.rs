@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::build::{call, case_equal, folded, function_name, string, take};
 use crate::catalog::INFORMATION_SCHEMA;
+use crate::catalog::functions::lists::RECORD_FIELD;
 
 type RecordSet = (&'static str, &'static str, &'static [&'static str]);
 
@@ -139,7 +140,7 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor) {
     let arguments: Vec<String> = arguments.args.iter().map(ToString::to_string).collect();
     let fields: Vec<String> = columns
         .iter()
-        .map(|column| format!("(r).{column} AS {column}"))
+        .map(|column| format!("{RECORD_FIELD}(r, '{column}') AS {column}"))
         .collect();
     let sql = format!(
         "SELECT {} FROM (SELECT {function}({}) AS r) AS records",

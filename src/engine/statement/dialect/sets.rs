@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Ident, JoinConstraint, JoinOperator, ObjectNamePart, Select, SelectItem, SetExpr, SetOperator,
-    SetQuantifier, TableFactor, VisitMut, VisitorMut,
+    Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
 };
 
 use super::build::{folded, template};
@@ -132,6 +132,90 @@ fn column_names(body: &SetExpr) -> Option<Vec<String>> {
             Some((1..=width).map(|at| format!("column{at}")).collect())
         }
         _ => None,
+    }
+}
+
+/// In WHERE, columns that inner and left joins merge become the left side's, whose values they have: the
+/// planner takes them for ambiguous there. Only where all joins merge a column can no other be meant.
+pub(super) fn qualify_merged_columns(select: &mut Select) {
+    let [table] = select.from.as_slice() else {
+        return;
+    };
+    let Some(owner) = relation_name(&table.relation) else {
+        return;
+    };
+    let mut merged: Option<Vec<String>> = None;
+    for join in &table.joins {
+        let (JoinOperator::Join(JoinConstraint::Using(columns))
+        | JoinOperator::Inner(JoinConstraint::Using(columns))
+        | JoinOperator::Left(JoinConstraint::Using(columns))
+        | JoinOperator::LeftOuter(JoinConstraint::Using(columns))) = &join.join_operator
+        else {
+            return;
+        };
+        let columns: Vec<String> = columns
+            .iter()
+            .filter_map(|name| name.0.last().and_then(ObjectNamePart::as_ident))
+            .map(folded)
+            .collect();
+        merged = Some(match merged {
+            Some(before) => before
+                .into_iter()
+                .filter(|column| columns.contains(column))
+                .collect(),
+            None => columns,
+        });
+    }
+    if let Some(columns) = merged {
+        let mut qualifier = Qualifier {
+            owner,
+            columns,
+            depth: 0,
+        };
+        let _: ControlFlow<()> = VisitMut::visit(&mut select.selection, &mut qualifier);
+    }
+}
+
+/// The name by which columns of a relation are qualified.
+fn relation_name(factor: &TableFactor) -> Option<Ident> {
+    match factor {
+        TableFactor::Table { name, alias, .. } => match alias {
+            Some(alias) => Some(alias.name.clone()),
+            None => name.0.last().and_then(ObjectNamePart::as_ident).cloned(),
+        },
+        TableFactor::Derived { alias, .. } => alias.as_ref().map(|alias| alias.name.clone()),
+        _ => None,
+    }
+}
+
+/// Qualifies columns outside of nested queries.
+struct Qualifier {
+    owner: Ident,
+    columns: Vec<String>,
+    depth: usize,
+}
+
+impl VisitorMut for Qualifier {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Identifier(column) = expr
+            && self.columns.contains(&folded(column))
+        {
+            *expr = Expr::CompoundIdentifier(vec![self.owner.clone(), column.clone()]);
+        }
+        ControlFlow::Continue(())
     }
 }
 

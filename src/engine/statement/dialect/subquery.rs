@@ -20,7 +20,7 @@ use super::build::{
 use crate::catalog::functions::is_catalog_function;
 use crate::catalog::functions::lists::{PREFIX_ELEMENTS, SUBQUERY_ARRAY, SUBQUERY_VALUE};
 use crate::catalog::layout::{self, Layout};
-use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG, is_always_empty, pg_type};
+use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG, is_always_empty};
 
 /// `ARRAY(SELECT …)` as an aggregation; other shapes stay as they are.
 pub(super) fn rewrite_array(expr: &mut Expr) {
@@ -74,27 +74,6 @@ pub(super) fn count_instead_of_exists(select: &mut Select) {
             let _: ControlFlow<()> = VisitMut::visit(expr, &mut CountRows(0));
         }
     }
-}
-
-/// The internal name of the type of a column, if `expr` is a column of a catalog relation that
-/// the select reads.
-pub(super) fn catalog_column_type(select: &Select, expr: &Expr) -> Option<&'static str> {
-    let (relation, column) = match expr {
-        Expr::Identifier(ident) => (None, folded(ident)),
-        Expr::CompoundIdentifier(idents) => match idents.as_slice() {
-            [relation, column] => (Some(folded(relation)), folded(column)),
-            _ => return None,
-        },
-        _ => return None,
-    };
-    factors(&select.from).find_map(|factor| {
-        let (alias, layout) = catalog_relation(factor)?;
-        if relation.as_ref().is_some_and(|relation| *relation != alias) {
-            return None;
-        }
-        let column = layout.columns.get(layout.position(&column)?)?;
-        pg_type::by_oid(column.type_oid).map(|pg_type| pg_type.name)
-    })
 }
 
 /// The folded parts of every column name in a piece of syntax tree, subqueries included.

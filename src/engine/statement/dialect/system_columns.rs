@@ -1,17 +1,23 @@
-//! The system columns of catalog relations: tableoid, xmin, cmin, xmax, cmax, ctid.
+//! The system columns of catalog relations: tableoid, xmin, cmin, xmax, cmax, ctid; letters of names.
 //!
 //! Catalog relations here have no row versions: every row is said to come from the first transaction,
 //! and `age(xmin)` is 0, so that a client which asks what changed since last time gets every row.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, Select, SelectItem, VisitMut, VisitorMut,
+    BinaryOperator, DataType, Expr, Ident, ObjectName, Select, SelectItem, VisitMut, VisitorMut,
 };
 
-use super::build::{call, case_when, cast, folded, function_name, number, string, take};
+use super::build::{
+    arguments_mut, call, case_when, cast, folded, function_name, number, string, take,
+};
 use super::subquery::{catalog_relation, factors};
+use crate::catalog::layout::Layout;
+use crate::catalog::pg_type;
+use crate::engine::functions::lists::SUBSCRIPT;
 
 /// The number of the transaction that is said to have made every catalog row.
 const XMIN: u64 = 1;
@@ -28,7 +34,7 @@ pub(super) fn fill(select: &mut Select) {
             } else {
                 column.name
             };
-            relations.insert(alias, (layout.oid, own));
+            relations.insert(alias, (Arc::clone(&layout), own));
         }
     }
     if !relations.is_empty() {
@@ -42,8 +48,8 @@ pub(super) fn fill(select: &mut Select) {
 }
 
 struct Filler {
-    /// By alias: the relation's OID and a column that is never NULL.
-    relations: HashMap<String, (u32, &'static str)>,
+    /// By alias: the relation and a column that is never NULL.
+    relations: HashMap<String, (Arc<Layout>, &'static str)>,
     /// Whether the select reads nothing else, so that a bare name is the relation's.
     alone: bool,
 }
@@ -54,7 +60,7 @@ impl Filler {
         let SelectItem::UnnamedExpr(expr) = item else {
             return;
         };
-        let (relation, column) = match expr {
+        let (relation, column) = match &*expr {
             Expr::Identifier(column) => (None, column),
             Expr::CompoundIdentifier(idents) => match idents.as_slice() {
                 [relation, column] => (Some(relation), column),
@@ -71,13 +77,48 @@ impl Filler {
         }
     }
 
-    fn value(&self, relation: Option<&Ident>, column: &Ident) -> Option<Expr> {
-        let (alias, (oid, own)) = match relation {
-            Some(relation) => self.relations.get_key_value(&folded(relation))?,
-            None if self.alone => self.relations.iter().next()?,
-            None => return None,
+    fn relation(&self, name: Option<&Ident>) -> Option<(&String, &(Arc<Layout>, &'static str))> {
+        match name {
+            Some(name) => self.relations.get_key_value(&folded(name)),
+            None if self.alone => self.relations.iter().next(),
+            None => None,
+        }
+    }
+
+    /// A letter of a name: `typname[0]`.
+    fn letter(&self, expr: &mut Expr) -> Option<Expr> {
+        let Expr::Function(function) = expr else {
+            return None;
         };
-        let constant = constant(&folded(column), *oid)?;
+        if function_name(function) != SUBSCRIPT {
+            return None;
+        }
+        let mut arguments = arguments_mut(function).into_iter();
+        let (name, place) = (arguments.next()?, arguments.next()?);
+        let (relation, column) = match &*name {
+            Expr::Identifier(column) => (None, column),
+            Expr::CompoundIdentifier(idents) => match idents.as_slice() {
+                [relation, column] => (Some(relation), column),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let (_, (layout, _)) = self.relation(relation)?;
+        let column = layout.columns.get(layout.position(&folded(column))?)?;
+        if pg_type::by_oid(column.type_oid)?.name != "name" {
+            return None;
+        }
+        let place = Expr::BinaryOp {
+            left: Box::new(take(place)),
+            op: BinaryOperator::Plus,
+            right: Box::new(number(1)),
+        };
+        Some(call("substr", vec![take(name), place, number(1)]))
+    }
+
+    fn value(&self, relation: Option<&Ident>, column: &Ident) -> Option<Expr> {
+        let (alias, (layout, own)) = self.relation(relation)?;
+        let constant = constant(&folded(column), layout.oid)?;
         // NULL on the empty side of an outer join.
         let owner = relation
             .cloned()
@@ -97,6 +138,7 @@ impl VisitorMut for Filler {
                 _ => None,
             },
             Expr::Identifier(column) => self.value(None, column),
+            Expr::Function(_) => self.letter(expr),
             _ => None,
         };
         if let Some(value) = value {
@@ -107,12 +149,16 @@ impl VisitorMut for Filler {
 }
 
 fn constant(column: &str, relation_oid: u32) -> Option<Expr> {
-    let unsigned = |value: u64| cast(number(value), DataType::IntUnsigned(None));
+    let typed = |value: String, name: &str| {
+        let name = ObjectName::from(vec![Ident::new(name)]);
+        cast(string(&value), DataType::Custom(name, Vec::new()))
+    };
     Some(match column {
-        "tableoid" => unsigned(u64::from(relation_oid)),
-        "xmin" => unsigned(XMIN),
-        "xmax" | "cmin" | "cmax" => unsigned(0),
-        "ctid" => string("(0,1)"),
+        "tableoid" => typed(relation_oid.to_string(), "oid"),
+        "xmin" => typed(XMIN.to_string(), "xid"),
+        "xmax" => typed("0".to_owned(), "xid"),
+        "cmin" | "cmax" => typed("0".to_owned(), "cid"),
+        "ctid" => typed("(0,1)".to_owned(), "tid"),
         _ => return None,
     })
 }
@@ -125,7 +171,7 @@ pub(super) fn rewrite_age(expr: &mut Expr) {
     if function_name(function) != "age" {
         return;
     }
-    let mut arguments = super::build::arguments_mut(function);
+    let mut arguments = arguments_mut(function);
     if let [argument] = arguments.as_mut_slice()
         && is_transaction(argument)
     {

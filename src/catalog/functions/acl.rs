@@ -1,0 +1,57 @@
+//! Access lists as values: the privileges that objects have when nobody granted or revoked any.
+
+use datafusion::error::Result;
+
+use super::{Call, Returns, Spec, argument, argument_text, failed, names, strict};
+use crate::catalog::cells::Cell;
+use crate::error::Error;
+
+pub(super) const SPECS: &[Spec] = &[strict(
+    "acldefault",
+    (2, 2),
+    Returns::AclItems,
+    default_items,
+)];
+
+/// Kinds of objects, what everybody may do with them, and what their owner may.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("F", "", "U"),
+    ("L", "", "rw"),
+    ("S", "", "U"),
+    ("T", "U", "U"),
+    ("c", "", ""),
+    ("d", "Tc", "CTc"),
+    ("f", "X", "X"),
+    ("l", "U", "U"),
+    ("n", "", "UC"),
+    ("p", "", "sA"),
+    ("r", "", "arwdDxt"),
+    ("s", "", "rwU"),
+    ("t", "", "C"),
+];
+
+fn default_items(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let kind = argument_text(args, 0);
+    let Some((_, everybody, owner)) = DEFAULTS.iter().find(|(known, ..)| *known == kind) else {
+        return failed(Error::internal(format!(
+            "unrecognized objtype abbreviation: {kind}"
+        )));
+    };
+    let oid = argument(args, 1).to_oid().unwrap_or_default();
+    let role = names::role_name(call, oid).map_or_else(|| oid.to_string(), |name| quoted(&name));
+    let grants = [(String::new(), everybody), (role.clone(), owner)];
+    let items = grants
+        .into_iter()
+        .filter(|(_, letters)| !letters.is_empty())
+        .map(|(grantee, letters)| Cell::Text(format!("{grantee}={letters}/{role}")));
+    Ok(Cell::List(items.collect()))
+}
+
+/// A role's name in an access list.
+fn quoted(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || letter == '_';
+    match name.chars().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
