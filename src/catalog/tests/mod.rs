@@ -153,7 +153,7 @@ impl TypePlanner for PlainTypes {
             SqlType::Int32 => DataType::Int32,
             SqlType::Int64 => DataType::Int64,
             SqlType::Custom(name, _) => match name.to_string().as_str() {
-                "oid" => DataType::UInt32,
+                "oid" | "xid" => DataType::UInt32,
                 "name" | "bpchar" | "\"char\"" => DataType::Utf8View,
                 _ => return Ok(None),
             },
@@ -483,7 +483,7 @@ const ANSWERS: &[(&str, &str)] = &[
         "[marketing, information_schema]",
     ),
     (
-        "SELECT amhandler FROM pg_am WHERE amname = 'heap' ORDER BY amhandler",
+        "SELECT amhandler::regproc::text FROM pg_am WHERE amname = 'heap' ORDER BY amhandler",
         "heap_tableam_handler",
     ),
     (

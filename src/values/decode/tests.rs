@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::calendar::TimeSettings;
 use crate::values::encode::{RowEncoder, TextStyle};
-use crate::values::types::{INT4_ARRAY, NUMERIC_ARRAY, REGCLASS, TEXT_ARRAY, TYPES, column_type};
+use crate::values::types::{
+    ACLITEM, INT4_ARRAY, NUMERIC_ARRAY, REGCLASS, TEXT_ARRAY, TID, TYPES, column_type,
+};
 
 fn utc() -> &'static Reader {
     static UTC: std::sync::LazyLock<Reader> = std::sync::LazyLock::new(|| reader("UTC"));
@@ -669,7 +671,7 @@ fn malformed_binary_is_refused() {
             // The long one reaches an array's element type, which is not its own.
             let is_array = element_of(*pg_type).is_some() && hex.len() > 24;
             let is_short = usize::try_from(pg_type.size).is_ok_and(|size| hex.len() / 2 < size)
-                && *pg_type != crate::values::types::REGTYPE;
+                && ![ACLITEM, TID].contains(pg_type);
             let expected = match (is_array, is_short) {
                 (true, _) => "42804",
                 (_, true) => "08P01",
