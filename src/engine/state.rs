@@ -127,6 +127,8 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     // So that errors of the planner say where in the statement they are.
     options.sql_parser.collect_spans = true;
     options.sql_parser.parse_float_as_decimal = true;
+    // A query around an ordered one gives its rows in that order.
+    options.sql_parser.enable_subquery_sort_elimination = false;
     options.sql_parser.recursion_limit =
         ConfigNonZeroUsize::try_new(super::statement::limits::NESTING_DEPTH_MAX)?;
     // The check compares metadata of fields too, which casts in a projection lose when they run.

@@ -35,11 +35,11 @@ const PG_TYPE: &str = "pg_type";
 
 /// Marks a field as json, or as jsonb.
 pub(super) fn mark(field: Field, binary: bool) -> Field {
-    let mut metadata = HashMap::from([(EXTENSION.to_owned(), ARROW_JSON.to_owned())]);
-    if binary {
-        metadata.insert(PG_TYPE.to_owned(), "jsonb".to_owned());
-    }
-    field.with_metadata(metadata)
+    let (key, name) = match binary {
+        true => (PG_TYPE, "jsonb"),
+        false => (EXTENSION, ARROW_JSON),
+    };
+    field.with_metadata(HashMap::from([(key.to_owned(), name.to_owned())]))
 }
 
 /// Whether a field holds json or jsonb.

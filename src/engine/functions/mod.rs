@@ -6,6 +6,7 @@ mod alike;
 mod arrays;
 mod datetime;
 mod format;
+pub(crate) mod joined;
 mod json;
 mod json_edit;
 mod json_operators;
@@ -22,7 +23,9 @@ pub(crate) mod series;
 mod session;
 mod size_caps;
 mod text;
+mod trim;
 mod types;
+mod uuid;
 
 use std::sync::Arc;
 
@@ -71,6 +74,8 @@ pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
     alike::register(state)?;
     numbering::register(state)?;
     lists::register(state)?;
+    trim::register(state)?;
+    uuid::register(state)?;
     ordered::register(state)?;
     quantified::register(state)?;
     series::register(state)?;
@@ -82,6 +87,7 @@ pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
             json::JSON_READERS,
             json::SPECS,
             json_edit::SPECS,
+            joined::SPECS,
             numbers::SPECS,
             regexes::SPECS,
             text::SPECS,

@@ -6,6 +6,8 @@
 
 mod absent;
 mod aggregates;
+mod alike;
+mod arrays;
 mod build;
 mod cast;
 mod ctid;
@@ -102,7 +104,8 @@ impl VisitorMut for Rewriter {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        alike::separate(query);
         self.with_names.pop();
         ControlFlow::Continue(())
     }
@@ -113,7 +116,15 @@ impl VisitorMut for Rewriter {
         absent::drop_results(select);
         windows::write_out(select);
         sets::qualify_merged_columns(select);
-        match rows::rewrite_from(select).and_then(|()| sets::check_merged_columns(select)) {
+        let memberships = match &mut select.selection {
+            Some(condition) => tuples::rewrite_conditions(condition),
+            None => Ok(()),
+        };
+        match memberships
+            .and_then(|()| records::check_counts(select))
+            .and_then(|()| rows::rewrite_from(select))
+            .and_then(|()| sets::check_merged_columns(select))
+        {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
@@ -258,8 +269,10 @@ impl Rewriter {
                 }
                 subquery::rewrite_array(expr);
                 rows::rewrite_call(expr)?;
+                arrays::rewrite(expr);
                 aggregates::rewrite(expr)?;
             }
+            Expr::InSubquery { .. } => tuples::rewrite_membership(expr)?,
             Expr::CompoundFieldAccess { .. } => records::rewrite_access(expr),
             Expr::Cast { .. } => {
                 cast::rewrite(expr);

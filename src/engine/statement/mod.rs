@@ -176,6 +176,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parse_statement(sql: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Statement> {
+    tokens::check(&tokens)?;
     let dialect = PostgreSqlDialect {};
     let mut parser = Parser::new(&dialect)
         .with_recursion_limit(limits::NESTING_DEPTH_MAX)

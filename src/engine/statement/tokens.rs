@@ -4,6 +4,8 @@
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
+use crate::error::{Error, Result};
+
 /// What stands before the lower bound of `BETWEEN SYMMETRIC`, joined to it by `||`.
 pub const SYMMETRIC: &str = "between symmetric";
 
@@ -12,12 +14,42 @@ pub const ROWS_FROM: &str = "rows_from";
 
 /// The column list of `FORCE_QUOTE *`: a bare word, which no name can be.
 pub const ALL_COLUMNS: &str = "*";
+/// Says of `EXCLUDE` in a window's frame that it is not supported: the parser does not know it.
+pub fn check(tokens: &[TokenWithSpan]) -> Result<()> {
+    let words: Vec<&Token> = tokens
+        .iter()
+        .map(|token| &token.token)
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .collect();
+    let excludes = words.windows(3).any(|words| {
+        ends_frame(keyword(Some(words[0])))
+            && is_word(words[1], "exclude")
+            && ["current", "group", "ties"]
+                .iter()
+                .any(|what| is_word(words[2], what))
+    });
+    match excludes {
+        false => Ok(()),
+        true => Err(Error::feature_not_supported(
+            "EXCLUDE in the frame of a window is not supported",
+        )),
+    }
+}
+
+/// Whether a frame's bound may end with the word.
+fn ends_frame(word: Option<Keyword>) -> bool {
+    matches!(
+        word,
+        Some(Keyword::ROW | Keyword::PRECEDING | Keyword::FOLLOWING)
+    )
+}
 
 /// Rewrites the tokens of one statement.
 pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut rewriter = Rewriter {
         out: Vec::with_capacity(tokens.len()),
         before: None,
+        expected: None,
     };
     for (index, token) in tokens.iter().enumerate() {
         let mut after = tokens
@@ -36,6 +68,8 @@ struct Rewriter {
     out: Vec<TokenWithSpan>,
     /// The last token that is no white space.
     before: Option<Token>,
+    /// The word that `EXCLUDE NO OTHERS` goes on with.
+    expected: Option<&'static str>,
 }
 
 /// Whether a COPY's tokens end in `FORCE_QUOTE` or `FORCE QUOTE`.
@@ -110,6 +144,7 @@ impl Rewriter {
         let span = token.span;
         let names = matches!(next, Some(Token::Word(_)));
         let text = word.value.to_ascii_lowercase();
+        let expected = self.expected.take();
         match text.as_str() {
             "table" if names && starts_query(before, after) => {
                 self.words(span, &["SELECT"]);
@@ -127,6 +162,13 @@ impl Rewriter {
                 self.out
                     .push(TokenWithSpan::new(name(SYMMETRIC, Some('"')), span));
                 self.out.push(TokenWithSpan::new(Token::StringConcat, span));
+            }
+            // What a frame without EXCLUDE does.
+            "exclude" if next.is_some_and(|next| is_word(next, "no")) && ends_frame(after) => {
+                self.expected = Some("no");
+            }
+            "no" | "others" if expected == Some(text.as_str()) => {
+                self.expected = (text == "no").then_some("others");
             }
             "asymmetric" if after == Some(Keyword::BETWEEN) => {}
             "leading" | "trailing" | "both" if next.is_some_and(|next| is_word(next, "from")) => {

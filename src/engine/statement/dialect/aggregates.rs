@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::build::{arguments_mut, call, function_name, number, take};
+use super::subquery::identifiers;
+use crate::engine::functions::joined::{TEXT_AFTER, TEXTS_JOINED};
 use crate::engine::functions::ordered::{DISCRETE, DISCRETE_ALL, MODE};
 use crate::error::{Error, Result};
 
@@ -24,6 +26,14 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     match name.as_str() {
         "every" => rename(function, "bool_and"),
         "variance" => rename(function, "var_samp"),
+        "string_agg" if has_varying_delimiter(function) => {
+            if is_distinct(function) {
+                return Err(Error::feature_not_supported(
+                    "string_agg of DISTINCT values with a delimiter of each row is not supported",
+                ));
+            }
+            collect(expr, TEXTS_JOINED, |values| call(TEXT_AFTER, values));
+        }
         "array_agg" | "string_agg" => order_distinct(function),
         "json_agg" => collect(expr, "json_list", |values| call("json_value", values)),
         "jsonb_agg" => collect(expr, "jsonb_list", |values| call("json_value", values)),
@@ -42,12 +52,26 @@ fn rename(function: &mut Function, name: &str) {
     function.name = ObjectName::from(vec![Ident::new(name)]);
 }
 
+/// Whether the delimiter is read from the rows: the engine's own aggregate wants a constant.
+fn has_varying_delimiter(function: &mut Function) -> bool {
+    let mut names = Vec::new();
+    if let [_, delimiter] = arguments_mut(function).as_slice() {
+        identifiers(&**delimiter, &mut names);
+    }
+    !names.is_empty()
+}
+
+fn is_distinct(function: &Function) -> bool {
+    matches!(&function.args, FunctionArguments::List(list)
+        if matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct)))
+}
+
 /// PostgreSQL finds equal values by sorting them, which shows in the order of the result.
 fn order_distinct(function: &mut Function) {
+    let distinct = is_distinct(function);
     let FunctionArguments::List(list) = &mut function.args else {
         return;
     };
-    let distinct = matches!(list.duplicate_treatment, Some(DuplicateTreatment::Distinct));
     let ordered = list
         .clauses
         .iter()
@@ -126,18 +150,17 @@ fn rewrite_ordered_set(expr: &mut Expr, name: &str) -> Result<()> {
     let key = key.clone();
     let filter = function.filter.take();
     match (name, arguments.as_slice()) {
-        ("mode", []) => *expr = call(MODE, vec![ordered(key, filter, None)]),
+        ("mode", []) => *expr = call(MODE, vec![ordered(key, filter)]),
         ("percentile_disc", [fraction]) => {
             let name = if is_array(fraction) {
                 DISCRETE_ALL
             } else {
                 DISCRETE
             };
-            *expr = call(name, vec![ordered(key, filter, None), fraction.clone()]);
+            *expr = call(name, vec![ordered(key, filter), fraction.clone()]);
         }
         ("percentile_cont", [fraction]) if is_array(fraction) => {
-            let double = datafusion::sql::sqlparser::ast::DataType::DoublePrecision;
-            let list = ordered(key, filter, Some(double));
+            let list = ordered(key, filter);
             *expr = call("percentile_cont_list", vec![list, fraction.clone()]);
         }
         ("percentile_cont", _) => function.filter = filter,
@@ -166,17 +189,9 @@ fn is_array(expr: &Expr) -> bool {
 }
 
 /// `array_agg(x ORDER BY x …) FILTER (WHERE x IS NOT NULL)`
-fn ordered(
-    key: OrderByExpr,
-    filter: Option<Box<Expr>>,
-    cast_to: Option<datafusion::sql::sqlparser::ast::DataType>,
-) -> Expr {
-    let value = match cast_to {
-        Some(data_type) => super::build::cast(key.expr.clone(), data_type),
-        None => key.expr.clone(),
-    };
+fn ordered(key: OrderByExpr, filter: Option<Box<Expr>>) -> Expr {
     let present = Expr::IsNotNull(Box::new(Expr::Nested(Box::new(key.expr.clone()))));
-    let mut list = call("array_agg", vec![value]);
+    let mut list = call("array_agg", vec![key.expr.clone()]);
     if let Expr::Function(function) = &mut list {
         if let FunctionArguments::List(arguments) = &mut function.args {
             arguments

@@ -3,9 +3,12 @@
 //! PostgreSQL's functions that return several columns are lists of structs here, and what calls them
 //! unnests the list: `information_schema._pg_expandarray(x)` becomes `unnest(pg_expandarray_rows(x))`.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, SetExpr, Statement, TableFactor, Value,
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    JoinOperator, ObjectName, ObjectNamePart, Select, SetExpr, Statement, TableFactor, Value,
+    Visit as VisitAst, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -13,6 +16,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::build::{call, case_equal, folded, function_name, string, take};
 use crate::catalog::INFORMATION_SCHEMA;
 use crate::catalog::functions::lists::RECORD_FIELD;
+use crate::error::{Error, Result};
 
 type RecordSet = (&'static str, &'static str, &'static [&'static str]);
 
@@ -50,6 +54,49 @@ pub(super) fn rewrite_access(expr: &mut Expr) {
             let name = Value::SingleQuotedString(folded(ident));
             *access = AccessExpr::Dot(Expr::Value(name.with_empty_span()));
         }
+    }
+}
+
+/// `count(t.*)` counts the rows that an outer join found nothing for, where PostgreSQL does not: it is
+/// refused beside one.
+pub(super) fn check_counts(select: &Select) -> Result<()> {
+    let outer = select
+        .from
+        .iter()
+        .flat_map(|table| &table.joins)
+        .any(|join| {
+            !matches!(
+                join.join_operator,
+                JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_)
+            )
+        });
+    if !outer {
+        return Ok(());
+    }
+    match VisitAst::visit(&select.projection, &mut CountedRows) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(name) => Err(Error::feature_not_supported(format!(
+            "count({name}.*) beside an outer join is not supported"
+        ))
+        .with_hint("Count a column that is never NULL.")),
+    }
+}
+
+struct CountedRows;
+
+impl Visitor for CountedRows {
+    type Break = String;
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        if let Expr::Function(function) = expr
+            && function_name(function) == "count"
+            && let FunctionArguments::List(list) = &function.args
+            && let [FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name))] =
+                list.args.as_slice()
+        {
+            return ControlFlow::Break(name.to_string());
+        }
+        ControlFlow::Continue(())
     }
 }
 

@@ -1,0 +1,138 @@
+//! Aggregates of one column that differ in a cast only: `sum(x), sum(x::float8)`.
+//!
+//! DataFusion leaves casts out of the names of expressions, and refuses two aggregates of one name. All
+//! but the first get a FILTER that lets every row in, each its own.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, OrderByKind, Query, Select, SetExpr, VisitMut, VisitorMut,
+};
+
+use super::build::{function_name, join, number, take};
+
+/// Aggregates of the engine; those of the loyalty library take no casts of one column.
+const AGGREGATES: &[&str] = &[
+    "array_agg",
+    "avg",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "bool_and",
+    "bool_or",
+    "corr",
+    "count",
+    "covar_pop",
+    "covar_samp",
+    "max",
+    "median",
+    "min",
+    "percentile_cont",
+    "regr_avgx",
+    "regr_avgy",
+    "regr_count",
+    "regr_intercept",
+    "regr_r2",
+    "regr_slope",
+    "regr_sxx",
+    "regr_sxy",
+    "regr_syy",
+    "stddev",
+    "stddev_pop",
+    "stddev_samp",
+    "string_agg",
+    "sum",
+    "var_pop",
+    "var_samp",
+];
+
+/// Tells the aggregates of a query apart, after they were rewritten.
+pub(super) fn separate(query: &mut Query) {
+    let mut separate = Separate::default();
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        let Select {
+            projection, having, ..
+        } = select.as_mut();
+        let _: ControlFlow<()> = VisitMut::visit(projection, &mut separate);
+        let _: ControlFlow<()> = VisitMut::visit(having, &mut separate);
+        if let Some(order_by) = &mut query.order_by
+            && let OrderByKind::Expressions(keys) = &mut order_by.kind
+        {
+            let _: ControlFlow<()> = VisitMut::visit(keys, &mut separate);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Separate {
+    /// By the text without casts: the texts that there are.
+    known: HashMap<String, Vec<String>>,
+    /// Queries inside that the visit is in: their aggregates are their own.
+    depth: usize,
+}
+
+impl VisitorMut for Separate {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0
+            && let Expr::Function(function) = expr
+            && AGGREGATES.contains(&function_name(function).as_str())
+        {
+            let text = function.to_string();
+            let mut bare = Expr::Function(function.clone());
+            let _: ControlFlow<()> = VisitMut::visit(&mut bare, &mut WithoutCasts);
+            let texts = self.known.entry(bare.to_string()).or_default();
+            let place = texts.iter().position(|known| *known == text);
+            let place = place.unwrap_or_else(|| {
+                texts.push(text);
+                texts.len() - 1
+            });
+            if place > 0 {
+                let_all_in(function, place as u64);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct WithoutCasts;
+
+impl VisitorMut for WithoutCasts {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
+            *expr = take(inner);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `FILTER (WHERE … AND n = n)`
+fn let_all_in(function: &mut Function, place: u64) {
+    let always = Expr::BinaryOp {
+        left: Box::new(number(place)),
+        op: BinaryOperator::Eq,
+        right: Box::new(number(place)),
+    };
+    let conditions = function
+        .filter
+        .take()
+        .map(Expr::Nested)
+        .into_iter()
+        .chain([always])
+        .collect();
+    function.filter = join(&BinaryOperator::And, conditions).map(Box::new);
+}
