@@ -109,7 +109,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "bytea_output",
-        Kind::OneOf(&["hex"]),
+        Kind::OneOf(&["escape", "hex"]),
         "hex",
         "Sets the output format for bytea.",
     ),
@@ -573,6 +573,7 @@ impl Settings {
                 .and_then(|digits| digits.parse().ok())
                 .unwrap_or(default.extra_float_digits),
             names: default.names,
+            bytes_escaped: self.get("bytea_output") == Some("escape"),
         }
     }
 

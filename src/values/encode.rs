@@ -36,8 +36,6 @@ pub trait ObjectNames: Debug + Send + Sync {
 }
 
 /// The session's settings that decide how values look as text.
-///
-/// bytea_output is always `hex`.
 #[derive(Debug, Clone)]
 pub struct TextStyle {
     /// Zone and styles of dates, times and intervals.
@@ -46,6 +44,8 @@ pub struct TextStyle {
     pub extra_float_digits: i8,
     /// The names of objects; without them their OIDs are shown.
     pub names: Option<Arc<dyn ObjectNames>>,
+    /// Whether bytes are shown by PostgreSQL's older form, `bytea_output = escape`.
+    pub bytes_escaped: bool,
 }
 
 impl Default for TextStyle {
@@ -61,6 +61,7 @@ impl TextStyle {
             time: TimeSettings::in_zone(zone),
             extra_float_digits: 1,
             names: None,
+            bytes_escaped: false,
         }
     }
 }

@@ -7,12 +7,13 @@
 mod absent;
 mod aggregates;
 mod alike;
-mod arrays;
 mod build;
+mod calls;
 mod cast;
 mod ctid;
 mod literal;
 mod operators;
+mod ordered_input;
 mod output;
 mod records;
 mod rows;
@@ -90,6 +91,7 @@ impl VisitorMut for Rewriter {
         if let Err(error) = rewritten {
             return ControlFlow::Break(error);
         }
+        sets::meet_in_values(&mut query.body);
         literal::protect_query(query);
         let mut names = Vec::new();
         if let Some(with) = &mut query.with {
@@ -116,6 +118,7 @@ impl VisitorMut for Rewriter {
         absent::drop_results(select);
         windows::write_out(select);
         sets::qualify_merged_columns(select);
+        ordered_input::keep(select);
         let memberships = match &mut select.selection {
             Some(condition) => tuples::rewrite_conditions(condition),
             None => Ok(()),
@@ -269,7 +272,7 @@ impl Rewriter {
                 }
                 subquery::rewrite_array(expr);
                 rows::rewrite_call(expr)?;
-                arrays::rewrite(expr);
+                calls::rewrite(expr);
                 aggregates::rewrite(expr)?;
             }
             Expr::InSubquery { .. } => tuples::rewrite_membership(expr)?,

@@ -177,6 +177,22 @@ pub(super) fn put_hex(bytes: &[u8], out: &mut BytesMut) {
     put_hex_digits(bytes, out);
 }
 
+/// Printable ASCII as it is, a backslash doubled, every other byte as a backslash and three octal digits.
+fn put_escaped(bytes: &[u8], out: &mut BytesMut) {
+    for &byte in bytes {
+        match byte {
+            b'\\' => out.put_slice(b"\\\\"),
+            b' '..=b'~' => out.put_u8(byte),
+            _ => out.put_slice(&[
+                b'\\',
+                b'0' + (byte >> 6),
+                b'0' + (byte >> 3 & 7),
+                b'0' + (byte & 7),
+            ]),
+        }
+    }
+}
+
 fn put_hex_digits(bytes: &[u8], out: &mut BytesMut) {
     let mut digits = [0; 2 * HEX_CHUNK];
     for chunk in bytes.chunks(HEX_CHUNK) {
@@ -207,6 +223,7 @@ pub(super) struct Text {
     time: TimeSettings,
     extra_float_digits: ExtraFloatDigits,
     names: Option<Arc<dyn ObjectNames>>,
+    bytes_escaped: bool,
 }
 
 impl Text {
@@ -221,6 +238,7 @@ impl Text {
             time: style.time,
             extra_float_digits: style.extra_float_digits,
             names: style.names.clone(),
+            bytes_escaped: style.bytes_escaped,
         }
     }
 
@@ -308,6 +326,10 @@ impl Writer for Text {
     }
 
     fn bytea(&self, value: &[u8], out: &mut BytesMut) {
+        if self.bytes_escaped {
+            put_escaped(value, out);
+            return;
+        }
         put_hex(value, out);
     }
 

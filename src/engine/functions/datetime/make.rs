@@ -12,8 +12,8 @@ use super::values::{
 };
 use super::zones::zone_named;
 use crate::calendar::{
-    DATE_INFINITIES, EPOCH_MICROS, INFINITIES, MICROS_PER_DAY, MICROS_PER_SECOND, checked_date,
-    checked_timestamp, day_of, is_infinite, overflow,
+    DATE_INFINITIES, EPOCH_MICROS, INFINITIES, MICROS_PER_DAY, MICROS_PER_SECOND, Zone,
+    checked_date, checked_timestamp, day_of, is_infinite, overflow,
 };
 use crate::error::{Error, Result as OwnResult};
 use Type::{Bool, Date, Float8, Int4, Interval, Text, Time, Timestamp, TimestampTz};
@@ -29,6 +29,9 @@ pub(super) fn functions() -> Vec<Function> {
         Function::immutable("time_round", TIME_ROUND),
     ]
 }
+
+/// Seconds between UTC and a zone given as a number are less than this.
+const ZONE_SECONDS_END: i32 = 16 * 3600;
 
 const MAKE_DATE: &[Form] = &[Form {
     parameters: &[Int4, Int4, Int4],
@@ -90,11 +93,28 @@ const MAKE_TIMESTAMPTZ: &[Form] = &[
                 let Some((local, name)) = parts.local(row)?.zip(names.get(row)) else {
                     return Ok(None);
                 };
-                checked_timestamp(zone_named(name)?.to_instant(local)).map(Some)
+                checked_timestamp(zone_given(name)?.to_instant(local)).map(Some)
             })
         },
     },
 ];
+
+/// A zone by name, or as hours and minutes east of UTC with their sign.
+fn zone_given(name: &str) -> OwnResult<Zone> {
+    match name.chars().next() {
+        Some(first) if first.is_ascii_digit() => Err(Error::invalid_parameter_value(format!(
+            "invalid input syntax for type numeric time zone: \"{name}\""
+        ))
+        .with_hint("Numeric time zones must have \"-\" or \"+\" as first character.")),
+        Some('+' | '-') => match zone_named(name)? {
+            Zone::Fixed(west) if west.abs() < ZONE_SECONDS_END => Ok(Zone::Fixed(-west)),
+            _ => Err(Error::invalid_parameter_value(format!(
+                "numeric time zone \"{name}\" out of range"
+            ))),
+        },
+        _ => zone_named(name),
+    }
+}
 
 /// The columns of parts.
 struct Parts {

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
+    DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
-use super::build::{folded, template};
+use super::build::{cast, folded, take, template};
 use super::subquery::identifiers;
 use crate::error::{Error, Result};
 
@@ -76,6 +76,57 @@ pub(super) fn rewrite_multisets(body: &mut SetExpr) -> Result<()> {
     let _: ControlFlow<()> = VisitMut::visit(&mut query, &mut sides);
     *body = *query.body;
     Ok(())
+}
+
+/// Number constants in a column of VALUES that has a float by a cast: the column is one of floats.
+pub(super) fn meet_in_values(body: &mut SetExpr) {
+    let SetExpr::Values(values) = body else {
+        return;
+    };
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    for column in 0..width {
+        let floats = values
+            .rows
+            .iter()
+            .filter_map(|row| row.content.get(column))
+            .any(is_float);
+        if !floats {
+            continue;
+        }
+        for row in &mut values.rows {
+            if let Some(cell) = row.content.get_mut(column)
+                && is_number(cell)
+            {
+                *cell = cast(take(cell), DataType::DoublePrecision);
+            }
+        }
+    }
+}
+
+fn is_float(cell: &Expr) -> bool {
+    matches!(
+        cell,
+        Expr::Cast {
+            data_type: DataType::DoublePrecision
+                | DataType::Double(_)
+                | DataType::Float(_)
+                | DataType::Float4
+                | DataType::Float8
+                | DataType::Real,
+            ..
+        }
+    )
+}
+
+fn is_number(cell: &Expr) -> bool {
+    match cell {
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus | UnaryOperator::Plus,
+            expr,
+        } => is_number(expr),
+        _ => false,
+    }
 }
 
 fn empty_select() -> Result<Select> {

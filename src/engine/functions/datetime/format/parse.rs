@@ -24,6 +24,7 @@ pub(super) fn read(text: &str, pattern: &Pattern) -> Result<ReadMoment> {
         rest: text,
         exact: pattern.exact,
         extra: 0,
+        taken: None,
         parts: Parts::default(),
     };
     for (at, piece) in pattern.pieces.iter().enumerate() {
@@ -62,6 +63,7 @@ struct Parts {
     iso: Option<bool>,
     zone_sign: i64,
     zone_hours: Option<i64>,
+    fraction_digits: Option<u8>,
     zone_minutes: Option<i64>,
 }
 
@@ -70,6 +72,8 @@ struct Reader<'a> {
     exact: bool,
     /// Separators and spaces of the text beyond those of the pattern.
     extra: i64,
+    /// The letter that was read last.
+    taken: Option<char>,
     parts: Parts,
 }
 
@@ -80,7 +84,7 @@ fn is_separator(c: char) -> bool {
 impl Reader<'_> {
     fn take(&mut self) {
         let mut chars = self.rest.chars();
-        chars.next();
+        self.taken = chars.next();
         self.rest = chars.as_str();
     }
 
@@ -226,8 +230,11 @@ impl Reader<'_> {
             _ => {}
         }
         if let Field::ZoneHour = field {
+            // A separator of the pattern may have taken the sign.
+            let signed = self.rest.starts_with(['+', '-', ' ']);
             self.parts.zone_sign = match self.rest.chars().next() {
                 Some('-') => -1,
+                _ if !signed && self.extra > 0 && self.taken == Some('-') => -1,
                 _ => 1,
             };
             if self.rest.starts_with(['+', '-', ' ']) {
@@ -251,6 +258,9 @@ impl Reader<'_> {
             Field::SecondOfDay => set(&mut parts.second_of_day, value, name),
             Field::Millisecond => set(&mut parts.millis, fraction(value, length, 3), name),
             Field::Microsecond | Field::Fraction(_) => {
+                if let Field::Fraction(digits) = field {
+                    parts.fraction_digits = Some(digits);
+                }
                 set(&mut parts.micros, fraction(value, length, 6), name)
             }
             Field::ZoneHour => set(&mut parts.zone_hours, value, name),
@@ -453,7 +463,9 @@ impl Parts {
         let micros = day
             .checked_mul(MICROS_PER_DAY)
             .and_then(|day| day.checked_add(time));
-        let local = micros.ok_or_else(|| out_of_range(text))?;
+        let local = micros
+            .and_then(|micros| self.rounded(micros))
+            .ok_or_else(|| out_of_range(text))?;
         let zone = match (self.zone_hours, self.zone_minutes) {
             (None, None) => None,
             (hours, minutes) => {
@@ -469,6 +481,17 @@ impl Parts {
             }
         };
         Ok(ReadMoment { local, zone })
+    }
+
+    /// To as many digits as FF1 to FF5 says.
+    fn rounded(&self, micros: i64) -> Option<i64> {
+        let Some(digits) = self.fraction_digits else {
+            return Some(micros);
+        };
+        let unit = 10_i64.pow(6_u32.saturating_sub(digits.into()));
+        let rounded = micros.unsigned_abs().checked_add(unit.unsigned_abs() / 2)?;
+        let rounded = i64::try_from(rounded - rounded % unit.unsigned_abs()).ok()?;
+        Some(if micros < 0 { -rounded } else { rounded })
     }
 
     fn time(&self, text: &str) -> Result<i64> {

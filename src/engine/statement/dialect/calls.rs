@@ -1,8 +1,8 @@
-//! Functions of arrays that DataFusion has under another name or for another number of elements.
+//! Functions that DataFusion has under another name, with another type, or for another number of elements.
 
-use datafusion::sql::sqlparser::ast::{DataType, Expr, Ident, ObjectName};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr, Ident, ObjectName};
 
-use super::build::{arguments_mut, call, cast, function_name, take};
+use super::build::{arguments_mut, call, cast, function_name, literal_text, take};
 
 /// DataFusion's functions of these names change the first such element only.
 const OF_ALL: &[(&str, &str)] = &[
@@ -21,8 +21,20 @@ pub(super) fn rewrite(expr: &mut Expr) {
         return;
     }
     match name.as_str() {
-        "array_position" if function.over.is_none() => {
-            *expr = cast(take(expr), DataType::Integer(None));
+        "array_position" => *expr = cast(take(expr), DataType::Integer(None)),
+        "array_positions" => {
+            let integer = Box::new(DataType::Integer(None));
+            let list = DataType::Array(ArrayElemTypeDef::SquareBracket(integer, None));
+            *expr = cast(take(expr), list);
+        }
+        "regr_count" => *expr = cast(take(expr), DataType::BigInt(None)),
+        // A constant without a type is bytes here, not text.
+        "encode" => {
+            if let Some(bytes) = arguments_mut(function).into_iter().next()
+                && literal_text(bytes).is_some()
+            {
+                *bytes = cast(take(bytes), DataType::Bytea);
+            }
         }
         "array_fill" => {
             let arguments = arguments_mut(function);
