@@ -154,7 +154,7 @@ fn is_wildcard(item: &SelectItem) -> bool {
 fn position(key: &Expr) -> Option<usize> {
     match key {
         Expr::Value(value) => match &value.value {
-            Value::Number(number, _) => number.to_string().parse().ok(),
+            Value::Number(number, _) => number.parse().ok(),
             _ => None,
         },
         _ => None,
