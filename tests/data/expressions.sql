@@ -406,3 +406,11 @@ least(interval '1 day', '1 hour')
 coalesce('a'::varchar(3), 'b'::varchar(3))
 nullif('a'::varchar(3), 'b')
 coalesce('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid, null)
+7 + '7'
+'3' - 1
+1.5 + '2.25'
+'0.125' * 2.5
+2.5::float8 * '2'
+5 % '3'
+1 + '2.5'
+array['\x00'::bytea, '\xff']

@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 
 use crate::catalog::pg_type::PG_TYPE_METADATA;
-use crate::engine::semantics::rewrite_expressions;
+use crate::engine::semantics::{is_string_constant, read_beside, rewrite_expressions};
 use crate::values::digits::PG_TYPMOD_METADATA;
 use crate::values::types::{BPCHAR, PgType, VARCHAR, array_of, column_type};
 
@@ -244,9 +244,15 @@ impl ArrayPlanner {
 impl ExprPlanner for ArrayPlanner {
     fn plan_array_literal(
         &self,
-        items: Vec<Expr>,
-        _: &DFSchema,
+        mut items: Vec<Expr>,
+        schema: &DFSchema,
     ) -> Result<PlannerResult<Vec<Expr>>> {
+        let typed = items.iter().find(|item| !is_string_constant(item)).cloned();
+        if let Some(typed) = typed {
+            for item in items.iter_mut().filter(|item| is_string_constant(item)) {
+                *item = read_beside(std::mem::take(item), &typed, schema)?;
+            }
+        }
         let call = ScalarFunction::new_udf(Arc::clone(&self.function), items);
         Ok(PlannerResult::Planned(Expr::ScalarFunction(call)))
     }

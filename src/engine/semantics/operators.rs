@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
@@ -133,6 +133,11 @@ fn concerns_numbers(operator: &BinaryOperator) -> bool {
 fn with_constant_read(raw: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinaryExpr> {
     let RawBinaryExpr { op, left, right } = raw;
     let (left, right) = match (is_string_constant(&left), is_string_constant(&right)) {
+        (true, false) if is_arithmetic(&op) => (number_beside(left, &right, schema)?, right),
+        (false, true) if is_arithmetic(&op) => {
+            let right = number_beside(right, &left, schema)?;
+            (left, right)
+        }
         (true, false) => (read_beside(left, &right, schema)?, right),
         (false, true) => {
             let right = read_beside(right, &left, schema)?;
@@ -143,8 +148,30 @@ fn with_constant_read(raw: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinary
     Ok(RawBinaryExpr { op, left, right })
 }
 
+fn is_arithmetic(operator: &BinaryOperator) -> bool {
+    matches!(
+        operator,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    )
+}
+
+/// `x + '2'`: the constant as a number of the other's type, which a numeric's scale does not limit.
+fn number_beside(constant: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let target = match super::type_of(other, schema) {
+        Ok(of) if of.is_decimal() => numeric::free(),
+        Ok(of) if of.is_signed_integer() || of.is_floating() => of,
+        _ => return Ok(constant),
+    };
+    let target = Arc::new(Field::new("", target, true));
+    casts::constant(&constant, &target, &ConfigOptions::default())
+}
+
 /// Whether it is a string without a cast, whose type PostgreSQL leaves open.
-pub(super) fn is_string_constant(expr: &Expr) -> bool {
+pub(in crate::engine) fn is_string_constant(expr: &Expr) -> bool {
     matches!(
         expr,
         Expr::Literal(
@@ -155,7 +182,11 @@ pub(super) fn is_string_constant(expr: &Expr) -> bool {
 }
 
 /// The constant as a value of the other's type, if it is boolean, uuid, bytea, jsonb or character(n).
-pub(super) fn read_beside(constant: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+pub(in crate::engine) fn read_beside(
+    constant: Expr,
+    other: &Expr,
+    schema: &DFSchema,
+) -> Result<Expr> {
     let shallow = matches!(
         other,
         Expr::Column(_)
