@@ -107,13 +107,7 @@ impl PgInterval {
         let carried = self.micros / MICROS_PER_DAY;
         let mut micros = self.micros % MICROS_PER_DAY;
         let mut days = i64::from(self.days) + carried;
-        if days > 0 && micros < 0 {
-            micros += MICROS_PER_DAY;
-            days -= 1;
-        } else if days < 0 && micros > 0 {
-            micros -= MICROS_PER_DAY;
-            days += 1;
-        }
+        one_sign(&mut days, &mut micros, MICROS_PER_DAY);
         Some(Self {
             micros,
             days: i32::try_from(days).ok()?,
@@ -125,13 +119,7 @@ impl PgInterval {
     pub(crate) fn justify_days(self) -> Option<Self> {
         let mut days = i64::from(self.days) % DAYS_PER_MONTH;
         let mut months = i64::from(self.months) + i64::from(self.days) / DAYS_PER_MONTH;
-        if months > 0 && days < 0 {
-            days += DAYS_PER_MONTH;
-            months -= 1;
-        } else if months < 0 && days > 0 {
-            days -= DAYS_PER_MONTH;
-            months += 1;
-        }
+        one_sign(&mut months, &mut days, DAYS_PER_MONTH);
         Some(Self {
             micros: self.micros,
             days: days as i32,
@@ -152,18 +140,23 @@ impl PgInterval {
             days -= DAYS_PER_MONTH;
             months += 1;
         }
-        if days > 0 && micros < 0 {
-            micros += MICROS_PER_DAY;
-            days -= 1;
-        } else if days < 0 && micros > 0 {
-            micros -= MICROS_PER_DAY;
-            days += 1;
-        }
+        one_sign(&mut days, &mut micros, MICROS_PER_DAY);
         Some(Self {
             micros,
             days: days as i32,
             months: i32::try_from(months).ok()?,
         })
+    }
+}
+
+/// Carries one unit between a number of units and a part of one, so that they have the same sign.
+fn one_sign(units: &mut i64, part: &mut i64, unit: i64) {
+    if *units > 0 && *part < 0 {
+        *part += unit;
+        *units -= 1;
+    } else if *units < 0 && *part > 0 {
+        *part -= unit;
+        *units += 1;
     }
 }
 

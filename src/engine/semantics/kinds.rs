@@ -9,6 +9,7 @@ use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExp
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
+use super::operators::is_comparison;
 use crate::error::Error;
 use crate::values::types::{self as pg, PgType, column_type};
 
@@ -22,16 +23,7 @@ impl ExprPlanner for Kinds {
         raw: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
-        let is_comparison = matches!(
-            raw.op,
-            BinaryOperator::Eq
-                | BinaryOperator::NotEq
-                | BinaryOperator::Lt
-                | BinaryOperator::LtEq
-                | BinaryOperator::Gt
-                | BinaryOperator::GtEq
-        );
-        if !is_comparison {
+        if !is_comparison(&raw.op) {
             return Ok(PlannerResult::Original(raw));
         }
         let sides = (known(&raw.left, schema), known(&raw.right, schema));

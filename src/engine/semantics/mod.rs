@@ -32,7 +32,9 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 pub(super) use kinds::Kinds;
-pub(super) use operators::{NumberOperators, is_string_constant, read_beside};
+pub(super) use operators::{
+    NumberOperators, is_arithmetic, is_comparison as compares, is_string_constant, read_beside,
+};
 pub(super) use overflow::CheckOverflow;
 pub(super) use ranges::MeetNumbers;
 

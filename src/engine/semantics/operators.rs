@@ -113,20 +113,7 @@ pub(super) fn common_float(left: &DataType, right: &DataType) -> Option<DataType
 }
 
 fn concerns_numbers(operator: &BinaryOperator) -> bool {
-    matches!(
-        operator,
-        BinaryOperator::Plus
-            | BinaryOperator::Minus
-            | BinaryOperator::Multiply
-            | BinaryOperator::Divide
-            | BinaryOperator::Modulo
-            | BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-    )
+    is_arithmetic(operator) || is_comparison(operator)
 }
 
 /// `x = 'text'` where `x` is of a type whose texts Arrow does not read: the text is read here.
@@ -148,7 +135,7 @@ fn with_constant_read(raw: RawBinaryExpr, schema: &DFSchema) -> Result<RawBinary
     Ok(RawBinaryExpr { op, left, right })
 }
 
-fn is_arithmetic(operator: &BinaryOperator) -> bool {
+pub(in crate::engine) fn is_arithmetic(operator: &BinaryOperator) -> bool {
     matches!(
         operator,
         BinaryOperator::Plus
@@ -156,6 +143,18 @@ fn is_arithmetic(operator: &BinaryOperator) -> bool {
             | BinaryOperator::Multiply
             | BinaryOperator::Divide
             | BinaryOperator::Modulo
+    )
+}
+
+pub(in crate::engine) fn is_comparison(operator: &BinaryOperator) -> bool {
+    matches!(
+        operator,
+        BinaryOperator::Eq
+            | BinaryOperator::NotEq
+            | BinaryOperator::Lt
+            | BinaryOperator::LtEq
+            | BinaryOperator::Gt
+            | BinaryOperator::GtEq
     )
 }
 

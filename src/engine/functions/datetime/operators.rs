@@ -23,6 +23,7 @@ use crate::calendar::{
     checked_timestamp, interval_out_of_range, is_infinite, overflow,
 };
 use crate::engine::semantics::type_of;
+use crate::engine::semantics::{compares, is_arithmetic};
 use crate::error::{Error, Result as OwnResult};
 use crate::sqlstate::SqlState;
 use Type::{Date, Float8, Int4, Int8, Interval, Time, Timestamp, TimestampTz};
@@ -77,7 +78,7 @@ impl ExprPlanner for TimeOperators {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
-        if is_comparison(&expr.op) {
+        if compares(&expr.op) {
             return Ok(PlannerResult::Original(compared(expr, schema)));
         }
         let open = (is_open(&expr.left), is_open(&expr.right));
@@ -131,18 +132,6 @@ impl ExprPlanner for TimeOperators {
     }
 }
 
-fn is_comparison(op: &BinaryOperator) -> bool {
-    matches!(
-        op,
-        BinaryOperator::Eq
-            | BinaryOperator::NotEq
-            | BinaryOperator::Lt
-            | BinaryOperator::LtEq
-            | BinaryOperator::Gt
-            | BinaryOperator::GtEq
-    )
-}
-
 /// A literal beside a time is a time of the same type; times of day are compared in the finer unit.
 fn compared(mut expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     let of = |expr: &Expr| match is_literal(expr) {
@@ -189,16 +178,8 @@ fn no_function(
     left: Type,
     right: Type,
 ) -> Result<PlannerResult<RawBinaryExpr>> {
-    let arithmetic = matches!(
-        expr.op,
-        BinaryOperator::Plus
-            | BinaryOperator::Minus
-            | BinaryOperator::Multiply
-            | BinaryOperator::Divide
-            | BinaryOperator::Modulo
-    );
     let times = [left, right].iter().any(|of| is_time(&of.arrow()));
-    if !arithmetic || !times {
+    if !is_arithmetic(&expr.op) || !times {
         return Ok(PlannerResult::Original(expr));
     }
     let operator = format!("{} {} {}", left.name(), expr.op, right.name());

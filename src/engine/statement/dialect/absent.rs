@@ -4,14 +4,14 @@
 //! pg_type never takes its branch. The subqueries in such branches are correlated in ways that cannot be
 //! planned; a NULL of their type stands for them.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Ident, ObjectName, Query, Select, SelectItem,
-    SetExpr, VisitMut, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Ident, ObjectName, Select, SelectItem,
+    SetExpr,
 };
 
-use super::build::{arguments_mut, cast, folded, function_name, literal_text, null};
+use super::build::{
+    Order, arguments_mut, cast, folded, function_name, literal_text, null, visit_own,
+};
 use super::subquery::{catalog_relation, factors};
 use crate::catalog::layout;
 
@@ -30,76 +30,48 @@ pub(super) fn drop_results(select: &mut Select) {
     }
     for item in &mut select.projection {
         if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-            let mut dropper = Dropper {
-                types: &types,
-                depth: 0,
-            };
-            let _: ControlFlow<()> = VisitMut::visit(expr, &mut dropper);
+            visit_own(expr, Order::Before, |expr| drop_absent(&types, expr));
         }
     }
 }
 
-/// Works outside of nested queries, in which the names may mean something else.
-struct Dropper<'a> {
-    types: &'a [String],
-    depth: usize,
-}
-
-impl VisitorMut for Dropper<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Case {
-                operand: None,
-                conditions,
-                ..
-            } = expr
-        {
-            for branch in conditions {
-                if self.is_absent(&branch.condition)
-                    && let Some(data_type) = subquery_type(&mut branch.result)
-                {
-                    branch.result = cast(null(), data_type);
-                }
+fn drop_absent(types: &[String], expr: &mut Expr) {
+    if let Expr::Case {
+        operand: None,
+        conditions,
+        ..
+    } = expr
+    {
+        for branch in conditions {
+            if is_absent(types, &branch.condition)
+                && let Some(data_type) = subquery_type(&mut branch.result)
+            {
+                branch.result = cast(null(), data_type);
             }
         }
-        ControlFlow::Continue(())
     }
 }
 
-impl Dropper<'_> {
-    /// `t.typtype = 'd'`.
-    fn is_absent(&self, condition: &Expr) -> bool {
-        let Expr::BinaryOp {
-            left,
-            op: BinaryOperator::Eq,
-            right,
-        } = condition
-        else {
-            return false;
-        };
-        let Expr::CompoundIdentifier(idents) = left.as_ref() else {
-            return false;
-        };
-        let [relation, column] = idents.as_slice() else {
-            return false;
-        };
-        let kind = literal_text(right);
-        folded(column) == "typtype"
-            && self.types.contains(&folded(relation))
-            && kind.is_some_and(|kind| ABSENT_KINDS.contains(&kind))
-    }
+/// `t.typtype = 'd'`.
+fn is_absent(types: &[String], condition: &Expr) -> bool {
+    let Expr::BinaryOp {
+        left,
+        op: BinaryOperator::Eq,
+        right,
+    } = condition
+    else {
+        return false;
+    };
+    let Expr::CompoundIdentifier(idents) = left.as_ref() else {
+        return false;
+    };
+    let [relation, column] = idents.as_slice() else {
+        return false;
+    };
+    let kind = literal_text(right);
+    folded(column) == "typtype"
+        && types.contains(&folded(relation))
+        && kind.is_some_and(|kind| ABSENT_KINDS.contains(&kind))
 }
 
 /// The type of a subquery's value, if its item tells it.

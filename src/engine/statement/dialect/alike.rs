@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, OrderByKind, Query, Select, SetExpr, VisitMut, VisitorMut,
 };
 
-use super::build::{function_name, join, number, take};
+use super::build::{Order, function_name, join, number, take, visit_own};
 
 /// Aggregates of the engine; those of the loyalty library take no casts of one column.
 const AGGREGATES: &[&str] = &[
@@ -49,61 +49,41 @@ const AGGREGATES: &[&str] = &[
 
 /// Tells the aggregates of a query apart, after they were rewritten.
 pub(super) fn separate(query: &mut Query) {
-    let mut separate = Separate::default();
+    let mut known = Texts::new();
+    let mut separate = |expr: &mut Expr| tell_apart(&mut known, expr);
     if let SetExpr::Select(select) = query.body.as_mut() {
         let Select {
             projection, having, ..
         } = select.as_mut();
-        let _: ControlFlow<()> = VisitMut::visit(projection, &mut separate);
-        let _: ControlFlow<()> = VisitMut::visit(having, &mut separate);
+        visit_own(projection, Order::After, &mut separate);
+        visit_own(having, Order::After, &mut separate);
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(keys) = &mut order_by.kind
         {
-            let _: ControlFlow<()> = VisitMut::visit(keys, &mut separate);
+            visit_own(keys, Order::After, &mut separate);
         }
     }
 }
 
-#[derive(Default)]
-struct Separate {
-    /// By the text without casts: the texts that there are.
-    known: HashMap<String, Vec<String>>,
-    /// Queries inside that the visit is in: their aggregates are their own.
-    depth: usize,
-}
+/// By the text of an aggregate without casts: the texts that there are.
+type Texts = HashMap<String, Vec<String>>;
 
-impl VisitorMut for Separate {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Function(function) = expr
-            && AGGREGATES.contains(&function_name(function).as_str())
-        {
-            let text = function.to_string();
-            let mut bare = Expr::Function(function.clone());
-            let _: ControlFlow<()> = VisitMut::visit(&mut bare, &mut WithoutCasts);
-            let texts = self.known.entry(bare.to_string()).or_default();
-            let place = texts.iter().position(|known| *known == text);
-            let place = place.unwrap_or_else(|| {
-                texts.push(text);
-                texts.len() - 1
-            });
-            if place > 0 {
-                let_all_in(function, place as u64);
-            }
+fn tell_apart(known: &mut Texts, expr: &mut Expr) {
+    if let Expr::Function(function) = expr
+        && AGGREGATES.contains(&function_name(function).as_str())
+    {
+        let text = function.to_string();
+        let mut bare = Expr::Function(function.clone());
+        let _: ControlFlow<()> = VisitMut::visit(&mut bare, &mut WithoutCasts);
+        let texts = known.entry(bare.to_string()).or_default();
+        let place = texts.iter().position(|known| *known == text);
+        let place = place.unwrap_or_else(|| {
+            texts.push(text);
+            texts.len() - 1
+        });
+        if place > 0 {
+            let_all_in(function, place as u64);
         }
-        ControlFlow::Continue(())
     }
 }
 

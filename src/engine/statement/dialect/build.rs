@@ -1,10 +1,12 @@
 //! Small pieces of syntax tree, and what a node is.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Statement,
-    Value,
+    Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -206,4 +208,62 @@ pub(super) fn template(sql: &str) -> Result<Query> {
 /// Takes an expression out of the tree, leaving NULL.
 pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, null())
+}
+
+/// Whether an expression is changed before its parts are visited or after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Before its parts.
+    Before,
+    /// After its parts.
+    After,
+}
+
+/// Changes the expressions of a node outside of the queries inside it, where names may mean something
+/// else.
+pub(super) fn visit_own(node: &mut impl VisitMut, order: Order, change: impl FnMut(&mut Expr)) {
+    let mut own = Own {
+        order,
+        change,
+        depth: 0,
+    };
+    let _: ControlFlow<()> = VisitMut::visit(node, &mut own);
+}
+
+struct Own<F> {
+    order: Order,
+    change: F,
+    /// Queries that the visit is in.
+    depth: usize,
+}
+
+impl<F: FnMut(&mut Expr)> Own<F> {
+    fn visit(&mut self, order: Order, expr: &mut Expr) -> ControlFlow<()> {
+        if self.depth == 0 && self.order == order {
+            (self.change)(expr);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl<F: FnMut(&mut Expr)> VisitorMut for Own<F> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.visit(Order::Before, expr)
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        self.visit(Order::After, expr)
+    }
 }

@@ -1,15 +1,12 @@
 //! Aggregates that show the order of their rows, over an ordered subquery: `array_agg(x) FROM (SELECT …
 //! ORDER BY y)`. The engine forgets that order, so it is given to the aggregate itself.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
     Distinct, DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Ident,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor,
-    Value, VisitMut, VisitorMut,
+    OrderByExpr, OrderByKind, Select, SelectItem, SetExpr, TableAliasColumnDef, TableFactor, Value,
 };
 
-use super::build::{folded, function_name, take};
+use super::build::{Order, folded, function_name, take, visit_own};
 
 /// What gives the rows of a group in their order.
 const ORDERED: &[&str] = &[
@@ -22,9 +19,11 @@ const ORDERED: &[&str] = &[
 
 /// Gives the order of the only subquery in FROM to the aggregates that have none.
 pub(super) fn keep(select: &mut Select) {
-    let mut aggregates = Aggregates::default();
-    let _: ControlFlow<()> = VisitMut::visit(&mut select.projection, &mut aggregates);
-    if aggregates.found == 0 || select.projection.iter().any(is_wildcard) {
+    let mut found = false;
+    visit_own(&mut select.projection, Order::After, |expr| {
+        found |= unordered(expr).is_some();
+    });
+    if !found || select.projection.iter().any(is_wildcard) {
         return;
     }
     let [table] = select.from.as_mut_slice() else {
@@ -34,45 +33,22 @@ pub(super) fn keep(select: &mut Select) {
         return;
     }
     if let Some(keys) = keys(&mut table.relation) {
-        aggregates.keys = Some(keys);
-        let _: ControlFlow<()> = VisitMut::visit(&mut select.projection, &mut aggregates);
-    }
-}
-
-/// Counts aggregates that show an order and have none; gives them one if there is one.
-#[derive(Default)]
-struct Aggregates {
-    found: usize,
-    keys: Option<Vec<OrderByExpr>>,
-    depth: usize,
-}
-
-impl VisitorMut for Aggregates {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Function(function) = expr
-            && shows_order(function)
-            && let FunctionArguments::List(list) = &mut function.args
-        {
-            self.found += 1;
-            if let Some(keys) = &self.keys {
-                list.clauses
-                    .push(FunctionArgumentClause::OrderBy(keys.clone()));
+        visit_own(&mut select.projection, Order::After, |expr| {
+            if let Some(clauses) = unordered(expr) {
+                clauses.push(FunctionArgumentClause::OrderBy(keys.clone()));
             }
-        }
-        ControlFlow::Continue(())
+        });
+    }
+}
+
+/// The clauses of an aggregate that shows an order and has none.
+fn unordered(expr: &mut Expr) -> Option<&mut Vec<FunctionArgumentClause>> {
+    match expr {
+        Expr::Function(function) if shows_order(function) => match &mut function.args {
+            FunctionArguments::List(list) => Some(&mut list.clauses),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Query, Select, SelectItem,
+    DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Select, SelectItem,
     SetExpr, SetOperator, SetQuantifier, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
-use super::build::{cast, folded, take, template};
+use super::build::{Order, cast, folded, take, template, visit_own};
 use super::subquery::identifiers;
 use crate::error::{Error, Result};
 
@@ -218,12 +218,13 @@ pub(super) fn qualify_merged_columns(select: &mut Select) {
         });
     }
     if let Some(columns) = merged {
-        let mut qualifier = Qualifier {
-            owner,
-            columns,
-            depth: 0,
-        };
-        let _: ControlFlow<()> = VisitMut::visit(&mut select.selection, &mut qualifier);
+        visit_own(&mut select.selection, Order::After, |expr| {
+            if let Expr::Identifier(column) = expr
+                && columns.contains(&folded(column))
+            {
+                *expr = Expr::CompoundIdentifier(vec![owner.clone(), column.clone()]);
+            }
+        });
     }
 }
 
@@ -236,37 +237,6 @@ fn relation_name(factor: &TableFactor) -> Option<Ident> {
         },
         TableFactor::Derived { alias, .. } => alias.as_ref().map(|alias| alias.name.clone()),
         _ => None,
-    }
-}
-
-/// Qualifies columns outside of nested queries.
-struct Qualifier {
-    owner: Ident,
-    columns: Vec<String>,
-    depth: usize,
-}
-
-impl VisitorMut for Qualifier {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Identifier(column) = expr
-            && self.columns.contains(&folded(column))
-        {
-            *expr = Expr::CompoundIdentifier(vec![self.owner.clone(), column.clone()]);
-        }
-        ControlFlow::Continue(())
     }
 }
 

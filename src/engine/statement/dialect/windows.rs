@@ -1,14 +1,12 @@
 //! Windows of a name: what `OVER (w ORDER BY x)` inherits from `WINDOW w AS (…)` is written out.
 
-use std::collections::HashMap;
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::ast::{
-    Expr, NamedWindowDefinition, NamedWindowExpr, OrderByExpr, Query, Select, SelectItem, SetExpr,
-    VisitMut, VisitorMut, WindowSpec, WindowType,
+    Expr, NamedWindowDefinition, NamedWindowExpr, OrderByExpr, Select, SelectItem, SetExpr,
+    WindowSpec, WindowType,
 };
+use std::collections::HashMap;
 
-use super::build::{folded, template};
+use super::build::{Order, folded, template, visit_own};
 
 /// Writes out the windows that extend a named one.
 pub(super) fn write_out(select: &mut Select) {
@@ -31,8 +29,14 @@ pub(super) fn write_out(select: &mut Select) {
             *definition = NamedWindowExpr::WindowSpec(spec.clone());
         }
     }
-    let _: ControlFlow<()> =
-        VisitMut::visit(&mut select.projection, &mut Inherit { named, depth: 0 });
+    visit_own(&mut select.projection, Order::Before, |expr| {
+        if let Expr::Function(function) = expr
+            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
+            && spec.window_name.is_some()
+        {
+            *spec = inherited(spec, &named);
+        }
+    });
 }
 
 /// The window with what it leaves out taken from the one it names.
@@ -50,36 +54,6 @@ fn inherited(spec: &WindowSpec, named: &HashMap<String, WindowSpec>) -> WindowSp
         }
     }
     spec
-}
-
-struct Inherit {
-    named: HashMap<String, WindowSpec>,
-    depth: usize,
-}
-
-impl VisitorMut for Inherit {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if self.depth == 0
-            && let Expr::Function(function) = expr
-            && let Some(WindowType::WindowSpec(spec)) = &mut function.over
-            && spec.window_name.is_some()
-        {
-            *spec = inherited(spec, &self.named);
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// `name() OVER (ORDER BY keys)`

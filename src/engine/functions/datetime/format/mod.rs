@@ -369,3 +369,20 @@ impl ScalarUDFImpl for ToNumber {
         })
     }
 }
+
+/// Reads the text in double quotes that a pattern goes on with; what follows it.
+fn quoted(text: &str, mut take: impl FnMut(char)) -> &str {
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return &text[at + 1..],
+            '\\' => {
+                if let Some((_, next)) = chars.next() {
+                    take(next);
+                }
+            }
+            other => take(other),
+        }
+    }
+    ""
+}

@@ -94,7 +94,7 @@ impl NumberPattern {
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
             if let Some(quoted) = rest.strip_prefix('"') {
-                rest = pattern.quoted(quoted);
+                rest = super::quoted(quoted, |c| pattern.pieces.push(Piece::Literal(c)));
                 continue;
             }
             if let Some(escaped) = rest.strip_prefix("\\\"") {
@@ -114,23 +114,6 @@ impl NumberPattern {
             }
         }
         Ok(pattern)
-    }
-
-    /// Text in double quotes; what follows it.
-    fn quoted<'a>(&mut self, text: &'a str) -> &'a str {
-        let mut chars = text.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => return &text[at + 1..],
-                '\\' => {
-                    if let Some((_, next)) = chars.next() {
-                        self.pieces.push(Piece::Literal(next));
-                    }
-                }
-                other => self.pieces.push(Piece::Literal(other)),
-            }
-        }
-        ""
     }
 
     fn add(&mut self, piece: Option<Piece>) -> Result<()> {

@@ -134,7 +134,7 @@ impl Pattern {
                 continue;
             }
             if let Some(quoted) = rest.strip_prefix('"') {
-                rest = pattern.quoted(quoted);
+                rest = super::quoted(quoted, |c| pattern.pieces.push(Piece::Literal(c)));
                 continue;
             }
             let first = match rest
@@ -155,23 +155,6 @@ impl Pattern {
             rest = &rest[first.len_utf8()..];
         }
         Ok(pattern)
-    }
-
-    /// Text in double quotes; what follows it.
-    fn quoted<'a>(&mut self, text: &'a str) -> &'a str {
-        let mut chars = text.char_indices();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => return &text[at + 1..],
-                '\\' => {
-                    if let Some((_, next)) = chars.next() {
-                        self.pieces.push(Piece::Literal(next));
-                    }
-                }
-                other => self.pieces.push(Piece::Literal(other)),
-            }
-        }
-        ""
     }
 }
 
