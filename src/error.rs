@@ -26,6 +26,8 @@ struct Parts {
     position: Option<usize>,
     /// One-based line and column in the statement, before they are made a position.
     place: Option<(u64, u64)>,
+    /// The constant in the statement that could not be read.
+    constant: Option<String>,
     source: Option<Source>,
 }
 
@@ -131,6 +133,7 @@ impl Error {
             hint: None,
             position: None,
             place: None,
+            constant: None,
             source: None,
         }))
     }
@@ -173,6 +176,18 @@ impl Error {
         self.0.place
     }
 
+    /// Remembers the constant that could not be read; whoever has the statement finds its position.
+    #[must_use]
+    pub fn with_constant(mut self, text: impl Into<String>) -> Self {
+        self.0.constant = Some(text.into());
+        self
+    }
+
+    /// The constant that could not be read.
+    pub fn constant(&self) -> Option<&str> {
+        self.0.constant.as_deref()
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
@@ -191,6 +206,7 @@ impl Error {
             hint: parts.hint.clone(),
             position: parts.position,
             place: parts.place,
+            constant: parts.constant.clone(),
             source: None,
         }))
     }

@@ -288,6 +288,8 @@ pub(crate) fn index_relation(key: &Key, table: &Relation) -> Option<Relation> {
         schema: table.schema.clone(),
         name: key.name.clone(),
         kind: 'i',
+        row_type: 0,
+        array_type: 0,
         temporary: false,
         columns: columns_of(table, &key.columns).cloned().collect(),
         rows: table.rows,

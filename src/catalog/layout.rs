@@ -18,6 +18,10 @@ pub struct Layout {
     pub oid: u32,
     /// `r` for tables, `v` for views.
     pub kind: char,
+    /// OID of the type of its rows.
+    pub row_type: u32,
+    /// OID of the type of arrays of its rows.
+    pub array_type: u32,
     /// The columns, in PostgreSQL's order.
     pub columns: Vec<Column>,
     /// The Arrow schema of the columns; each field carries its PostgreSQL type as metadata.
@@ -120,6 +124,8 @@ fn parse_relation(head: &'static str, columns: &[&'static str]) -> Option<Layout
     let (schema_name, name) = words.next()?.split_once('.')?;
     let oid = words.next()?.parse().ok()?;
     let kind = words.next()?.chars().next()?;
+    let row_type = words.next()?.parse().ok()?;
+    let array_type = words.next()?.parse().ok()?;
     let mut parsed = Vec::with_capacity(columns.len());
     let mut fields = Vec::with_capacity(columns.len());
     for column in columns {
@@ -152,6 +158,8 @@ fn parse_relation(head: &'static str, columns: &[&'static str]) -> Option<Layout
         name,
         oid,
         kind,
+        row_type,
+        array_type,
         columns: parsed,
         arrow,
         positions,

@@ -84,7 +84,14 @@ pub fn oid_of_name(name: &str) -> Option<u32> {
 pub fn oid_of_sql_name(name: &str) -> Option<u32> {
     let name = name.trim();
     if let Some(element) = name.strip_suffix("[]") {
-        return oid_of_sql_name(element).and_then(array_of);
+        let element = oid_of_sql_name(element)?;
+        // One array type serves every number of dimensions.
+        let is_array = by_oid(element).is_some_and(|found| found.name.starts_with('_'));
+        return if is_array {
+            Some(element)
+        } else {
+            array_of(element)
+        };
     }
     if let Some(quoted) = name
         .strip_prefix('"')

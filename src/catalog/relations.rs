@@ -1,5 +1,7 @@
 //! Schemas, relations, columns and what is said about them.
 
+use std::sync::LazyLock;
+
 use datafusion::error::Result;
 
 use super::cells::{Cell, Rows, row};
@@ -14,7 +16,7 @@ const PAGE_BYTES: usize = 8192;
 /// Access method heap.
 const HEAP: u32 = 2;
 /// Access method btree.
-const BTREE: u32 = 403;
+pub(crate) const BTREE: u32 = 403;
 /// OID of relation pg_class, the class of relations in comments.
 pub(crate) const PG_CLASS: u32 = 1259;
 /// OID of relation pg_proc, the class of functions in comments.
@@ -80,6 +82,7 @@ fn pg_class(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             oid: relation.oid,
             relname: &relation.name,
             relnamespace: relation.schema_oid,
+            reltype: relation.row_type,
             relowner: oid::OWNER,
             relam: match relation.kind {
                 'v' => 0,
@@ -130,7 +133,31 @@ fn pg_attribute(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
+/// Comments on PostgreSQL's own objects: class, OID and text.
+static COMMENTS: LazyLock<Vec<(u32, u32, &'static str)>> = LazyLock::new(|| {
+    let lines = include_str!("postgres15/comments.txt").lines();
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (class, rest) = line.split_once(' ')?;
+            let (oid, text) = rest.split_once(' ')?;
+            Some((class.parse().ok()?, oid.parse().ok()?, text))
+        })
+        .collect()
+});
+
+/// The comment on one of PostgreSQL's own objects other than functions; of any class if none is given.
+pub(crate) fn comment(class: Option<u32>, object: u32) -> Option<&'static str> {
+    let mut comments = COMMENTS.iter();
+    comments
+        .find(|(of, oid, _)| *oid == object && class.is_none_or(|class| class == *of))
+        .map(|(_, _, text)| *text)
+}
+
 fn pg_description(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for (class, oid, text) in COMMENTS.iter() {
+        row!(rows, objoid: *oid, classoid: *class, objsubid: 0, description: *text)?;
+    }
     for relation in scope.snapshot.user_relations() {
         let columns = relation
             .columns

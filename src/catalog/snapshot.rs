@@ -42,6 +42,10 @@ pub struct Relation {
     pub name: String,
     /// `r` for tables, `v` for views, `i` for the index of a declared key.
     pub kind: char,
+    /// OID of the type of its rows; 0 for an index.
+    pub row_type: u32,
+    /// OID of the type of arrays of its rows; 0 for an index.
+    pub array_type: u32,
     /// Whether it goes with the session.
     pub temporary: bool,
     /// Its columns; none if the table cannot be read now.
@@ -54,6 +58,13 @@ pub struct Relation {
     pub definition: Option<String>,
     /// The comment on it.
     pub comment: Option<String>,
+}
+
+impl Relation {
+    /// The name by which it and its types get their OIDs.
+    fn key(&self) -> String {
+        oid::relation_key(&self.schema, &self.name)
+    }
 }
 
 /// A column.
@@ -78,6 +89,7 @@ pub struct Snapshot {
     relations: Vec<Relation>,
     keys: Vec<Key>,
     by_oid: HashMap<u32, usize>,
+    by_type: HashMap<u32, usize>,
     by_name: HashMap<String, HashMap<String, usize>>,
 }
 
@@ -167,6 +179,13 @@ impl Snapshot {
             .and_then(|index| self.relations.get(*index))
     }
 
+    /// The relation whose rows, or arrays of them, have a type.
+    pub fn relation_of_type(&self, oid: u32) -> Option<&Relation> {
+        self.by_type
+            .get(&oid)
+            .and_then(|index| self.relations.get(*index))
+    }
+
     /// The relation `schema.name`.
     pub fn relation_named(&self, schema: &str, name: &str) -> Option<&Relation> {
         let index = self.by_name.get(schema)?.get(name)?;
@@ -219,8 +238,7 @@ impl Snapshot {
         };
         snapshot.relations.clone_from(&SYSTEM_RELATIONS);
         for relation in &mut relations {
-            let qualified = oid::relation_key(&relation.schema, &relation.name);
-            relation.oid = oids.assign("relation", &qualified);
+            relation.oid = oids.assign("relation", &relation.key());
             let namespace = snapshot.namespace_named(&relation.schema);
             relation.schema_oid = namespace.map_or(0, |namespace| namespace.oid);
             keys::add_comments(relation, notes);
@@ -233,10 +251,19 @@ impl Snapshot {
             keys::index_relation(key, table)
         });
         let indexes: Vec<Relation> = indexes.collect();
+        for relation in &mut relations {
+            relation.row_type = oids.assign("type", &relation.key());
+            relation.array_type = oids.assign("array type", &relation.key());
+        }
         snapshot.relations.extend(relations);
         snapshot.relations.extend(indexes);
         for (index, relation) in snapshot.relations.iter().enumerate() {
             snapshot.by_oid.insert(relation.oid, index);
+            for of_rows in [relation.row_type, relation.array_type] {
+                if of_rows != 0 {
+                    snapshot.by_type.insert(of_rows, index);
+                }
+            }
             let schema = snapshot.by_name.entry(relation.schema.clone()).or_default();
             // A table keeps its name against the index of a key.
             schema.entry(relation.name.clone()).or_insert(index);
@@ -252,6 +279,8 @@ async fn load(schema: Arc<dyn SchemaProvider>, schema_name: &str, name: String) 
         schema: schema_name.to_owned(),
         name,
         kind: 'r',
+        row_type: 0,
+        array_type: 0,
         temporary: false,
         columns: Vec::new(),
         rows: None,
@@ -315,6 +344,8 @@ fn system_relations(schema: &'static str, schema_oid: u32) -> impl Iterator<Item
         schema: schema.to_owned(),
         name: layout.name.to_owned(),
         kind: layout.kind,
+        row_type: layout.row_type,
+        array_type: layout.array_type,
         temporary: false,
         columns: layout
             .columns

@@ -6,6 +6,7 @@ use super::cells::{Cell, Rows, row};
 use super::oid;
 use super::pg_type;
 use super::relation_table::{Producer, Scope};
+use super::snapshot::Relation;
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
@@ -15,7 +16,16 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
     })
 }
 
-fn pg_type_rows(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+/// Input, output, receive and send of rows.
+const ROW_FUNCTIONS: [u32; 4] = [2290, 2291, 2402, 2403];
+/// Input, output, receive and send of arrays.
+const ARRAY_FUNCTIONS: [u32; 4] = [750, 751, 2400, 2401];
+/// Function `array_typanalyze`.
+const ARRAY_ANALYZE: u32 = 3816;
+/// Function `array_subscript_handler`.
+const ARRAY_SUBSCRIPT: u32 = 6179;
+
+fn pg_type_rows(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     for pg_type in pg_type::all() {
         let [input, output, receive, send, modin, modout] = pg_type.functions;
         row!(
@@ -40,10 +50,52 @@ fn pg_type_rows(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             typsend: send,
             typmodin: modin,
             typmodout: modout,
+            typanalyze: if pg_type.name.starts_with('_') { ARRAY_ANALYZE } else { 0 },
             typalign: pg_type.align,
             typstorage: pg_type.storage,
             typtypmod: -1,
             typcollation: pg_type.collation,
+        )?;
+    }
+    for relation in scope.snapshot.relations() {
+        if relation.row_type != 0 {
+            types_of_rows(relation, rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn types_of_rows(relation: &Relation, rows: &mut Rows) -> Result<()> {
+    let array_name = format!("_{}", relation.name);
+    let both = [
+        (relation.row_type, relation.name.as_str(), ROW_FUNCTIONS),
+        (relation.array_type, array_name.as_str(), ARRAY_FUNCTIONS),
+    ];
+    for (type_oid, name, [input, output, receive, send]) in both {
+        let is_array = type_oid == relation.array_type;
+        row!(
+            rows,
+            oid: type_oid,
+            typname: name,
+            typnamespace: relation.schema_oid,
+            typowner: oid::OWNER,
+            typlen: -1,
+            typtype: if is_array { 'b' } else { 'c' },
+            typcategory: if is_array { 'A' } else { 'C' },
+            typisdefined: true,
+            typdelim: ',',
+            typrelid: if is_array { 0 } else { relation.oid },
+            typsubscript: if is_array { ARRAY_SUBSCRIPT } else { 0 },
+            typelem: if is_array { relation.row_type } else { 0 },
+            typarray: if is_array { 0 } else { relation.array_type },
+            typinput: input,
+            typoutput: output,
+            typreceive: receive,
+            typsend: send,
+            typanalyze: if is_array { ARRAY_ANALYZE } else { 0 },
+            typalign: 'd',
+            typstorage: 'x',
+            typtypmod: -1,
         )?;
     }
     Ok(())

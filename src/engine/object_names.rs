@@ -15,6 +15,7 @@ use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::AnalyzerRule;
 
+use super::casts::is_cast_to_text;
 use super::semantics::rewrite_expressions;
 use super::session::Session;
 use crate::catalog::functions::object_name;
@@ -84,27 +85,26 @@ impl ShowObjectNames {
         }
     }
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
-        let Expr::Cast(cast) = expr else {
-            return Transformed::no(expr);
-        };
-        match self.writer(&cast, schema) {
-            Some(writer) => {
-                let name = ScalarFunction::new_udf(writer, vec![*cast.expr]);
-                Transformed::yes(Expr::Cast(Cast {
-                    expr: Box::new(Expr::ScalarFunction(name)),
-                    field: cast.field,
-                }))
+    fn rewrite(&self, mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+        let operand = match &mut expr {
+            Expr::Cast(Cast { expr, field }) if field.data_type().is_string() => {
+                Some(expr.as_mut())
             }
-            None => Transformed::no(Expr::Cast(cast)),
+            Expr::ScalarFunction(call) if is_cast_to_text(&call.func) => call.args.first_mut(),
+            _ => None,
+        };
+        if let Some(operand) = operand
+            && let Some(writer) = self.writer(operand, schema)
+        {
+            let value = std::mem::take(operand);
+            *operand = Expr::ScalarFunction(ScalarFunction::new_udf(writer, vec![value]));
+            return Transformed::yes(expr);
         }
+        Transformed::no(expr)
     }
 
-    fn writer(&self, cast: &Cast, schema: &DFSchema) -> Option<Arc<ScalarUDF>> {
-        if !cast.field.data_type().is_string() {
-            return None;
-        }
-        let (_, field) = cast.expr.to_field(schema).ok()?;
+    fn writer(&self, operand: &Expr, schema: &DFSchema) -> Option<Arc<ScalarUDF>> {
+        let (_, field) = operand.to_field(schema).ok()?;
         if *field.data_type() != DataType::UInt32 {
             return None;
         }

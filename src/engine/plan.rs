@@ -445,6 +445,15 @@ pub fn declared_type(data_type: &ast::DataType) -> Result<Option<u32>> {
     }
 }
 
+/// The name of a statement or cursor as it is kept.
+pub fn folded_name(name: &ast::ObjectName) -> String {
+    let ident = name.0.last().and_then(ast::ObjectNamePart::as_ident);
+    ident.map_or_else(String::new, |ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    })
+}
+
 /// `SELECT CAST(value AS type), …`: the arguments of an EXECUTE.
 pub fn select_arguments(values: Vec<Expr>, parameters: &[Parameter]) -> Result<ast::Statement> {
     let mut query = template("SELECT 1")?;

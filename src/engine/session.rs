@@ -78,6 +78,8 @@ pub struct Prepared {
     /// The columns of its result, if it has one.
     pub columns: Option<Columns>,
     body: Body,
+    /// The query string that it is part of.
+    source: Arc<str>,
     declared: Vec<Option<u32>>,
     from_sql: bool,
     /// The plan made last, if tables have changed since the first one.
@@ -113,6 +115,11 @@ enum Body {
     Explain {
         inner: ast::Statement,
         planned: PlannedQuery,
+        request: ExplainRequest,
+    },
+    ExplainExecute {
+        prepared: Arc<Prepared>,
+        arguments: Option<(ast::Statement, PlannedQuery)>,
         request: ExplainRequest,
     },
     Copy {
@@ -431,7 +438,7 @@ impl Session {
             (None, None) => Ok(Body::Empty),
         };
         let body = body.map_err(|error| self.noted(parsed.locate(error)))?;
-        let text = parsed.text;
+        let (text, source) = (parsed.text, parsed.source);
         let (parameters, columns) = match &body {
             Body::Query { planned, .. } => (
                 planned.parameters.clone(),
@@ -444,6 +451,13 @@ impl Session {
             Body::Explain {
                 planned, request, ..
             } => (planned.parameters.clone(), Some(plan_column(*request))),
+            Body::ExplainExecute {
+                arguments, request, ..
+            } => {
+                let parameters = arguments.as_ref().map(|(_, planned)| &planned.parameters);
+                let columns = plan_column(*request);
+                (parameters.cloned().unwrap_or_default(), Some(columns))
+            }
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
             Body::Declare { planned, .. } => (planned.parameters.clone(), None),
             Body::Fetch(fetch) => {
@@ -475,6 +489,7 @@ impl Session {
             parameters,
             columns,
             body,
+            source,
             declared,
             from_sql: false,
             latest: Mutex::default(),
@@ -501,10 +516,26 @@ impl Session {
             } => {
                 let mut request = ExplainRequest::new(analyze, verbose);
                 request.apply(options.unwrap_or_default())?;
-                if !matches!(*inner, ast::Statement::Query(_)) {
-                    return Err(Error::feature_not_supported(
-                        "EXPLAIN is available for queries",
-                    ));
+                match *inner {
+                    ast::Statement::Query(_) => {}
+                    ast::Statement::Execute {
+                        name: Some(name),
+                        parameters,
+                        ..
+                    } => {
+                        let name = plan::folded_name(&name);
+                        let (prepared, arguments) =
+                            self.executed(&name, parameters, declared, control).await?;
+                        if !matches!(prepared.body, Body::Query { .. }) {
+                            return Err(explained_alone());
+                        }
+                        return Ok(Body::ExplainExecute {
+                            prepared,
+                            arguments,
+                            request,
+                        });
+                    }
+                    _ => return Err(explained_alone()),
                 }
                 let planned = self.plan(&inner, declared, control).await?;
                 Ok(Body::Explain {
@@ -545,7 +576,10 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Body> {
         match command {
-            SessionCommand::Show(name) => Ok(Body::Show(name)),
+            SessionCommand::Show(name) => {
+                command::check_shown(&self.settings(), &name)?;
+                Ok(Body::Show(name))
+            }
             SessionCommand::Close(name) => Ok(Body::Close(name)),
             SessionCommand::Fetch(fetch) => Ok(Body::Fetch(fetch)),
             SessionCommand::Declare(declare) => {
@@ -580,22 +614,8 @@ impl Session {
                 Ok(Body::Prepare { name, prepared })
             }
             SessionCommand::Execute { name, arguments } => {
-                let prepared = self.statement(&name)?;
-                let (wanted, given) = (prepared.parameters.len(), arguments.len());
-                if wanted != given {
-                    return Err(Error::syntax_error(format!(
-                        "wrong number of parameters for prepared statement \"{name}\""
-                    ))
-                    .with_detail(format!("Expected {wanted} parameters but got {given}.")));
-                }
-                let arguments = match given {
-                    0 => None,
-                    _ => {
-                        let query = plan::select_arguments(arguments, &prepared.parameters)?;
-                        let planned = self.plan(&query, declared, control).await?;
-                        Some((query, planned))
-                    }
-                };
+                let (prepared, arguments) =
+                    self.executed(&name, arguments, declared, control).await?;
                 Ok(Body::Execute {
                     prepared,
                     arguments,
@@ -603,6 +623,46 @@ impl Session {
             }
             other => Ok(Body::Session(other)),
         }
+    }
+
+    /// The statement that an EXECUTE names, and the query of one row that gives its values.
+    async fn executed(
+        &self,
+        name: &str,
+        arguments: Vec<ast::Expr>,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<(Arc<Prepared>, Option<(ast::Statement, PlannedQuery)>)> {
+        let prepared = self.statement(name)?;
+        let (wanted, given) = (prepared.parameters.len(), arguments.len());
+        if wanted != given {
+            return Err(Error::syntax_error(format!(
+                "wrong number of parameters for prepared statement \"{name}\""
+            ))
+            .with_detail(format!("Expected {wanted} parameters but got {given}.")));
+        }
+        if given == 0 {
+            return Ok((prepared, None));
+        }
+        let query = plan::select_arguments(arguments, &prepared.parameters)?;
+        let planned = self.plan(&query, declared, control).await?;
+        Ok((prepared, Some((query, planned))))
+    }
+
+    /// The values that the arguments of an EXECUTE give.
+    async fn values_of(
+        &self,
+        arguments: Option<&(ast::Statement, PlannedQuery)>,
+        inner: &Prepared,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Vec<ScalarValue>> {
+        let Some((query, planned)) = arguments else {
+            return Ok(Vec::new());
+        };
+        let rows = self.rows(query, planned, prepared, values, control).await?;
+        self.one_row(rows, &inner.parameters, control).await
     }
 
     async fn plan(
@@ -668,6 +728,18 @@ impl Session {
                 let rows = self.rows(inner, planned, prepared, values, control).await?;
                 self.explain(rows, *request, started, control).await
             }
+            Body::ExplainExecute {
+                prepared: inner,
+                arguments,
+                request,
+            } => {
+                let arguments = arguments.as_ref();
+                let values = self
+                    .values_of(arguments, inner, prepared, values, control)
+                    .await?;
+                self.explain_prepared(inner, values, *request, control)
+                    .await
+            }
             Body::Show(name) => {
                 let shown = command::show(&self.settings(), name);
                 let batch = shown.map_err(|error| self.noted(error))?;
@@ -692,13 +764,9 @@ impl Session {
                 prepared: inner,
                 arguments,
             } => {
-                let values = match arguments {
-                    Some((query, planned)) => {
-                        let rows = self.rows(query, planned, prepared, values, control).await?;
-                        self.one_row(rows, &inner.parameters, control).await?
-                    }
-                    None => Vec::new(),
-                };
+                let values = self
+                    .values_of(arguments.as_ref(), inner, prepared, values, control)
+                    .await?;
                 Box::pin(self.execute(inner, values, control)).await
             }
             Body::Session(command) => {
@@ -815,7 +883,10 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Rows> {
         let statement = statement.clone();
-        let is_execute = matches!(prepared.body, Body::Execute { .. });
+        let is_execute = matches!(
+            prepared.body,
+            Body::Execute { .. } | Body::ExplainExecute { .. }
+        );
         let latest = match is_execute {
             true => None,
             false => lock(&prepared.latest).clone(),
@@ -825,11 +896,12 @@ impl Session {
         let planning = Arc::clone(control);
         let described = match &prepared.body {
             // Described by its statement or by the plan's text, not by the query that runs.
-            Body::Execute { .. } | Body::Explain { .. } => None,
+            Body::Execute { .. } | Body::Explain { .. } | Body::ExplainExecute { .. } => None,
             _ => prepared.columns.as_ref(),
         };
         let described = described.map(|columns| Arc::clone(&columns.schema));
         let settings = self.settings().version();
+        let source = Arc::clone(&prepared.source);
         let (runnable, columns, replanned) = self
             .plan_on_thread(control, move |shared, state| async move {
                 shared.lake.refresh_if_stale().await?;
@@ -853,7 +925,8 @@ impl Session {
                 }
                 let runnable =
                     plan::make_runnable(&state, &shared.lake, planned, values, settings, &planning)
-                        .await?;
+                        .await
+                        .map_err(|error| statement::locate_constant(error, &statement, &source))?;
                 Ok((runnable, columns, replanned))
             })
             .await?;
@@ -865,6 +938,23 @@ impl Session {
             tag: "SELECT",
             source: RowSource::Query(runnable),
         })
+    }
+
+    async fn explain_prepared(
+        &self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        request: ExplainRequest,
+        control: &Arc<StatementControl>,
+    ) -> Result<Outcome> {
+        let Body::Query { statement, planned } = &prepared.body else {
+            return Err(explained_alone());
+        };
+        let started = self.shared.clock.now();
+        let rows = self
+            .rows(statement, planned, prepared, values, control)
+            .await?;
+        self.explain(rows, request, started, control).await
     }
 
     async fn explain(
@@ -1063,6 +1153,11 @@ pub struct Running {
 /// A poisoned lock only means that a holder panicked; a plan stays whole.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// 0A000 for an EXPLAIN of what has no plan.
+fn explained_alone() -> Error {
+    Error::feature_not_supported("EXPLAIN is available for queries")
 }
 
 /// The columns a client was told must be those it gets.

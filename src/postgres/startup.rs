@@ -235,7 +235,10 @@ impl Request {
         match name.as_str() {
             "user" => self.user = value,
             "database" => self.database = Some(value),
-            "options" => self.settings.extend(command_line(&value)?),
+            // What the packet names itself counts over its command line, wherever that stands.
+            "options" => {
+                self.settings.splice(0..0, command_line(&value)?);
+            }
             "replication" => {
                 if crate::parse::boolean(&value) != Some(false) {
                     return Err(Error::feature_not_supported(

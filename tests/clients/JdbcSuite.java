@@ -32,6 +32,7 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
@@ -170,7 +171,7 @@ public final class JdbcSuite {
         while (result.next()) {
             List<String> row = new ArrayList<>();
             for (int i = 1; i <= about.getColumnCount(); i++) {
-                if (!left.contains(about.getColumnLabel(i))) {
+                if (!left.contains(about.getColumnLabel(i).toUpperCase(Locale.ROOT))) {
                     row.add(spell(result.getObject(i)));
                 }
             }
@@ -489,9 +490,9 @@ public final class JdbcSuite {
             line("indexes", rows(about.getIndexInfo(null, "public", "customers", false, true)));
             line("best row", rows(about.getBestRowIdentifier(null, "public", "customers", DatabaseMetaData.bestRowSession, true)));
             line("versions", rows(about.getVersionColumns(null, "public", "customers")));
-            line("procedures", rows(about.getProcedures(null, "public", "%")));
-            line("procedure columns", rows(about.getProcedureColumns(null, "public", "%", "%")));
-            line("functions", rows(about.getFunctions(null, "pg_catalog", "lower"), "SPECIFIC_NAME"));
+            line("procedures", rows(about.getProcedures(null, "pg_catalog", "make\\_date"), "REMARKS"));
+            line("procedure columns", rows(about.getProcedureColumns(null, "pg_catalog", "make\\_date", "%")));
+            line("functions", rows(about.getFunctions(null, "pg_catalog", "lower"), "REMARKS"));
             line("function columns", rows(about.getFunctionColumns(null, "pg_catalog", "upper", "%"), "SPECIFIC_NAME"));
             line("user types", rows(about.getUDTs(null, "public", "%", null)));
             line("schemas", rows(about.getSchemas(null, "p%")));

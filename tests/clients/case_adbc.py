@@ -63,8 +63,8 @@ def case_metadata(context):
     with connect(context) as connection:
         objects = connection.adbc_get_objects(depth="all", catalog_filter="loyalhouse").read_all().to_pylist()
         schemas = {schema["db_schema_name"]: schema["db_schema_tables"] for schema in objects[0]["catalog_db_schemas"]}
-        seen = {name: [[item["table_name"], item["table_type"], [[column["column_name"], column["ordinal_position"],
-                        column["xdbc_type_name"]] for column in item["table_columns"]], item["table_constraints"]]
+        seen = {name: [[item["table_name"], item["table_type"], sorted([column["ordinal_position"], column["column_name"],
+                        column["xdbc_type_name"]] for column in item["table_columns"]), item["table_constraints"]]
                        for item in sorted(schemas[name], key=lambda item: item["table_name"])] for name in ("public", "crm")}
         seen["types"] = sorted(connection.adbc_get_table_types())
         for name in ("kinds", "customers"):

@@ -163,8 +163,8 @@ def case_metadata(context):
         "columns": lambda: cursor.columns(table="kinds", schema="public"), "other columns": lambda: cursor.columns(table="accounts", schema="crm"),
         "primary keys": lambda: cursor.primaryKeys("customers"), "foreign keys": lambda: cursor.foreignKeys("orders"),
         "statistics": lambda: cursor.statistics("customers"), "row ids": lambda: cursor.rowIdColumns("customers"),
-        "versions": lambda: cursor.rowVerColumns("customers"), "procedures": lambda: cursor.procedures(schema="public"),
-        "procedure columns": lambda: cursor.procedureColumns(schema="public")}
+        "versions": lambda: cursor.rowVerColumns("customers"), "procedures": lambda: cursor.procedures(schema="pg_catalog", procedure="make_date"),
+        "procedure columns": lambda: cursor.procedureColumns(schema="pg_catalog", procedure="make_date")}
     seen = {name: attempt(lambda: without_oid(ask())) for name, ask in asked.items()}
     seen["types"] = [spell_rows([row]) for row in cursor.getTypeInfo().fetchall() if row[0] in types]
     return seen

@@ -19,7 +19,7 @@ def case_query(context):
         done = subprocess.run([binary, "-h", server.host, "-p", str(server.port), "-u", "analyst", "-d", "loyalhouse", "--less-chatty", "-c", command],
                               capture_output=True, text=True, timeout=PGCLI_LIMIT, stdin=subprocess.DEVNULL,
                               env=psql.environment(HOME=str(context.work), COLUMNS="200", XDG_CONFIG_HOME=str(context.work)))
-        seen[command] = [line.rstrip() for line in done.stdout.splitlines() if not line.startswith(("Time:", "Server", "Version"))]
+        seen[command] = [line.rstrip() for line in done.stdout.splitlines() if not line.startswith(("Time:", "Server", "Version", "Using local time zone", "Use `set time zone"))]
     return seen
 
 

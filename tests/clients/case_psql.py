@@ -20,7 +20,7 @@ FEATURES = {  # of the cases whose names do not begin with one
 BACKSLASH = [
     r"\d customers", r"\d orders", r"\d kinds", r"\d crm.accounts", r"\d no_such", r"\dT int4", r"\dT numeric", r"\df lower", r"\df pg_catalog.upper",
     r"\dv", r"\di", r"\ds", r"\dm", r"\dD", r"\dE", r"\det", r"\dy", r"\encoding", r"SELECT 1 AS a, 'x'::varchar(3) AS b \gdesc",
-    r"SELECT city, note, count(*) FROM customers GROUP BY 1, 2 \crosstabview city note", r"SELECT 7 AS seven \gset",
+    r"SELECT city, note, count(*) FROM customers GROUP BY 1, 2 ORDER BY 1, 2 \crosstabview city note", r"SELECT 7 AS seven \gset",
     r"SELECT :seven + :'seven'", r"SELECT format('SELECT %s AS n', g) FROM generate_series(1, 2) g \gexec", r"SELECT 1 AS a, NULL AS b \gx",
     r"SELECT id, name FROM customers WHERE id < 3 ORDER BY id \g (format=csv)", r"\if :{?seven} \\ SELECT 'set' \\ \endif",
 ]

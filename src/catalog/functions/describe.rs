@@ -4,8 +4,8 @@ use datafusion::error::Result;
 
 use super::{Call, Returns, Spec, argument, argument_text, lenient, names, strict};
 use crate::catalog::cells::Cell;
-use crate::catalog::keys;
 use crate::catalog::procs::{self, BuiltIn};
+use crate::catalog::{keys, relations};
 
 const NOTHING: fn(&Call<'_>, &[Cell]) -> Result<Cell> = |_, _| Ok(Cell::Null);
 
@@ -16,6 +16,24 @@ pub(super) const SPECS: &[Spec] = &[
     // No object here has a default, a rule or a trigger.
     strict("pg_get_expr", (2, 3), Returns::Text, NOTHING),
     strict("pg_get_indexdef", (1, 3), Returns::Text, index_definition),
+    strict(
+        "pg_index_column_has_property",
+        (3, 3),
+        Returns::Bool,
+        index_column_property,
+    ),
+    strict(
+        "pg_index_has_property",
+        (2, 2),
+        Returns::Bool,
+        index_property,
+    ),
+    strict(
+        "pg_indexam_has_property",
+        (2, 2),
+        Returns::Bool,
+        access_method_property,
+    ),
     strict(
         "pg_get_constraintdef",
         (1, 2),
@@ -93,6 +111,50 @@ fn index_definition(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     })
 }
 
+/// What a column of a key's index can do: all of them are B-trees in ascending order.
+fn index_column_property(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let index = argument(args, 0).to_oid();
+    let key = index.and_then(|index| call.snapshot.key_of_index(index));
+    let place = argument(args, 1).to_int().unwrap_or(0);
+    let place = usize::try_from(place).unwrap_or(0);
+    if !key.is_some_and(|key| (1..=key.columns.len()).contains(&place)) {
+        return Ok(Cell::Null);
+    }
+    Ok(match argument_text(args, 2).to_ascii_lowercase().as_str() {
+        "asc" | "nulls_last" | "orderable" | "returnable" | "search_array" | "search_nulls" => {
+            Cell::Bool(true)
+        }
+        "desc" | "nulls_first" | "distance_orderable" => Cell::Bool(false),
+        _ => Cell::Null,
+    })
+}
+
+fn index_property(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let index = argument(args, 0).to_oid();
+    if index
+        .and_then(|index| call.snapshot.key_of_index(index))
+        .is_none()
+    {
+        return Ok(Cell::Null);
+    }
+    Ok(match argument_text(args, 1).to_ascii_lowercase().as_str() {
+        "clusterable" | "index_scan" | "bitmap_scan" | "backward_scan" => Cell::Bool(true),
+        _ => Cell::Null,
+    })
+}
+
+fn access_method_property(_: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let is_btree = argument(args, 0).to_oid() == Some(relations::BTREE);
+    Ok(match argument_text(args, 1).to_ascii_lowercase().as_str() {
+        "can_order" | "can_unique" | "can_multi_col" | "can_exclude" | "can_include"
+            if is_btree =>
+        {
+            Cell::Bool(true)
+        }
+        _ => Cell::Null,
+    })
+}
+
 fn constraint_definition(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     let oid = argument(args, 0).to_oid();
     let key = oid.and_then(|oid| call.snapshot.key(oid));
@@ -160,7 +222,15 @@ fn obj_description(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
             let description = call.catalog.callable().get(function.name)?;
             description.as_ref()
         });
-        return Ok(described.into());
+        if described.is_some() || !class.is_empty() {
+            return Ok(described.into());
+        }
     }
-    Ok(Cell::Null)
+    let class_oid = call.snapshot.relation_named("pg_catalog", &class);
+    let class_oid = class_oid.map(|relation| relation.oid);
+    if class_oid.is_none() && !class.is_empty() {
+        return Ok(Cell::Null);
+    }
+    let comment = oid.and_then(|oid| relations::comment(class_oid, oid));
+    Ok(comment.into())
 }

@@ -20,7 +20,7 @@ pub(super) const SPECS: &[Spec] = &[
         Returns::Bool,
         table_is_visible,
     ),
-    strict("pg_type_is_visible", (1, 1), Returns::Bool, VISIBLE),
+    strict("pg_type_is_visible", (1, 1), Returns::Bool, type_is_visible),
     strict("pg_function_is_visible", (1, 1), Returns::Bool, VISIBLE),
     strict("pg_operator_is_visible", (1, 1), Returns::Bool, VISIBLE),
     strict("pg_opclass_is_visible", (1, 1), Returns::Bool, VISIBLE),
@@ -169,8 +169,8 @@ const CLASS: Registry = Registry {
 const TYPE: Registry = Registry {
     noun: "type",
     missing: |message| Error::undefined_object(message),
-    find: |_, name| pg_type::oid_of_sql_name(name),
-    write: |_, oid| pg_type::format_type(oid, pg_type::NO_TYPMOD),
+    find: find_type,
+    write: |call, oid| type_name(call, oid, pg_type::NO_TYPMOD),
 };
 const PROC: Registry = Registry {
     noun: "function",
@@ -339,6 +339,42 @@ fn table_is_visible(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     Ok(relation.map(|relation| is_visible(call, relation)).into())
 }
 
+/// A built-in type, or that of a relation's rows.
+fn find_type(call: &Call<'_>, name: &str) -> Option<u32> {
+    if let Some(found) = pg_type::oid_of_sql_name(name) {
+        return Some(found);
+    }
+    if let Some(element) = name.trim().strip_suffix("[]") {
+        let relation = find_relation(call, element)?;
+        return Some(relation.array_type).filter(|oid| *oid != 0);
+    }
+    let relation = find_relation(call, name)?;
+    Some(relation.row_type).filter(|oid| *oid != 0)
+}
+
+pub(super) fn type_name(call: &Call<'_>, oid: u32, typmod: i32) -> Option<String> {
+    pg_type::format_type(oid, typmod).or_else(|| {
+        let relation = call.snapshot.relation_of_type(oid)?;
+        let name = relation_name(call, relation);
+        Some(match relation.array_type == oid {
+            true => format!("{name}[]"),
+            false => name,
+        })
+    })
+}
+
+fn type_is_visible(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let Some(oid) = argument(args, 0).to_oid() else {
+        return Ok(Cell::Null);
+    };
+    let of_rows = call.snapshot.relation_of_type(oid);
+    let visible = match of_rows {
+        Some(relation) => Some(is_visible(call, relation)),
+        None => pg_type::by_oid(oid).map(|_| true),
+    };
+    Ok(visible.into())
+}
+
 fn find_function(call: &Call<'_>, name: &str, with_arguments: bool) -> Option<u32> {
     let bare = name
         .trim()
@@ -408,7 +444,7 @@ fn user_by_id(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
         .into())
 }
 
-fn format_type(_: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+fn format_type(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     let Some(type_oid) = argument(args, 0).to_oid() else {
         return Ok(Cell::Null);
     };
@@ -418,7 +454,7 @@ fn format_type(_: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     let typmod = argument(args, 1)
         .to_int()
         .and_then(|typmod| i32::try_from(typmod).ok());
-    let name = pg_type::format_type(type_oid, typmod.unwrap_or(pg_type::NO_TYPMOD));
+    let name = type_name(call, type_oid, typmod.unwrap_or(pg_type::NO_TYPMOD));
     Ok(name.unwrap_or_else(|| "???".to_owned()).into())
 }
 

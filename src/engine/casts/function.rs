@@ -37,6 +37,11 @@ impl PgCast {
             signature: Signature::any(1, volatility),
         }
     }
+
+    /// Whether its values are texts.
+    pub(super) fn is_to_text(&self) -> bool {
+        self.target.data_type().is_string()
+    }
 }
 
 impl PartialEq for PgCast {

@@ -46,6 +46,12 @@ impl AnalyzerRule for PlanCasts {
     }
 }
 
+/// Whether a function is a cast to a type of text.
+pub(super) fn is_cast_to_text(function: &ScalarUDF) -> bool {
+    let cast = function.inner().downcast_ref::<function::PgCast>();
+    cast.is_some_and(function::PgCast::is_to_text)
+}
+
 /// A string constant read as a value of the type that PostgreSQL would take it for.
 pub(super) fn constant(value: &Expr, target: &FieldRef, options: &ConfigOptions) -> Result<Expr> {
     match value {
@@ -105,7 +111,13 @@ fn evaluated(
         return Ok(Expr::Literal(null, Some(metadata)));
     }
     let array = value.to_array()?;
-    let array = convert::array(&array, source, &target, &function::Forms::of(options))?;
+    let forms = function::Forms::of(options);
+    let array = convert::array(&array, source, &target, &forms).map_err(|error| {
+        match (value.try_as_str(), source.metadata().is_empty()) {
+            (Some(Some(text)), true) => Error::from(error).with_constant(text).into(),
+            _ => error,
+        }
+    })?;
     let value = ScalarValue::try_from_array(&array, 0)?;
     Ok(Expr::Literal(value, Some(metadata)))
 }

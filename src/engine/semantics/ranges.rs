@@ -1,17 +1,20 @@
 //! Numbers that meet in a list, a range or a CASE: a numeric beside a float becomes a float.
 
-use datafusion::arrow::datatypes::DataType;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Between, Case, Cast, InList};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
 use super::operators::{as_type, is_string_constant, read_beside};
 use super::{rewrite_expressions, type_of};
+use crate::engine::casts;
 use crate::engine::numeric::{common, shape};
 
 /// Before types are coerced.
@@ -19,9 +22,13 @@ use crate::engine::numeric::{common, shape};
 pub(in crate::engine) struct MeetNumbers;
 
 impl AnalyzerRule for MeetNumbers {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         rewrite_expressions(plan, &|expr, schema| {
-            Ok(rewrite(with_constants_read(expr, schema)?, schema))
+            let mut expr = with_constants_read(expr, schema)?;
+            if let Expr::Case(case) = &mut expr {
+                read_results(case, schema, options)?;
+            }
+            Ok(rewrite(expr, schema))
         })
     }
 
@@ -30,7 +37,7 @@ impl AnalyzerRule for MeetNumbers {
     }
 }
 
-/// The items of a list that are strings beside a value of another type.
+/// The items of a list, or the values of a CASE, that are strings beside a value of another type.
 fn with_constants_read(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::InList(InList {
@@ -47,8 +54,66 @@ fn with_constants_read(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                 .collect::<Result<Vec<_>>>()?;
             Ok(Expr::InList(InList::new(expr, list, negated)))
         }
+        Expr::Case(Case {
+            expr: Some(operand),
+            when_then_expr,
+            else_expr,
+        }) => {
+            let when_then_expr = when_then_expr
+                .into_iter()
+                .map(|(when, then)| match is_string_constant(&when) {
+                    true => Ok((Box::new(read_beside(*when, &operand, schema)?), then)),
+                    false => Ok((when, then)),
+                })
+                .collect::<Result<Vec<_>>>()?;
+            Ok(Expr::Case(Case::new(
+                Some(operand),
+                when_then_expr,
+                else_expr,
+            )))
+        }
         other => Ok(other),
     }
+}
+
+/// The results of a CASE that are strings beside results of another type, which they are read as.
+fn read_results(case: &mut Case, schema: &DFSchema, options: &ConfigOptions) -> Result<()> {
+    let mut results: Vec<&mut Expr> = case
+        .when_then_expr
+        .iter_mut()
+        .map(|(_, then)| then.as_mut())
+        .chain(case.else_expr.as_deref_mut())
+        .collect();
+    if !results.iter().any(|result| is_string_constant(result)) {
+        return Ok(());
+    }
+    let mut common: Option<FieldRef> = None;
+    for result in results.iter().filter(|result| !is_string_constant(result)) {
+        let Ok((_, field)) = result.to_field(schema) else {
+            return Ok(());
+        };
+        match &common {
+            _ if field.data_type().is_null() => {}
+            None => common = Some(field),
+            Some(so_far) if so_far.data_type() == field.data_type() => {}
+            Some(so_far) => {
+                let both = [so_far.data_type().clone(), field.data_type().clone()];
+                let Some(met) = target(&both) else {
+                    return Ok(());
+                };
+                common = Some(Arc::new(Field::new("", met, true)));
+            }
+        }
+    }
+    let Some(field) = common.filter(|field| !field.data_type().is_string()) else {
+        return Ok(());
+    };
+    for result in &mut results {
+        if is_string_constant(result) {
+            **result = casts::constant(result, &field, options)?;
+        }
+    }
+    Ok(())
 }
 
 fn rewrite(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {

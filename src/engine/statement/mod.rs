@@ -65,10 +65,17 @@ impl Parsed {
             return error;
         }
         let place = error.place().or_else(|| self.place_of_name(&error));
-        let position = place
-            .and_then(|(line, column)| character_position(&self.source, Location { line, column }));
-        match position {
-            Some(position) => error.with_position(position),
+        let error = match place {
+            Some((line, column)) => {
+                match character_position(&self.source, Location { line, column }) {
+                    Some(position) => return error.with_position(position),
+                    None => error,
+                }
+            }
+            None => error,
+        };
+        match self.query() {
+            Some(query) => locate_constant(error, query, &self.source),
             None => error,
         }
     }
@@ -90,6 +97,60 @@ impl Parsed {
         match self.query()?.visit(&mut finder) {
             ControlFlow::Break(start) => Some((start.line, start.column)),
             ControlFlow::Continue(()) => None,
+        }
+    }
+}
+
+/// Gives an error about a constant that could not be read the constant's position.
+pub fn locate_constant(error: Error, statement: &ast::Statement, source: &str) -> Error {
+    if error.position().is_some() {
+        return error;
+    }
+    let quoted = match error.state() {
+        SqlState::InvalidTextRepresentation
+        | SqlState::InvalidDatetimeFormat
+        | SqlState::DatetimeFieldOverflow
+        | SqlState::NumericValueOutOfRange
+        | SqlState::UndefinedTable
+        | SqlState::UndefinedObject => error
+            .message()
+            .split_once('"')
+            .and_then(|(_, rest)| rest.rsplit_once('"'))
+            .map(|(text, _)| text),
+        _ => None,
+    };
+    let Some(text) = error.constant().or(quoted) else {
+        return error;
+    };
+    let place = match statement.visit(&mut ConstantFinder { text }) {
+        ControlFlow::Break(place) => place,
+        ControlFlow::Continue(()) => return error,
+    };
+    match character_position(source, place) {
+        Some(position) => error.with_position(position),
+        None => error,
+    }
+}
+
+/// Finds the first string constant with a text.
+struct ConstantFinder<'a> {
+    text: &'a str,
+}
+
+impl Visitor for ConstantFinder<'_> {
+    type Break = Location;
+
+    fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<Location> {
+        let is_it = match &value.value {
+            ast::Value::SingleQuotedString(text) | ast::Value::EscapedStringLiteral(text) => {
+                text == self.text
+            }
+            ast::Value::DollarQuotedString(quoted) => quoted.value == self.text,
+            _ => false,
+        };
+        match is_it && value.span.start.line > 0 {
+            true => ControlFlow::Break(value.span.start),
+            false => ControlFlow::Continue(()),
         }
     }
 }
@@ -418,6 +479,26 @@ mod tests {
             parse("SELECT 'abc").unwrap_err().message(),
             "unterminated quoted string"
         );
+    }
+
+    #[test]
+    fn constants_that_cannot_be_read_are_pointed_at() {
+        let position = |sql: &str, error: Error| {
+            let parsed = parse(sql).unwrap().remove(0);
+            parsed.locate(error).position()
+        };
+        let unread = |text: &str| {
+            Error::invalid_text_representation(format!(
+                "invalid input syntax for type integer: \"{text}\""
+            ))
+        };
+        assert_eq!(position("SELECT é, 'x'::int4", unread("x")), Some(11));
+        assert_eq!(position("SELECT int4 'a\"b'", unread("a\"b")), Some(13));
+        assert_eq!(position("SELECT 'y'::int4", unread("x")), None);
+        let element = unread("x").with_constant("{1,x}");
+        assert_eq!(position("SELECT 'x', '{1,x}'::int4[]", element), Some(13));
+        let divided = Error::division_by_zero("division by zero");
+        assert_eq!(position("SELECT 'x'", divided), None);
     }
 
     #[test]

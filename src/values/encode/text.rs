@@ -310,10 +310,12 @@ impl Writer for Text {
         if oid == 0 {
             return out.put_u8(b'-');
         }
-        let name = match reg_type {
+        let built_in = match reg_type {
             REGTYPE => format_type(oid, NO_TYPMOD),
-            other => self.names.as_ref().and_then(|names| names.name(other, oid)),
+            _ => None,
         };
+        let looked_up = || self.names.as_ref()?.name(reg_type, oid);
+        let name = built_in.or_else(looked_up);
         match name {
             Some(name) => out.put_slice(name.as_bytes()),
             None => put_u64(oid.into(), out),

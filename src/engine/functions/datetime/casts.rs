@@ -39,8 +39,8 @@ use crate::error::{Error, Result as OwnResult};
 pub(crate) struct CastTimes;
 
 impl AnalyzerRule for CastTimes {
-    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite_expressions(plan, &rewrite)
+    fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
+        rewrite_expressions(plan, &|expr, schema| rewrite(expr, schema, options))
     }
 
     fn name(&self) -> &'static str {
@@ -48,7 +48,7 @@ impl AnalyzerRule for CastTimes {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, schema: &DFSchema, options: &ConfigOptions) -> Result<Transformed<Expr>> {
     let Expr::Cast(Cast {
         expr: operand,
         field,
@@ -56,6 +56,12 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     else {
         return Ok(Transformed::no(expr));
     };
+    if let Expr::Literal(value, _) = operand.as_ref()
+        && let Some(Some(text)) = value.try_as_str()
+    {
+        check_constant(text, field.data_type(), &SessionTime::of(options)?)
+            .map_err(|error| error.with_constant(text))?;
+    }
     match operand.get_type(schema) {
         Ok(from) if is_ours(&from, field.data_type()) => Ok(Transformed::yes(cast_time(
             operand.as_ref().clone(),
@@ -66,6 +72,21 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             None => Ok(Transformed::no(expr)),
         },
         _ => Ok(Transformed::no(expr)),
+    }
+}
+
+/// A constant that is no value of its type is an error before anything runs.
+fn check_constant(text: &str, target: &DataType, time: &SessionTime) -> OwnResult<()> {
+    let reader = time.reader();
+    match Type::of(target) {
+        Some(Type::Date) => reader.date(text).map(|_| ()),
+        Some(Type::Time) => reader.time(text).map(|_| ()),
+        Some(Type::Timestamp) => reader.timestamp(text).map(|_| ()),
+        Some(Type::TimestampTz) => reader.timestamptz(text).map(|_| ()),
+        Some(Type::Interval) => {
+            interval(text, time.settings.interval_style, None, None).map(|_| ())
+        }
+        _ => Ok(()),
     }
 }
 
