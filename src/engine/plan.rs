@@ -105,6 +105,10 @@ pub async fn plan_query(
     check.statement(statement)?;
     let written = statement;
     let mut statement = written.clone();
+    if dialect::whole_rows::may_be_in(written) {
+        let relations = relations(state, written).await;
+        dialect::whole_rows::rewrite(&mut statement, &relations)?;
+    }
     if dialect::rewrite(&mut statement)?.uses_catalog {
         shared.system.refresh().await;
     }

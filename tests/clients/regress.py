@@ -2,7 +2,9 @@
 """Compares answers to PostgreSQL's own regression queries, those that only read, with those of a PostgreSQL 15.
 
     regress.py record  REGRESS OUT --reference DSN [NAME …]   runs the files of REGRESS/sql on the reference
-    regress.py compare OUT --server DSN [NAME …]              asks a server the same and groups what differs
+    regress.py compare OUT --server DSN [NAME …]              asks a server the same and says what differs
+
+`compare` sorts the differences by how bad they are (CLASSES), and within that by cause.
 
 REGRESS is src/test/regress of a PostgreSQL source tree; nothing of it is kept here. `record` works in a schema of its own,
 which it drops, and leaves in OUT what each statement gave (NAME.json) and the tables it read as Parquet: OUT/lake is to be
@@ -312,6 +314,7 @@ def record(arguments):
     out = Path(arguments.out)
     shutil.rmtree(out, ignore_errors=True)
     (out / "tables").mkdir(parents=True)
+    (out / "created").write_text(json.dumps(created(Path(arguments.folder))))
     recorder = Recorder(Path(arguments.folder), out, arguments.reference)
     for name in arguments.names or NAMES:
         if not (recorder.folder / "sql" / f"{name}.sql").exists():
@@ -325,21 +328,47 @@ def record(arguments):
 
 
 TEXTS = {18, 19, 25, 705, 1042, 1043}
+CLASSES = {
+    "wrong": "both answer, but not the same; or an answer where PostgreSQL gives an error",
+    "code": "both give an error, with another SQLSTATE",
+    "refused": "an error where PostgreSQL answers",
+    "set up": "what the script made is not there: a function, type, operator, table or setting of its own",
+    "slow or broken": "stopped after the timeout, an internal error, or a connection that ended",
+}
 
 
-def difference(sql, wanted, got):
-    """The kind of a difference, and what shows it; none if there is none."""
-    if "error" in wanted:
-        if "error" not in got:
-            return f"answered, wanted {wanted['error']}", wanted["text"]
-        return None if got["error"] == wanted["error"] else (f"error {got['error']}, wanted {wanted['error']}", f"{got['text']} / {wanted['text']}")
+def created(folder):
+    """The names of what the scripts create."""
+    names = set()
+    for script in (folder / "sql").glob("*.sql"):
+        names |= {name.lower() for name in re.findall(r"(?i)\bcreate\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+|unlogged\s+|recursive\s+|materialized\s+)*(?:function|aggregate|type|domain|table|view|procedure|sequence)\s+(?:if\s+not\s+exists\s+)?(?:\w+\.)?\"?(\w+)", script.read_text(errors="replace"))}
+    return sorted(names)
+
+
+def difference(sql, wanted, got, made=frozenset()):
+    """The class and the kind of a difference, and what shows it; none if there is none."""
     if "error" in got:
+        if got["error"] == wanted.get("error"):
+            return None
+        if got["error"] in ("broken", "57014", "XX000"):
+            return "slow or broken", f"{got['error']} {got['text'][:60]}", got["text"]
+        missing = re.search(r'(?i)(?:type|function|relation|aggregate|table)\s+"?(?:\w+\.)?(\w+)|type (\w+)\b', got["text"])
+        if missing and got["error"] in ("42883", "42704", "42P01", "0A000") and {(missing[1] or "").lower(), (missing[2] or "").lower()} & made:
+            return "set up", f"error {got['error']}", got["text"]
+        if "error" in wanted:
+            return "code", f"error {got['error']}, wanted {wanted['error']}", f"{got['text']} / {wanted['text']}"
         shape = re.sub(r'"[^"]*"|\d+|\([^)]*\)', "…", got["text"])
-        return f"error {got['error']}: {shape[:70]}", got["text"]
-    if not wanted:
+        return "refused", f"error {got['error']}: {shape[:70]}", got["text"]
+    if "error" in wanted:
+        return "wrong", f"answered, wanted {wanted['error']}", wanted["text"]
+    if not wanted or wanted.get("rows") is None or got.get("rows") is None:
         return None
-    if wanted.get("rows") is None or got.get("rows") is None:
-        return None
+    kind = unlike(sql, wanted, got)
+    return kind and ("wrong", *kind)
+
+
+def unlike(sql, wanted, got):
+    """The kind of a difference between two answers, and what shows it."""
     if len(wanted["types"]) != len(got.get("types", [])):
         return "number of columns", f"{got.get('names')} / {wanted['names']}"
     ordered = re.search(r"(?i)\border\s+by\b", sql)
@@ -348,7 +377,7 @@ def difference(sql, wanted, got):
     if left != right and sorted(left, key=key) != sorted(right, key=key):
         pair = next(((a, b) for a, b in zip(right, left) if a != b), (right[-1:], left[-1:]))
         if len(left) != len(right):
-            return f"number of rows", f"{len(right)} / {len(left)}"
+            return "number of rows", f"{len(right)} / {len(left)}"
         same_number = all(a == b or is_equal(a, b) for one, other in zip(left, right) for a, b in zip(one, other))
         return ("digits shown" if same_number else "values"), f"{pair[0]} / {pair[1]}"
     types = [(a, b) for a, b in zip(got["types"], wanted["types"]) if a != b and not (a in TEXTS and b in TEXTS)]
@@ -373,7 +402,8 @@ def compare(arguments):
     out = Path(arguments.out)
     server = Connection(arguments.server)
     base = ["SET timezone = 'PST8PDT'", "SET datestyle = 'Postgres, MDY'", "SET intervalstyle = 'postgres_verbose'"]
-    causes, totals = collections.defaultdict(list), {}
+    causes, totals = {each: collections.defaultdict(list) for each in CLASSES}, {}
+    made = set(json.loads((out / "created").read_text()))
     for name in arguments.names or NAMES:
         path = out / f"{name}.json"
         if not path.exists():
@@ -391,18 +421,22 @@ def compare(arguments):
             server.run(f"SET search_path = {one['schema']}")
             got = server.run(one["sql"])
             asked += 1
-            found = difference(one["sql"], one["answer"], got)
+            found = difference(one["sql"], one["answer"], got, made)
             if found is None:
                 same += 1
             else:
-                causes[found[0]].append((name, one["sql"], found[1]))
+                causes[found[0]][found[1]].append((name, one["sql"], found[2]))
         totals[name] = (same, asked)
         print(f"{name}: {same} of {asked} alike", flush=True)
     print(f"\nall: {sum(same for same, _ in totals.values())} of {sum(asked for _, asked in totals.values())} alike\n")
-    for cause, cases in sorted(causes.items(), key=lambda item: -len(item[1])):
-        print(f"== {len(cases)}  {cause}")
-        for name, sql, shown in cases[: arguments.examples]:
-            print(f"   {name}: {' '.join(sql.split())[:300]}\n      -> {shown[:300]}")
+    for each, meaning in CLASSES.items():
+        print(f"# {sum(map(len, causes[each].values()))}  {each}: {meaning}")
+        for cause, cases in sorted(causes[each].items(), key=lambda item: -len(item[1])):
+            print(f"== {len(cases)}  {cause}")
+            for name, sql, shown in cases[: arguments.examples]:
+                print(f"   {name}: {' '.join(sql.split())[:300]}\n      -> {shown[:300]}")
+    if arguments.differences:
+        Path(arguments.differences).write_text("".join(json.dumps([each, cause, *case]) + "\n" for each, found in causes.items() for cause, cases in found.items() for case in cases))
 
 
 def main():
@@ -418,6 +452,7 @@ def main():
     comparing.add_argument("out")
     comparing.add_argument("--server", required=True)
     comparing.add_argument("--examples", type=int, default=5)
+    comparing.add_argument("--differences", help="a file for all that differs, one JSON array a line")
     comparing.add_argument("names", nargs="*")
     comparing.set_defaults(run=compare)
     arguments = parser.parse_args()

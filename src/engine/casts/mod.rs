@@ -13,10 +13,10 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ExprSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, cast as cast_to};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
@@ -33,12 +33,13 @@ pub(super) struct PlanCasts;
 
 impl AnalyzerRule for PlanCasts {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        rewrite_expressions(plan, &|expr, schema| match expr {
+        let plan = rewrite_expressions(plan, &|expr, schema| match expr {
             Expr::Cast(cast) if is_marked(&cast.field) && !is_kept(&cast.field) => {
                 planned(cast, schema, options).map(Transformed::yes)
             }
             other => Ok(Transformed::no(other)),
-        })
+        })?;
+        plan.transform_up_with_subqueries(with_one_type).data()
     }
 
     fn name(&self) -> &'static str {
@@ -50,6 +51,38 @@ impl AnalyzerRule for PlanCasts {
 pub(super) fn is_cast_to_text(function: &ScalarUDF) -> bool {
     let cast = function.inner().downcast_ref::<function::PgCast>();
     cast.is_some_and(function::PgCast::is_to_text)
+}
+
+/// VALUES whose constants have become numerics of scales of their own: each column has one type.
+fn with_one_type(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Values(mut values) = plan else {
+        return Ok(Transformed::no(plan));
+    };
+    let schema = Arc::clone(&values.schema);
+    let mut changed = false;
+    for row in &mut values.values {
+        for (cell, field) in row.iter_mut().zip(schema.fields()) {
+            let bare = match &*cell {
+                Expr::Alias(alias) => alias.expr.as_ref(),
+                other => other,
+            };
+            let of = bare.get_type(schema.as_ref())?;
+            if !of.is_decimal() || !field.data_type().is_decimal() || of == *field.data_type() {
+                continue;
+            }
+            *cell = match bare {
+                Expr::Literal(value, metadata) => {
+                    Expr::Literal(value.cast_to(field.data_type())?, metadata.clone())
+                }
+                other => cast_to(other.clone(), field.data_type().clone()),
+            };
+            changed = true;
+        }
+    }
+    Ok(Transformed::new_transformed(
+        LogicalPlan::Values(values),
+        changed,
+    ))
 }
 
 /// A string constant read as a value of the type that PostgreSQL would take it for.

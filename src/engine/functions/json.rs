@@ -24,6 +24,10 @@ use Kind::{Any, Bool, Int4, Json, Jsonb, Text, Texts};
 /// Digits of a number that is written without its exponent.
 const NUMBER_DIGITS_MAX: i64 = 131_072;
 
+/// Stands before rows and arrays that are collected: `json_agg` writes each on a line of its own. No JSON
+/// has this character outside of strings, and in strings it is escaped.
+const ON_ITS_LINE: char = '\u{1f}';
+
 /// Metadata key of an extension type's name.
 const EXTENSION: &str = "ARROW:extension:name";
 
@@ -201,7 +205,9 @@ pub(super) const SPECS: &[Spec] = &[
         .lenient()
         .stable(),
     strict("json_list", &[Texts], Json, |row| {
-        Ok(format!("[{}]", members(row)?.join(", ")).into())
+        let listed = members(row)?.join(", ");
+        let listed = listed.strip_prefix(ON_ITS_LINE).unwrap_or(&listed);
+        Ok(format!("[{}]", listed.replace(ON_ITS_LINE, "\n ")).into())
     }),
     strict("json_object_list", &[Texts], Json, |row| {
         Ok(format!("{{ {} }}", members(row)?.join(", ")).into())
@@ -210,7 +216,14 @@ pub(super) const SPECS: &[Spec] = &[
         .lenient()
         .stable(),
     strict("json_value", &[Any], Text, |row| {
-        Ok(to_json(row, 0)?.unwrap_or_else(|| "null".to_owned()).into())
+        let value = to_json(row, 0)?.unwrap_or_else(|| "null".to_owned());
+        let is_nested = row
+            .any(0)
+            .is_some_and(|(array, ..)| array.data_type().is_nested());
+        Ok(match is_nested {
+            true => format!("{ON_ITS_LINE}{value}").into(),
+            false => value.into(),
+        })
     })
     .lenient()
     .stable(),
@@ -220,12 +233,15 @@ pub(super) const SPECS: &[Spec] = &[
         let field = field_of(row.text(0), row.text(1))?;
         Ok(Value::Texts(vec![field.and_then(unquoted)]))
     }),
+    strict("json_record_values", &[Text, Text], Texts, |row| {
+        let field = field_of(row.text(0), row.text(1))?;
+        Ok(Value::Texts(vec![field.map(str::to_owned)]))
+    }),
     strict("json_recordset_texts", &[Text, Text], Texts, |row| {
-        let mut texts = Vec::new();
-        for item in array_of(row.text(0))? {
-            texts.push(field_of(item.get(), row.text(1))?.and_then(unquoted));
-        }
-        Ok(Value::Texts(texts))
+        recordset(row, unquoted)
+    }),
+    strict("json_recordset_values", &[Text, Text], Texts, |row| {
+        recordset(row, |value| Some(value.to_owned()))
     }),
     strict("json_strip_nulls", &[Json], Json, |row| {
         Ok(stripped(row.text(0))?.into())
@@ -243,7 +259,8 @@ pub(super) const SPECS: &[Spec] = &[
     .lenient()
     .stable(),
     strict("jsonb_list", &[Texts], Jsonb, |row| {
-        binary(format!("[{}]", members(row)?.join(", ")).into())
+        let listed = members(row)?.join(", ").replace(ON_ITS_LINE, "");
+        binary(format!("[{listed}]").into())
     }),
     strict("jsonb_object", &[Texts], Jsonb, |row| {
         binary(object_of_texts(row)?)
@@ -647,8 +664,26 @@ fn pair(row: &Row<'_>, argument: usize) -> Result<String> {
         ))
         .into());
     };
+    let is_scalar = row.any(argument).is_none_or(|(array, _, field)| {
+        !is_json(field) && !is_list(array.data_type()) && !array.data_type().is_nested()
+    });
+    if !is_scalar {
+        return Err(Error::invalid_parameter_value(
+            "key value must be scalar, not array, composite, or json",
+        )
+        .into());
+    }
     let value = to_json(row, argument + 1)?.unwrap_or_else(|| "null".to_owned());
     Ok(format!("{} : {value}", quoted(&key)))
+}
+
+/// A field of each object of an array.
+fn recordset<'a>(row: &Row<'a>, read: fn(&str) -> Option<String>) -> Result<Value<'a>> {
+    let mut values = Vec::new();
+    for item in array_of(row.text(0))? {
+        values.push(field_of(item.get(), row.text(1))?.and_then(read));
+    }
+    Ok(Value::Texts(values))
 }
 
 fn member<'a>(row: &Row<'a>) -> Result<Value<'a>> {

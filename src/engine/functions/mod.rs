@@ -5,6 +5,7 @@ mod advisory;
 mod alike;
 mod arrays;
 mod datetime;
+mod elements;
 mod format;
 pub(crate) mod joined;
 mod json;
@@ -16,6 +17,7 @@ mod numbers;
 pub(crate) mod ordered;
 mod pattern;
 pub(crate) mod quantified;
+pub(crate) mod records;
 pub(crate) mod regexes;
 mod render;
 mod rowwise;
@@ -72,12 +74,14 @@ pub(crate) fn operators() -> Vec<Arc<dyn ExprPlanner>> {
 /// Registers those that replace functions of the catalog too.
 pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
     alike::register(state)?;
+    elements::register(state)?;
     numbering::register(state)?;
     lists::register(state)?;
     trim::register(state)?;
     uuid::register(state)?;
     ordered::register(state)?;
     quantified::register(state)?;
+    records::register(state)?;
     series::register(state)?;
     rowwise::register(
         state,

@@ -1,5 +1,5 @@
-//! `row_number`, `rank`, `dense_rank` and `ntile` with PostgreSQL's result types: DataFusion's are
-//! unsigned, which no integer type of PostgreSQL holds.
+//! Window functions with PostgreSQL's types: `row_number`, `rank`, `dense_rank` and `ntile` of DataFusion
+//! are unsigned, and its `lag` and `lead` give the type of the value whatever the default is.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,10 +14,13 @@ use datafusion::logical_expr::function::{
     ExpressionArgs, PartitionEvaluatorArgs, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::{
-    Documentation, LimitEffect, PartitionEvaluator, Signature, WindowUDF, WindowUDFImpl,
+    Documentation, LimitEffect, PartitionEvaluator, Signature, Volatility, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::scalar::ScalarValue;
+
+use crate::engine::numeric;
+use crate::error::Error;
 
 /// The functions and what they give.
 const FUNCTIONS: &[(&str, DataType)] = &[
@@ -36,7 +39,94 @@ pub(super) fn register(state: &mut SessionState) -> Result<()> {
             result: result.clone(),
         })))?;
     }
+    for name in ["lag", "lead"] {
+        let inner = state.udwf(name)?;
+        state.register_udwf(Arc::new(WindowUDF::new_from_impl(Shift {
+            inner,
+            signature: Signature::user_defined(Volatility::Immutable),
+        })))?;
+    }
     Ok(())
+}
+
+/// `lag` and `lead`: value and default meet in one type.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Shift {
+    inner: Arc<WindowUDF>,
+    signature: Signature,
+}
+
+impl WindowUDFImpl for Shift {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn expressions(&self, args: ExpressionArgs<'_>) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.inner.expressions(args)
+    }
+
+    fn partition_evaluator(
+        &self,
+        args: PartitionEvaluatorArgs<'_>,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
+        self.inner.partition_evaluator_factory(args)
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
+        self.inner.field(args)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [value] => Ok(vec![value.clone()]),
+            [value, _] => Ok(vec![value.clone(), DataType::Int64]),
+            [value, _, default] => {
+                let met = met(value, default);
+                Ok(vec![met.clone(), DataType::Int64, met])
+            }
+            _ => {
+                let text = format!("function {} of these arguments does not exist", self.name());
+                Err(Error::undefined_function(text).into())
+            }
+        }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
+    }
+
+    fn limit_effect(&self, args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {
+        self.inner.inner().limit_effect(args)
+    }
+}
+
+/// The type of a value and what may stand for it.
+fn met(value: &DataType, default: &DataType) -> DataType {
+    if value.is_null() {
+        return default.clone();
+    }
+    if value.is_floating() || default.is_floating() {
+        return match (value, default) {
+            (DataType::Float32, DataType::Float32) => DataType::Float32,
+            _ if value.is_numeric() && default.is_numeric() => DataType::Float64,
+            _ => value.clone(),
+        };
+    }
+    match (numeric::shape(value), numeric::shape(default)) {
+        (Some(_), Some(_)) if value.is_integer() && default.is_integer() => {
+            if value.primitive_width() >= default.primitive_width() {
+                value.clone()
+            } else {
+                default.clone()
+            }
+        }
+        (Some(left), Some(right)) => numeric::common(left, right),
+        _ => value.clone(),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -458,6 +458,16 @@ impl Column {
                 Data::Text(read(DataType::Utf8View)?.as_string_view().clone()),
                 array,
             ),
+            // A text constant, which is no jsonb yet.
+            Kind::Jsonb if !super::json::is_jsonb(field) => {
+                let texts = read(DataType::Utf8View)?;
+                let normal = texts
+                    .as_string_view()
+                    .iter()
+                    .map(|text| text.map(super::json::normalized).transpose())
+                    .collect::<Result<StringViewArray>>()?;
+                (Data::Text(normal), array)
+            }
             Kind::Text | Kind::Json | Kind::Jsonb => (
                 Data::Text(read(DataType::Utf8View)?.as_string_view().clone()),
                 array,

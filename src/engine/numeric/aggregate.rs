@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::divide::{divide, total};
+use super::frames::{self, Moving};
 use super::{quotient, shape};
 use crate::error::Error;
 
@@ -132,6 +133,11 @@ impl AggregateUDFImpl for Sum {
         &self,
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn Accumulator>> {
+        if inner_type(argument(&args)) == DataType::Float64 && !args.is_distinct {
+            return Ok(Box::new(Moving::<frames::Sum>::new(
+                args.return_type().clone(),
+            )));
+        }
         let inner = inner_sum(&args, |args| self.inner.create_sliding_accumulator(args))?;
         Ok(Box::new(Totals {
             inner,
@@ -395,6 +401,11 @@ impl AggregateUDFImpl for Average {
         &self,
         args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn Accumulator>> {
+        if *argument(&args) == DataType::Float64 && !args.is_distinct {
+            return Ok(Box::new(Moving::<frames::Mean>::new(
+                args.return_type().clone(),
+            )));
+        }
         if !is_exact(argument(&args)) {
             return self.inner.create_sliding_accumulator(args);
         }

@@ -211,6 +211,19 @@ impl Scales {
     }
 }
 
+/// PostgreSQL's `select_div_scale` for positive numbers of any size: `above` has `scale` of its digits
+/// behind the point, `below` none.
+pub(super) fn div_places(above: &str, scale: i32, below: &str) -> i32 {
+    let above_exponent = above.len() as i32 - 1 - scale;
+    let below_exponent = below.len() as i32 - 1;
+    let first = |text: &str, exponent: i32| leading_of(text, exponent.rem_euclid(GROUP_DIGITS) + 1);
+    let smaller = first(above, above_exponent) <= first(below, below_exponent);
+    let weight = above_exponent.div_euclid(GROUP_DIGITS)
+        - below_exponent.div_euclid(GROUP_DIGITS)
+        - i32::from(smaller);
+    SIGNIFICANT_DIGITS_MIN - weight * GROUP_DIGITS
+}
+
 /// The number that the first `digits` decimal digits of a value make.
 fn leading(value: u128, digits: i32) -> u32 {
     let count = value.ilog10() as i32 + 1;

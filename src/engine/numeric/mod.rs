@@ -5,10 +5,14 @@
 //! [`QUOTIENT_SCALE`] digits; [`display_scale`](crate::values::digits::display_scale) says how many of those are shown.
 
 mod aggregate;
+mod deviation;
 mod divide;
+mod frames;
 mod functions;
+mod moments;
 mod operator;
 mod roots;
+mod whole;
 
 use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DECIMAL256_MAX_PRECISION, DataType};
 
@@ -18,13 +22,15 @@ use datafusion::execution::registry::FunctionRegistry;
 
 pub(super) use operator::{Divide, Multiply};
 
-use crate::values::digits::{FREE_SCALE, QUOTIENT_SCALE};
+use crate::values::digits::{DEVIATION_SCALE, FREE_SCALE, QUOTIENT_SCALE, VARIANCE_SCALE};
 
 /// Replaces DataFusion's functions of numbers.
 pub(super) fn register(state: &mut SessionState) -> Result<()> {
     for function in functions::functions() {
         state.register_udf(function)?;
     }
+    whole::register(state)?;
+    deviation::register(state)?;
     aggregate::register(state)
 }
 
@@ -90,7 +96,12 @@ pub(super) fn product(left: (u8, i8), right: (u8, i8)) -> DataType {
 
 /// The type of a quotient.
 pub(super) fn quotient(left: (u8, i8), right: (u8, i8)) -> DataType {
-    let scale = QUOTIENT_SCALE.max(left.1).max(right.1);
+    // Digits of what is computed are no declared ones.
+    let own = |scale: i8| match scale {
+        VARIANCE_SCALE | DEVIATION_SCALE => QUOTIENT_SCALE,
+        scale => scale,
+    };
+    let scale = QUOTIENT_SCALE.max(own(left.1)).max(own(right.1));
     let whole = whole_digits(left) + i32::from(right.1.max(0));
     decimal(whole + i32::from(scale), scale)
 }

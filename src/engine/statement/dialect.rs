@@ -22,7 +22,9 @@ mod subquery;
 mod system_columns;
 mod time;
 mod tuples;
+pub mod whole_rows;
 mod windows;
+mod with_queries;
 
 use std::ops::ControlFlow;
 
@@ -86,8 +88,10 @@ impl VisitorMut for Rewriter {
     type Break = Error;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        let rewritten =
-            operators::rewrite_fetch(query).and_then(|()| sets::rewrite_multisets(&mut query.body));
+        let rewritten = operators::rewrite_fetch(query)
+            .and_then(|()| sets::rewrite_multisets(&mut query.body))
+            .and_then(|()| sets::select_instead_of_values(&mut query.body))
+            .and_then(|()| with_queries::check(query));
         if let Err(error) = rewritten {
             return ControlFlow::Break(error);
         }
@@ -118,6 +122,7 @@ impl VisitorMut for Rewriter {
         absent::drop_results(select);
         windows::write_out(select);
         sets::qualify_merged_columns(select);
+        sets::merged_columns_first(select);
         ordered_input::keep(select);
         let memberships = match &mut select.selection {
             Some(condition) => tuples::rewrite_conditions(condition),
@@ -183,6 +188,10 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Err(error) = rows::check_place(expr) {
+            return ControlFlow::Break(error);
+        }
+        calls::cast_by_name(expr);
         ctid::rewrite(expr);
         // Before the cast inside is rewritten, which tells a transaction's number from a time.
         system_columns::rewrite_age(expr);

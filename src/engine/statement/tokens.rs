@@ -2,7 +2,7 @@
 //! token and without a change of meaning.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Whitespace, Word};
 
 use crate::error::{Error, Result};
 
@@ -14,8 +14,36 @@ pub const ROWS_FROM: &str = "rows_from";
 
 /// The column list of `FORCE_QUOTE *`: a bare word, which no name can be.
 pub const ALL_COLUMNS: &str = "*";
-/// Says of `EXCLUDE` in a window's frame that it is not supported: the parser does not know it.
+
+/// Refuses `EXCLUDE` in a window's frame, which the parser does not know, and letters that follow a number
+/// without a space, which it takes for a name.
+///
+/// # Errors
+/// 0A000 and 42601.
 pub fn check(tokens: &[TokenWithSpan]) -> Result<()> {
+    for token in tokens {
+        if let Token::Number(number, _) = &token.token
+            && number.contains('_')
+        {
+            return Err(junk(number));
+        }
+    }
+    for pair in tokens.windows(2) {
+        if let [
+            TokenWithSpan {
+                token: Token::Number(number, _),
+                ..
+            },
+            TokenWithSpan {
+                token: Token::Word(word),
+                ..
+            },
+        ] = pair
+            && word.quote_style.is_none()
+        {
+            return Err(junk(&format!("{number}{}", word.value)));
+        }
+    }
     let words: Vec<&Token> = tokens
         .iter()
         .map(|token| &token.token)
@@ -36,6 +64,12 @@ pub fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     }
 }
 
+fn junk(number: &str) -> Error {
+    Error::syntax_error(format!(
+        "trailing junk after numeric literal at or near \"{number}\""
+    ))
+}
+
 /// Whether a frame's bound may end with the word.
 fn ends_frame(word: Option<Keyword>) -> bool {
     matches!(
@@ -44,8 +78,38 @@ fn ends_frame(word: Option<Keyword>) -> bool {
     )
 }
 
+/// `'1 day'::interval PRECEDING` as `INTERVAL '1 day' PRECEDING`: the parser reads no cast in a frame.
+fn frame_intervals(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let solid: Vec<usize> = (0..tokens.len())
+        .filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)))
+        .collect();
+    let mut casts = Vec::new();
+    for places in solid.windows(4) {
+        if let &[text, colons, word, bound] = places
+            && matches!(tokens[text].token, Token::SingleQuotedString(_))
+            && tokens[colons].token == Token::DoubleColon
+            && is_word(&tokens[word].token, "interval")
+            && ["preceding", "following"]
+                .iter()
+                .any(|end| is_word(&tokens[bound].token, end))
+        {
+            casts.push((text, colons, word));
+        }
+    }
+    for (text, colons, word) in casts {
+        let constant = tokens[text].clone();
+        tokens[text] = tokens[word].clone();
+        for at in [colons, word] {
+            tokens[at].token = Token::Whitespace(Whitespace::Space);
+        }
+        tokens[word].token = constant.token;
+    }
+    tokens
+}
+
 /// Rewrites the tokens of one statement.
 pub fn rewrite(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let tokens = frame_intervals(tokens);
     let mut rewriter = Rewriter {
         out: Vec::with_capacity(tokens.len()),
         before: None,
@@ -246,7 +310,6 @@ impl Rewriter {
     }
 
     fn space(&mut self, span: Span) {
-        use datafusion::sql::sqlparser::tokenizer::Whitespace;
         self.out.push(TokenWithSpan::new(
             Token::Whitespace(Whitespace::Space),
             span,

@@ -1,14 +1,31 @@
 //! Functions that DataFusion has under another name, with another type, or for another number of elements.
 
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr, Ident, ObjectName};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType, Expr, TimezoneInfo};
 
 use super::build::{arguments_mut, call, cast, function_name, literal_text, take};
 
-/// DataFusion's functions of these names change the first such element only.
-const OF_ALL: &[(&str, &str)] = &[
-    ("array_remove", "array_remove_all"),
-    ("array_replace", "array_replace_all"),
-];
+/// A call of a type's name with one argument is a cast: `date(x)`. Goes before casts are rewritten.
+pub(super) fn cast_by_name(expr: &mut Expr) {
+    let Expr::Function(function) = expr else {
+        return;
+    };
+    let target = match function_name(function).as_str() {
+        "bool" => DataType::Boolean,
+        "date" => DataType::Date,
+        "float4" => DataType::Real,
+        "float8" => DataType::DoublePrecision,
+        "int2" => DataType::SmallInt(None),
+        "int4" => DataType::Integer(None),
+        "int8" => DataType::BigInt(None),
+        "text" => DataType::Text,
+        "timestamptz" => DataType::Timestamp(None, TimezoneInfo::WithTimeZone),
+        _ => return,
+    };
+    let is_plain = function.over.is_none() && function.filter.is_none();
+    if let ([value], true) = (arguments_mut(function).as_mut_slice(), is_plain) {
+        *expr = cast(take(value), target);
+    }
+}
 
 /// Rewrites one call in place.
 pub(super) fn rewrite(expr: &mut Expr) {
@@ -16,10 +33,6 @@ pub(super) fn rewrite(expr: &mut Expr) {
         return;
     };
     let name = function_name(function);
-    if let Some((_, all)) = OF_ALL.iter().find(|(one, _)| *one == name) {
-        function.name = ObjectName::from(vec![Ident::new(*all)]);
-        return;
-    }
     match name.as_str() {
         "array_position" => *expr = cast(take(expr), DataType::Integer(None)),
         "array_positions" => {

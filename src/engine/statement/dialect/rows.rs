@@ -4,9 +4,11 @@
 //! unnest(array_ordinals(f_list(x))) AS n) AS a`. Lists beside each other are unnested in lockstep,
 //! the shorter ones followed by NULLs, as PostgreSQL does since version 10.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query, Select,
-    SelectItem, SetExpr, TableAlias, TableFactor,
+    DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+    Select, SelectItem, SetExpr, TableAlias, TableFactor, Visit, Visitor,
 };
 
 use super::build::{self, call, cast, folded, function_name, string, strip_pg_catalog};
@@ -137,8 +139,74 @@ pub(super) fn rewrite_call(expr: &mut Expr) -> Result<()> {
         ))
         .with_hint("Call it in FROM."));
     };
-    *expr = call("unnest", vec![call(list, arguments)]);
+    *expr = unnest(call(list, arguments));
     Ok(())
+}
+
+/// Functions of sets in CASE and COALESCE: PostgreSQL refuses them, the engine would multiply the rows.
+pub(super) fn check_place(expr: &Expr) -> Result<()> {
+    let place = match expr {
+        Expr::Case { .. } => "CASE",
+        Expr::Function(function) if function_name(function) == "coalesce" => "COALESCE",
+        _ => return Ok(()),
+    };
+    match expr.visit(&mut SetFinder(0)) {
+        ControlFlow::Break(()) => Err(Error::feature_not_supported(format!(
+            "set-returning functions are not allowed in {place}"
+        ))
+        .with_hint(
+            "You might be able to move the set-returning function into a LATERAL FROM item.",
+        )),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Finds a function of a set outside of nested queries; the number is their depth.
+struct SetFinder(usize);
+
+impl Visitor for SetFinder {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.0 += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        self.0 -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function)
+                if self.0 == 0
+                    && build::array_subquery(expr).is_none()
+                    && known(&function_name(function))
+                        .is_some_and(|set| set.name != "string_to_table") =>
+            {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// The elements of a list, with the type that lists of text do not tell.
+fn unnest(list: Expr) -> Expr {
+    let of = match &list {
+        Expr::Function(function) => match function_name(function).as_str() {
+            "json_array_elements_list" | "json_each_values" => Some(DataType::JSON),
+            "jsonb_array_elements_list" | "jsonb_each_values" => Some(DataType::JSONB),
+            _ => None,
+        },
+        _ => None,
+    };
+    let elements = call("unnest", vec![list]);
+    match of {
+        Some(of) => cast(elements, of),
+        None => elements,
+    }
 }
 
 fn arguments(args: &FunctionArguments) -> Vec<Expr> {
@@ -309,7 +377,7 @@ fn named_items(
                 Some(alias) if single && column.follows_alias => folded(&alias.name),
                 _ => column.name,
             };
-            (call("unnest", vec![column.list]), name)
+            (unnest(column.list), name)
         })
         .collect();
     if ordinality {
@@ -341,9 +409,11 @@ fn record_columns(
     calls: &[(String, Vec<Expr>)],
     alias: Option<&TableAlias>,
 ) -> Result<Option<Vec<(Expr, String)>>> {
-    let texts = match name {
-        "json_to_record" | "jsonb_to_record" => "json_record_texts",
-        "json_to_recordset" | "jsonb_to_recordset" => "json_recordset_texts",
+    let (texts, raw) = match name {
+        "json_to_record" | "jsonb_to_record" => ("json_record_texts", "json_record_values"),
+        "json_to_recordset" | "jsonb_to_recordset" => {
+            ("json_recordset_texts", "json_recordset_values")
+        }
         _ => return Ok(None),
     };
     let columns = alias
@@ -360,7 +430,13 @@ fn record_columns(
             ));
         };
         let field = folded(&column.name);
-        let texts = call(texts, vec![record.clone(), string(field.clone())]);
+        let record = match name.starts_with("jsonb") {
+            true => cast(record.clone(), DataType::JSONB),
+            false => record.clone(),
+        };
+        let is_json = matches!(data_type, DataType::JSON | DataType::JSONB);
+        let function = if is_json { raw } else { texts };
+        let texts = call(function, vec![record, string(field.clone())]);
         items.push((cast(call("unnest", vec![texts]), data_type.clone()), field));
     }
     match items.is_empty() {

@@ -3,11 +3,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Expr, Ident, JoinConstraint, JoinOperator, ObjectNamePart, Select, SelectItem,
-    SetExpr, SetOperator, SetQuantifier, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    DataType, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
+    ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    SetOperator, SetQuantifier, TableFactor, TableWithJoins, TypedString, UnaryOperator, Value,
+    Values, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
-use super::build::{Order, cast, folded, take, template, visit_own};
+use super::build::{Order, cast, folded, literal_text, take, template, visit_own};
 use super::subquery::identifiers;
 use crate::error::{Error, Result};
 
@@ -38,6 +40,11 @@ pub(super) fn rewrite_multisets(body: &mut SetExpr) -> Result<()> {
             "{op} ALL of * is not supported: name the columns"
         )));
     };
+    if names.is_empty() {
+        return Err(Error::feature_not_supported(format!(
+            "{op} ALL of no columns is not supported"
+        )));
+    }
     let columns: Vec<String> = (1..=names.len()).map(|at| format!("c{at}")).collect();
     let columns = columns.join(", ");
     let items: Vec<String> = names
@@ -78,6 +85,54 @@ pub(super) fn rewrite_multisets(body: &mut SetExpr) -> Result<()> {
     Ok(())
 }
 
+/// VALUES with subqueries as a UNION ALL of selects: the engine computes no subquery in VALUES.
+pub(super) fn select_instead_of_values(body: &mut SetExpr) -> Result<()> {
+    let SetExpr::Values(values) = body else {
+        return Ok(());
+    };
+    if !has_subquery(values) {
+        return Ok(());
+    }
+    let mut rows = Vec::new();
+    for row in &mut values.rows {
+        let mut select = empty_select()?;
+        let cells = row.content.iter_mut().enumerate();
+        select.projection = cells
+            .map(|(at, cell)| SelectItem::ExprWithAlias {
+                expr: take(cell),
+                alias: Ident::new(format!("column{}", at + 1)),
+            })
+            .collect();
+        rows.push(SetExpr::Select(Box::new(select)));
+    }
+    let all = rows
+        .into_iter()
+        .reduce(|left, right| SetExpr::SetOperation {
+            op: SetOperator::Union,
+            set_quantifier: SetQuantifier::All,
+            left: Box::new(left),
+            right: Box::new(right),
+        });
+    if let Some(all) = all {
+        *body = all;
+    }
+    Ok(())
+}
+
+fn has_subquery(values: &Values) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    let cells = values.rows.iter().flat_map(|row| &row.content);
+    cells
+        .map(|cell| cell.visit(&mut Finder))
+        .any(|found| found.is_break())
+}
+
 /// Number constants in a column of VALUES that has a float by a cast: the column is one of floats.
 pub(super) fn meet_in_values(body: &mut SetExpr) {
     let SetExpr::Values(values) = body else {
@@ -85,6 +140,7 @@ pub(super) fn meet_in_values(body: &mut SetExpr) {
     };
     let width = values.rows.first().map_or(0, |row| row.content.len());
     for column in 0..width {
+        read_constants(values, column);
         let floats = values
             .rows
             .iter()
@@ -99,6 +155,38 @@ pub(super) fn meet_in_values(body: &mut SetExpr) {
             {
                 *cell = cast(take(cell), DataType::DoublePrecision);
             }
+        }
+    }
+}
+
+/// String constants in a column of VALUES whose other cells are all casts to one type are of that type.
+fn read_constants(values: &mut Values, column: usize) {
+    let mut of: Option<DataType> = None;
+    let mut constants = 0;
+    for cell in values.rows.iter().filter_map(|row| row.content.get(column)) {
+        let (Expr::Cast { data_type, .. } | Expr::TypedString(TypedString { data_type, .. })) =
+            cell
+        else {
+            match cell {
+                cell if literal_text(cell).is_some() => constants += 1,
+                Expr::Value(value) if value.value == Value::Null => {}
+                _ => return,
+            }
+            continue;
+        };
+        match &of {
+            Some(before) if before != data_type => return,
+            _ => of = Some(data_type.clone()),
+        }
+    }
+    let (Some(of), true) = (of, constants > 0) else {
+        return;
+    };
+    for row in &mut values.rows {
+        if let Some(cell) = row.content.get_mut(column)
+            && literal_text(cell).is_some()
+        {
+            *cell = cast(take(cell), of.clone());
         }
     }
 }
@@ -226,6 +314,90 @@ pub(super) fn qualify_merged_columns(select: &mut Select) {
             }
         });
     }
+}
+
+/// `SELECT *` over `JOIN … USING` gives the merged columns first: they are written out, and each table
+/// gives the others. Only where every table has a name.
+pub(super) fn merged_columns_first(select: &mut Select) {
+    let [SelectItem::Wildcard(options)] = select.projection.as_slice() else {
+        return;
+    };
+    if *options != WildcardAdditionalOptions::default() {
+        return;
+    }
+    let (mut items, mut is_merged) = (Vec::new(), false);
+    for table in &select.from {
+        let Some(of_table) = columns_of_joins(table) else {
+            return;
+        };
+        is_merged |= !of_table.merged.is_empty();
+        let merged = of_table.merged.iter().cloned();
+        items.extend(merged.map(|column| SelectItem::UnnamedExpr(Expr::Identifier(column))));
+        items.extend(of_table.tables.into_iter().map(|owner| {
+            let options = WildcardAdditionalOptions {
+                opt_exclude: (!of_table.merged.is_empty()).then(|| {
+                    let names = of_table.merged.iter().cloned().map(ObjectName::from);
+                    ExcludeSelectItem::Multiple(names.collect())
+                }),
+                ..WildcardAdditionalOptions::default()
+            };
+            let owner = ObjectName::from(vec![owner]);
+            let kind = SelectItemQualifiedWildcardKind::ObjectName(owner);
+            SelectItem::QualifiedWildcard(kind, options)
+        }));
+    }
+    if is_merged {
+        select.projection = items;
+    }
+}
+
+/// What `*` stands for in a chain of joins: the merged columns in PostgreSQL's order, and the tables.
+struct JoinedColumns {
+    merged: Vec<Ident>,
+    tables: Vec<Ident>,
+}
+
+/// None if it cannot be told, or if tables do not merge the same columns.
+fn columns_of_joins(table: &TableWithJoins) -> Option<JoinedColumns> {
+    let mut tables = vec![relation_name(&table.relation)?];
+    let mut merged: Option<Vec<Ident>> = None;
+    let is_outer = table.joins.iter().any(|join| {
+        matches!(
+            join.join_operator,
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+        )
+    });
+    for join in &table.joins {
+        tables.push(relation_name(&join.relation)?);
+        let (JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)) = &join.join_operator
+        else {
+            return None;
+        };
+        let JoinConstraint::Using(columns) = constraint else {
+            return None;
+        };
+        let columns: Vec<Ident> = columns
+            .iter()
+            .filter_map(|name| name.0.last().and_then(ObjectNamePart::as_ident).cloned())
+            .collect();
+        let names = |columns: &[Ident]| columns.iter().map(folded).collect::<Vec<_>>();
+        match &merged {
+            Some(before) if names(before) != names(&columns) => return None,
+            // What three tables merge is the value of none of them.
+            Some(_) if is_outer => return None,
+            _ => merged = Some(columns),
+        }
+    }
+    Some(JoinedColumns {
+        merged: merged.unwrap_or_default(),
+        tables,
+    })
 }
 
 /// The name by which columns of a relation are qualified.
