@@ -105,6 +105,12 @@ fn with_arrays_read(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> 
 fn kept(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let mark = match &expr {
         Expr::ScalarFunction(call) => of_call(call, schema),
+        Expr::ScalarSubquery(query) => query
+            .subquery
+            .schema()
+            .fields()
+            .first()
+            .and_then(|field| mark(field)),
         _ => None,
     };
     match (mark, expr.get_type(schema)) {

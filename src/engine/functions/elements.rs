@@ -8,35 +8,23 @@ use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{filter, not, take};
 use datafusion::arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::utils::ListCoercion;
 use datafusion::error::Result;
 use datafusion::execution::SessionState;
 use datafusion::execution::registry::FunctionRegistry;
 use datafusion::logical_expr::{
-    ArrayFunctionArgument, ArrayFunctionSignature, ColumnarValue, ReturnFieldArgs,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
+use super::numbering::met;
 use crate::error::Error;
 
 /// Registers them.
 pub(super) fn register(state: &mut SessionState) -> Result<()> {
-    use ArrayFunctionArgument::{Array, Element};
-    for (name, arguments) in [
-        ("array_remove", vec![Array, Element]),
-        ("array_replace", vec![Array, Element, Element]),
-    ] {
-        let arguments = ArrayFunctionSignature::Array {
-            arguments,
-            array_coercion: Some(ListCoercion::FixedSizedListToList),
-        };
-        let signature = Signature::new(
-            TypeSignature::ArraySignature(arguments),
-            Volatility::Immutable,
-        );
+    for name in ["array_remove", "array_replace"] {
         state.register_udf(Arc::new(ScalarUDF::new_from_impl(Elements {
             name,
-            signature,
+            signature: Signature::user_defined(Volatility::Immutable),
         })))?;
     }
     Ok(())
@@ -48,6 +36,13 @@ struct Elements {
     signature: Signature,
 }
 
+impl Elements {
+    fn undefined(&self) -> datafusion::error::DataFusionError {
+        let text = format!("function {} of these types does not exist", self.name);
+        Error::undefined_function(text).into()
+    }
+}
+
 impl ScalarUDFImpl for Elements {
     fn name(&self) -> &str {
         self.name
@@ -55,6 +50,36 @@ impl ScalarUDFImpl for Elements {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let count = if self.name == "array_remove" { 2 } else { 3 };
+        let [list, values @ ..] = types else {
+            return Err(self.undefined());
+        };
+        if types.len() != count {
+            return Err(self.undefined());
+        }
+        let (DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)) =
+            list
+        else {
+            return match list {
+                DataType::Null => Ok(types.to_vec()),
+                _ => Err(self.undefined()),
+            };
+        };
+        if item.data_type().is_list() {
+            return Ok(types.to_vec());
+        }
+        let common = values
+            .iter()
+            .fold(item.data_type().clone(), |common, value| {
+                met(&common, value)
+            });
+        let item = item.as_ref().clone().with_data_type(common.clone());
+        let mut coerced = vec![DataType::List(Arc::new(item))];
+        coerced.extend(values.iter().map(|_| common.clone()));
+        Ok(coerced)
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

@@ -577,6 +577,14 @@ fn write(
                 out.push_str(part);
             }
         }
+        // No number to PostgreSQL.
+        _ if field
+            .metadata()
+            .get(PG_TYPE)
+            .is_some_and(|name| name == "oid") =>
+        {
+            out.push_str(&quoted(&style.show(array, row)?));
+        }
         given if given.is_numeric() => out.push_str(&style.show(array, row)?),
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => {
             out.push_str(&style.json(array, row)?);

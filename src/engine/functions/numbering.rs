@@ -105,7 +105,7 @@ impl WindowUDFImpl for Shift {
 }
 
 /// The type of a value and what may stand for it.
-fn met(value: &DataType, default: &DataType) -> DataType {
+pub(super) fn met(value: &DataType, default: &DataType) -> DataType {
     if value.is_null() {
         return default.clone();
     }

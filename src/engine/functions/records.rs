@@ -14,6 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::error::Error;
+use crate::values::types::{REG_TYPES, column_type};
 
 /// The row of some columns, each given as its name and its value.
 pub(crate) const WHOLE_ROW: &str = "whole_row";
@@ -50,6 +51,11 @@ impl ScalarUDFImpl for WholeRow {
         let fields = values
             .zip(names)
             .map(|(values, names)| match (values, names) {
+                ([_, value], _) if is_object(value) => Err(Error::feature_not_supported(
+                    "names of objects in a row are not supported",
+                )
+                .with_hint("Cast them to text.")
+                .into()),
                 ([_, value], [Some(name), _]) => {
                     let name = name.try_as_str().flatten().unwrap_or_default();
                     Ok(value.as_ref().clone().with_name(name).with_nullable(true))
@@ -83,4 +89,9 @@ impl ScalarUDFImpl for WholeRow {
             false => ColumnarValue::Array(Arc::new(row)),
         })
     }
+}
+
+/// Whether values are OIDs that are shown as names: a row would show the OIDs.
+fn is_object(field: &Field) -> bool {
+    REG_TYPES.contains(&column_type(field).0)
 }

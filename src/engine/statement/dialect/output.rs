@@ -5,8 +5,8 @@
 //! separator that no SQL text contains, and the item's number: [`output_name`] cuts it off again.
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Statement,
-    TrimWhereField,
+    AccessExpr, DataType, Distinct, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Statement, TrimWhereField,
 };
 
 use super::build::{array_subquery, folded, function_name, number};
@@ -266,7 +266,17 @@ fn named(expr: &Expr) -> Option<(String, bool)> {
         Expr::Identifier(ident) => strong(&folded(ident)),
         Expr::CompoundIdentifier(idents) => strong(&folded(idents.last()?)),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => named(inner),
-        Expr::CompoundFieldAccess { root, .. } => named(root),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(ident)) => Some(folded(ident)),
+                AccessExpr::Dot(name) => super::build::literal_text(name).map(str::to_owned),
+                AccessExpr::Subscript(_) => None,
+            });
+            match field {
+                Some(name) => strong(&name),
+                None => named(root),
+            }
+        }
         Expr::Function(_) if array_subquery(expr).is_some() => strong("array"),
         Expr::Function(function) => strong(&function_name(function)),
         Expr::Cast {

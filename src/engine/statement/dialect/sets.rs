@@ -332,7 +332,17 @@ pub(super) fn merged_columns_first(select: &mut Select) {
         };
         is_merged |= !of_table.merged.is_empty();
         let merged = of_table.merged.iter().cloned();
-        items.extend(merged.map(|column| SelectItem::UnnamedExpr(Expr::Identifier(column))));
+        // Of more than two tables the planner takes the bare name for ambiguous; the first has the value.
+        let owner = of_table
+            .tables
+            .first()
+            .filter(|_| of_table.tables.len() > 2);
+        items.extend(merged.map(|column| {
+            SelectItem::UnnamedExpr(match owner {
+                Some(owner) => Expr::CompoundIdentifier(vec![owner.clone(), column]),
+                None => Expr::Identifier(column),
+            })
+        }));
         items.extend(of_table.tables.into_iter().map(|owner| {
             let options = WildcardAdditionalOptions {
                 opt_exclude: (!of_table.merged.is_empty()).then(|| {

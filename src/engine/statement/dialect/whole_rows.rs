@@ -7,10 +7,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint, JoinOperator,
-    ObjectName, ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, Statement, TableAlias, TableFactor, TableWithJoins, Visit, VisitMut, Visitor,
-    VisitorMut, WildcardAdditionalOptions,
+    AccessExpr, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinConstraint,
+    JoinOperator, ObjectName, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Statement, TableAlias, TableFactor, TableWithJoins,
+    Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
 };
 
 use super::build::{call, folded, function_name, parts, string};
@@ -94,6 +94,8 @@ pub fn rewrite(statement: &mut Statement, relations: &Relations) -> Result<()> {
 struct Source {
     name: Ident,
     columns: Option<Vec<String>>,
+    /// The names of a row's fields: a table's are those of the table, whatever an alias calls them.
+    fields: Option<Vec<String>>,
     /// Whether an outer join may give no row of it.
     optional: bool,
 }
@@ -129,12 +131,14 @@ impl VisitorMut for Rewriter<'_> {
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         let sources = self.sources(select);
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(Expr::Identifier(ident)) = item
+            // Under the name that it has before it is rewritten.
+            if let SelectItem::UnnamedExpr(expr) = &*item
+                && let Expr::Identifier(ident) = cast_value(expr)
                 && row_of(&sources, &folded(ident)).is_some()
             {
-                let alias = ident.clone();
+                let alias = Ident::with_quote('"', folded(ident));
                 *item = SelectItem::ExprWithAlias {
-                    expr: Expr::Identifier(ident.clone()),
+                    expr: expr.clone(),
                     alias,
                 };
             }
@@ -164,6 +168,17 @@ impl VisitorMut for Rewriter<'_> {
                 *expr = Expr::Nested(Box::new(all.unwrap_or_else(super::build::null)));
             });
         }
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            for access in access_chain {
+                // The name of a field is no relation's.
+                if let AccessExpr::Dot(Expr::Identifier(ident)) = access
+                    && self.row(&folded(ident)).is_some()
+                {
+                    *access = AccessExpr::Dot(string(folded(ident)));
+                }
+            }
+            return ControlFlow::Continue(());
+        }
         let Expr::Function(function) = expr else {
             return ControlFlow::Continue(());
         };
@@ -172,6 +187,11 @@ impl VisitorMut for Rewriter<'_> {
             return ControlFlow::Continue(());
         };
         if name == "count" {
+            return ControlFlow::Continue(());
+        }
+        if last_name(&function.name).is_some_and(|name| name.starts_with("_pg_")) {
+            // Those of information_schema are given whole rows of the catalog and read some columns.
+            list.args.iter_mut().for_each(as_wildcard);
             return ControlFlow::Continue(());
         }
         let mut arguments = Vec::new();
@@ -201,6 +221,26 @@ impl VisitorMut for Rewriter<'_> {
     }
 }
 
+/// What is cast, if it is a cast.
+fn cast_value(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => cast_value(inner),
+        other => other,
+    }
+}
+
+fn last_name(name: &ObjectName) -> Option<String> {
+    name.0.last().and_then(ObjectNamePart::as_ident).map(folded)
+}
+
+/// `t` as `t.*`.
+fn as_wildcard(argument: &mut FunctionArg) {
+    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(ident))) = argument {
+        let name = ObjectName::from(vec![ident.clone()]);
+        *argument = FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(name));
+    }
+}
+
 fn bare(expr: &Expr) -> &Expr {
     match expr {
         Expr::Nested(inner) => bare(inner),
@@ -217,7 +257,8 @@ fn columns(source: &Source) -> impl Iterator<Item = Expr> {
 }
 
 fn whole_row(source: &Source) -> Expr {
-    let names = source.columns.iter().flatten();
+    let names = source.fields.as_ref().or(source.columns.as_ref());
+    let names = names.into_iter().flatten();
     let pairs = names.zip(columns(source));
     call(
         WHOLE_ROW,
@@ -315,6 +356,12 @@ impl Rewriter<'_> {
         sources.push(Source {
             name,
             columns: columns.filter(is_usable),
+            fields: match factor {
+                TableFactor::Table {
+                    name, args: None, ..
+                } => self.columns_of_table(name),
+                _ => None,
+            },
             optional: false,
         });
     }
@@ -339,6 +386,16 @@ impl Rewriter<'_> {
             }
             _ => None,
         }
+    }
+
+    fn columns_of_table(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let parts = parts(name)?;
+        let mut with = self.common.iter().flatten();
+        if parts.len() == 1 && with.any(|(name, _)| *name == parts[0]) {
+            return None;
+        }
+        let columns = self.relations.get(&parts)?;
+        Some(columns.iter().map(|(name, _)| name.clone()).collect())
     }
 
     fn columns_of_relation(&self, name: &ObjectName) -> Option<Vec<String>> {
