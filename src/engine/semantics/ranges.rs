@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{Between, Case, Cast, InList};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::expr::{Between, Case, Cast, InList, InSubquery};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast as cast_to,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-use super::operators::{as_type, is_string_constant, read_beside};
+use super::operators::{as_type, common_float, is_string_constant, read_beside};
 use super::{rewrite_expressions, type_of};
 use crate::engine::casts;
 use crate::engine::numeric::{common, shape};
@@ -24,6 +26,10 @@ pub(in crate::engine) struct MeetNumbers;
 impl AnalyzerRule for MeetNumbers {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         rewrite_expressions(plan, &|expr, schema| {
+            let expr = match expr {
+                Expr::InSubquery(membership) => return among_floats(membership, schema),
+                other => other,
+            };
             let mut expr = with_constants_read(expr, schema)?;
             if let Expr::Case(case) = &mut expr {
                 read_results(case, schema, options)?;
@@ -35,6 +41,36 @@ impl AnalyzerRule for MeetNumbers {
     fn name(&self) -> &'static str {
         "meet_numbers"
     }
+}
+
+/// A float among numerics of a subquery, or the other way round: both are compared as floats.
+fn among_floats(membership: InSubquery, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let of_value = type_of(&membership.expr, schema)?;
+    let rows = membership.subquery.subquery.schema();
+    let (qualifier, field) = rows.qualified_field(0);
+    let of_rows = field.data_type().clone();
+    let is_decimal = of_value.is_decimal() || of_rows.is_decimal();
+    let Some(float) = common_float(&of_value, &of_rows).filter(|_| is_decimal) else {
+        return Ok(Transformed::no(Expr::InSubquery(membership)));
+    };
+    let column = Column::from((qualifier, field));
+    let name = column.name.clone();
+    let InSubquery {
+        expr,
+        mut subquery,
+        negated,
+    } = membership;
+    if of_rows != float {
+        let item = cast_to(Expr::Column(column), float.clone()).alias(name);
+        let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+        subquery.subquery = Arc::new(plan.project(vec![item])?.build()?);
+    }
+    let expr = Box::new(as_type(*expr, &of_value, &float));
+    Ok(Transformed::yes(Expr::InSubquery(InSubquery {
+        expr,
+        subquery,
+        negated,
+    })))
 }
 
 /// The items of a list, or the values of a CASE, that are strings beside a value of another type.

@@ -1,4 +1,4 @@
-//! Aggregates of one column that differ in a cast only: `sum(x), sum(x::float8)`.
+//! Aggregates and keys of one column that differ in a cast only: `sum(x), sum(x::float8)`.
 //!
 //! DataFusion leaves casts out of the names of expressions, and refuses two aggregates of one name. All
 //! but the first get a FILTER that lets every row in, each its own.
@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, OrderByKind, Query, Select, SetExpr, VisitMut, VisitorMut,
+    BinaryOperator, Expr, Function, GroupByExpr, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Value, VisitMut, VisitorMut,
 };
 
-use super::build::{Order, function_name, join, number, take, visit_own};
+use super::build::{Order, call, function_name, join, number, take, visit_own};
 
 /// Aggregates of the engine; those of the loyalty library take no casts of one column.
 const AGGREGATES: &[&str] = &[
@@ -47,8 +48,9 @@ const AGGREGATES: &[&str] = &[
     "var_samp",
 ];
 
-/// Tells the aggregates of a query apart, after they were rewritten.
+/// Tells the aggregates of a query apart, and keys of GROUP BY, after they were rewritten.
 pub(super) fn separate(query: &mut Query) {
+    separate_keys(query);
     let mut known = Texts::new();
     let mut separate = |expr: &mut Expr| tell_apart(&mut known, expr);
     if let SetExpr::Select(select) = query.body.as_mut() {
@@ -62,6 +64,64 @@ pub(super) fn separate(query: &mut Query) {
         {
             visit_own(keys, Order::After, &mut separate);
         }
+    }
+}
+
+/// `GROUP BY x, x::text`: the planner calls both keys `x`. The cast becomes the only argument of a coalesce,
+/// wherever it stands.
+fn separate_keys(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else {
+        return;
+    };
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else {
+        return;
+    };
+    let items = select.projection.iter().filter_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Some(expr),
+        _ => None,
+    });
+    let items: Vec<&Expr> = items.collect();
+    let at_position = |key: &Expr| match key {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => {
+                let place: usize = digits.parse().ok()?;
+                items.get(place.checked_sub(1)?).copied()
+            }
+            _ => None,
+        },
+        _ => None,
+    };
+    let keys: Vec<Expr> = keys
+        .iter()
+        .map(|key| at_position(key).unwrap_or(key).clone())
+        .collect();
+    let bare = |expr: &Expr| {
+        let mut expr = expr.clone();
+        let _: ControlFlow<()> = VisitMut::visit(&mut expr, &mut WithoutCasts);
+        expr.to_string()
+    };
+    let casts: Vec<Expr> = keys
+        .iter()
+        .filter(|key| matches!(key, Expr::Cast { .. }))
+        .filter(|key| keys.iter().filter(|other| bare(other) == bare(key)).count() > 1)
+        .cloned()
+        .collect();
+    if casts.is_empty() {
+        return;
+    }
+    let mut separate = |expr: &mut Expr| {
+        if casts.contains(expr) {
+            *expr = call("coalesce", vec![take(expr)]);
+        }
+    };
+    let select = select.as_mut();
+    visit_own(&mut select.projection, Order::After, &mut separate);
+    visit_own(&mut select.group_by, Order::After, &mut separate);
+    visit_own(&mut select.having, Order::After, &mut separate);
+    if let Some(order_by) = &mut query.order_by
+        && let OrderByKind::Expressions(keys) = &mut order_by.kind
+    {
+        visit_own(keys, Order::After, &mut separate);
     }
 }
 

@@ -82,6 +82,7 @@ pub fn rewrite(statement: &mut Statement, relations: &Relations) -> Result<()> {
         relations,
         common: Vec::new(),
         scopes: Vec::new(),
+        qualifies: false,
     };
     match VisitMut::visit(statement, &mut rewriter) {
         ControlFlow::Break(error) => Err(error),
@@ -106,6 +107,8 @@ struct Rewriter<'a> {
     common: Vec<Vec<(String, Option<Vec<String>>)>>,
     /// The FROM clauses around the current place.
     scopes: Vec<Vec<Source>>,
+    /// Whether the next name to be visited qualifies a column.
+    qualifies: bool,
 }
 
 impl VisitorMut for Rewriter<'_> {
@@ -168,7 +171,9 @@ impl VisitorMut for Rewriter<'_> {
                 *expr = Expr::Nested(Box::new(all.unwrap_or_else(super::build::null)));
             });
         }
-        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+        if let Expr::CompoundFieldAccess { root, access_chain } = expr {
+            // `t.c[1]`: the relation's name is visited next.
+            self.qualifies = matches!(root.as_ref(), Expr::Identifier(_));
             for access in access_chain {
                 // The name of a field is no relation's.
                 if let AccessExpr::Dot(Expr::Identifier(ident)) = access
@@ -212,6 +217,9 @@ impl VisitorMut for Rewriter<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if std::mem::take(&mut self.qualifies) {
+            return ControlFlow::Continue(());
+        }
         if let Expr::Identifier(ident) = expr
             && let Some(source) = self.row(&folded(ident))
         {
