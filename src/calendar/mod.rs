@@ -21,8 +21,8 @@ pub(crate) use span::{PgInterval, add_interval, interval_out_of_range};
 pub(crate) use style::date_style_setting;
 pub use style::{DateOrder, DateStyle, IntervalStyle, TimeSettings};
 pub(crate) use write::{Style, put_date, put_interval, put_time, put_timestamp};
-pub(crate) use zone::Offsets;
 pub use zone::Zone;
+pub(crate) use zone::{Offsets, abbreviations, zones};
 
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;

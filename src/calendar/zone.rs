@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
+use chrono_tz::{OffsetComponents, OffsetName, TZ_VARIANTS, Tz};
 
 use super::{
     EPOCH_DAYS, EPOCH_SECONDS, MICROS_PER_SECOND, SECONDS_PER_DAY, civil, day_of, put_two,
@@ -139,7 +139,10 @@ impl Zone {
                 let seconds = micros.div_euclid(MICROS_PER_SECOND) + EPOCH_SECONDS;
                 let instant = DateTime::from_timestamp(known_seconds(tz, seconds), 0);
                 let offset = tz.offset_from_utc_datetime(&instant.unwrap_or_default().naive_utc());
-                offset.abbreviation().unwrap_or_default().to_owned()
+                match offset.abbreviation() {
+                    Some(letters) if !letters.is_empty() => letters.to_owned(),
+                    _ => offset_text(self.offset(micros)),
+                }
             }
         }
     }
@@ -259,6 +262,35 @@ const ABBREVIATIONS: &[(i32, &str)] = &[
     (825, "CHADT"),
     (840, "LINT"),
 ];
+
+/// The abbreviations of summer times.
+const SUMMER_TIMES: &str = "ACDT ACSST ADT AEDT AESST AKDT ALMST AWSST AZOST BDST BRST BST CADT CDT CEST CETDST CHADT \
+    CLST CLT EASST EAST EDT EEST EETDST EGST FJST FNST IDT KDT KGST LHDT MDT MEST MESZ METDST MSD MUST NDT NZDT PDT \
+    PKST PMDT PYST SADT ULAST UYST UZST WADT WDT WETDST WGST YEKST";
+
+/// All abbreviations: name, seconds east of UTC, whether it is a summer time.
+pub(crate) fn abbreviations() -> impl Iterator<Item = (&'static str, i32, bool)> {
+    ABBREVIATIONS.iter().flat_map(|(minutes, names)| {
+        names.split(' ').map(move |name| {
+            let summer = SUMMER_TIMES.split_whitespace().any(|known| known == name);
+            (name, minutes * 60, summer)
+        })
+    })
+}
+
+/// All zones of the IANA database at an instant in microseconds: name, abbreviation, seconds east of
+/// UTC, whether it is summer there.
+pub(crate) fn zones(micros: i64) -> impl Iterator<Item = (&'static str, String, i32, bool)> {
+    let seconds = micros.div_euclid(MICROS_PER_SECOND) + EPOCH_SECONDS;
+    TZ_VARIANTS.iter().map(move |tz| {
+        let zone = Zone::Named(*tz);
+        let instant = DateTime::from_timestamp(known_seconds(*tz, seconds), 0);
+        let offset = tz.offset_from_utc_datetime(&instant.unwrap_or_default().naive_utc());
+        let is_summer = !offset.dst_offset().is_zero();
+        let name = zone.abbreviation(micros);
+        (tz.name(), name, zone.offset(micros), is_summer)
+    })
+}
 
 /// Seconds east of UTC of an abbreviation.
 pub(super) fn abbreviation(text: &str) -> Option<i32> {

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int16Array, Int32Array, Int64Array,
-    ListArray, RecordBatch, RecordBatchOptions, StringArray, TimestampMicrosecondArray,
-    UInt32Array, new_null_array,
+    IntervalMonthDayNanoArray, ListArray, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
 
 use super::layout::Layout;
 use crate::error::Error;
+
+const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;
 
 /// One value of a system relation or of a catalog function.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +27,8 @@ pub(crate) enum Cell {
     Text(String),
     /// Microseconds since 1970-01-01 UTC.
     Timestamp(i64),
+    /// Seconds.
+    Span(i32),
     List(Vec<Cell>),
 }
 
@@ -70,6 +74,7 @@ impl Cell {
             Self::Null => None,
             Self::Bool(v) => Some(if *v { "t" } else { "f" }.to_owned()),
             Self::Int(v) | Self::Timestamp(v) => Some(v.to_string()),
+            Self::Span(v) => Some(v.to_string()),
             Self::Float(v) => Some(v.to_string()),
             Self::Text(v) => Some(v.clone()),
             Self::List(items) => {
@@ -264,6 +269,18 @@ pub(crate) fn to_array(data_type: &DataType, cells: &[Cell]) -> Result<ArrayRef>
             });
             let array = values.collect::<Result<TimestampMicrosecondArray>>()?;
             Arc::new(array.with_timezone_opt(zone.clone()))
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let values = cells.iter().map(|cell| match cell {
+                Cell::Null => Ok(None),
+                Cell::Span(seconds) => Ok(Some(IntervalMonthDayNanoType::make_value(
+                    0,
+                    0,
+                    i64::from(*seconds) * NANOSECONDS_PER_SECOND,
+                ))),
+                _ => Err(misfit(cell)),
+            });
+            Arc::new(values.collect::<Result<IntervalMonthDayNanoArray>>()?)
         }
         DataType::List(item) => {
             let mut flat = Vec::new();

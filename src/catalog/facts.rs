@@ -117,6 +117,16 @@ pub trait ServerFacts: Send + Sync + Debug {
         Vec::new()
     }
 
+    /// The advisory locks that are held or waited for.
+    fn advisory_locks(&self) -> Vec<LockRow> {
+        Vec::new()
+    }
+
+    /// The start of the transaction of the session with these options, in microseconds since 2000-01-01.
+    fn transaction_started_us(&self, _: &ConfigOptions) -> i64 {
+        0
+    }
+
     /// All roles. The one named like [`ServerFacts::owner`] gets OID 10.
     fn roles(&self) -> Vec<RoleRow>;
 
@@ -261,6 +271,23 @@ pub struct CursorRow {
     pub binary: bool,
     /// SCROLL
     pub scroll: bool,
+}
+
+/// One advisory lock.
+#[derive(Clone, Debug)]
+pub struct LockRow {
+    /// The backend's number.
+    pub pid: i32,
+    /// The upper half of a number of 64 bits, or the first of two.
+    pub class: u32,
+    /// The lower half, or the second.
+    pub object: u32,
+    /// Whether it is on two numbers.
+    pub is_pair: bool,
+    /// Whether it is shared with others.
+    pub shared: bool,
+    /// Whether it is held, and not waited for.
+    pub granted: bool,
 }
 
 /// One role.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, Schema, SchemaRef, TimeUnit};
 
 use super::pg_type::{self, PG_TYPE_METADATA};
 
@@ -192,6 +192,7 @@ fn arrow_type(name: &str) -> DataType {
         "numeric" => DataType::Int64,
         "bytea" => DataType::Binary,
         "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        "interval" => DataType::Interval(IntervalUnit::MonthDayNano),
         "int2vector" | "_int2" => list(DataType::Int16),
         "oidvector" | "_oid" | "_regtype" => list(DataType::UInt32),
         "_bool" => list(DataType::Boolean),

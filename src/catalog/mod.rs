@@ -40,8 +40,8 @@ use datafusion::logical_expr::TableType;
 use crate::config::tables::Notes;
 
 pub use self::facts::{
-    ActivityRow, CursorRow, GrantRow, MemberRow, PreparedRow, RoleRow, Securable, ServerFacts,
-    SessionFacts, SettingRow,
+    ActivityRow, CursorRow, GrantRow, LockRow, MemberRow, PreparedRow, RoleRow, Securable,
+    ServerFacts, SessionFacts, SettingRow,
 };
 pub use self::procs::{FunctionDescription, FunctionKind};
 use self::relation_table::RelationTable;

@@ -66,9 +66,7 @@ fn pg_class(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             schema: &relation.schema,
             name: &relation.name,
         };
-        let counted = scope
-            .facts
-            .may(&scope.session.user, "SELECT", false, object);
+        let counted = may_count(scope, relation);
         let keys = scope.snapshot.keys();
         let indexed = keys
             .iter()
@@ -245,20 +243,33 @@ fn pg_views(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 }
 
 fn pg_stat_all_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    table_statistics(scope.snapshot.relations().iter(), rows)
+    table_statistics(scope, scope.snapshot.relations().iter(), rows)
 }
 
 fn pg_stat_user_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    table_statistics(scope.snapshot.user_relations(), rows)
+    table_statistics(scope, scope.snapshot.user_relations(), rows)
+}
+
+/// How many rows a table has is for those who may read it.
+fn may_count(scope: &Scope<'_>, relation: &Relation) -> bool {
+    let object = Securable::Table {
+        schema: &relation.schema,
+        name: &relation.name,
+    };
+    scope
+        .facts
+        .may(&scope.session.user, "SELECT", false, object)
 }
 
 fn table_statistics<'a>(
+    scope: &Scope<'_>,
     relations: impl Iterator<Item = &'a Relation>,
     rows: &mut Rows,
 ) -> Result<()> {
     for relation in relations.filter(|relation| relation.kind == 'r') {
         let live = relation
             .rows
+            .filter(|_| may_count(scope, relation))
             .map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
         row!(
             rows,

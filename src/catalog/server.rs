@@ -6,6 +6,7 @@ use super::cells::{Cell, Rows, row};
 use super::oid;
 use super::relation_table::{Producer, Scope};
 use super::roles;
+use crate::calendar;
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
@@ -15,6 +16,8 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
         "pg_stat_activity" => pg_stat_activity,
         "pg_stat_database" => pg_stat_database,
         "pg_tablespace" => pg_tablespace,
+        "pg_locks" => pg_locks,
+        "pg_timezone_abbrevs" => pg_timezone_abbrevs,
         "pg_timezone_names" => pg_timezone_names,
         _ => return None,
     })
@@ -125,6 +128,42 @@ fn pg_stat_database(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     )
 }
 
-fn pg_timezone_names(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
-    row!(rows, name: "UTC", abbrev: "UTC", utc_offset: Cell::from("00:00:00"), is_dst: false)
+fn pg_timezone_names(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let now = scope.facts.transaction_started_us(scope.options);
+    for (name, abbreviation, east, is_summer) in calendar::zones(now) {
+        row!(
+            rows,
+            name: name,
+            abbrev: abbreviation,
+            utc_offset: Cell::Span(east),
+            is_dst: is_summer,
+        )?;
+    }
+    Ok(())
+}
+
+fn pg_timezone_abbrevs(_: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for (name, east, is_summer) in calendar::abbreviations() {
+        row!(rows, abbrev: name, utc_offset: Cell::Span(east), is_dst: is_summer)?;
+    }
+    Ok(())
+}
+
+fn pg_locks(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for lock in scope.facts.advisory_locks() {
+        row!(
+            rows,
+            locktype: "advisory",
+            database: roles::database_oid(&scope.session.database),
+            classid: lock.class,
+            objid: lock.object,
+            objsubid: if lock.is_pair { 2 } else { 1 },
+            virtualtransaction: format!("{}/0", lock.pid),
+            pid: lock.pid,
+            mode: if lock.shared { "ShareLock" } else { "ExclusiveLock" },
+            granted: lock.granted,
+            fastpath: false,
+        )?;
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::catalog::LockRow;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -51,8 +52,8 @@ pub struct AdvisoryLocks {
 struct Table {
     held: HashMap<Key, Vec<Hold>>,
     count: usize,
-    /// Who waits for what.
-    waiting: HashMap<i32, Key>,
+    /// Who waits for what, and whether it would be shared.
+    waiting: HashMap<i32, (Key, bool)>,
 }
 
 #[derive(Debug)]
@@ -121,6 +122,39 @@ impl AdvisoryLocks {
     }
 }
 
+impl AdvisoryLocks {
+    /// Every lock that is held or waited for.
+    pub(super) fn rows(&self) -> Vec<LockRow> {
+        let table = self.table();
+        let row = |pid: i32, key: Key, shared: bool, granted: bool| {
+            let (class, object) = match key {
+                Key::One(number) => ((number >> 32) as u32, number as u32),
+                Key::Two(first, second) => (first.cast_unsigned(), second.cast_unsigned()),
+            };
+            LockRow {
+                pid,
+                class,
+                object,
+                is_pair: matches!(key, Key::Two(..)),
+                shared,
+                granted,
+            }
+        };
+        let held = table.held.iter().flat_map(|(key, holds)| {
+            holds
+                .iter()
+                .map(move |hold| row(hold.pid, *key, hold.mode.shared, true))
+        });
+        let waiting = table.waiting.iter();
+        let waiting = waiting.map(|(pid, (key, shared))| row(*pid, *key, *shared, false));
+        let mut rows: Vec<LockRow> = held.chain(waiting).collect();
+        rows.sort_by_key(|row| (row.pid, row.is_pair, row.class, row.object, row.shared));
+        // A lock that is held for the session and for its transaction is one.
+        rows.dedup_by_key(|row| (row.pid, row.is_pair, row.class, row.object, row.shared));
+        rows
+    }
+}
+
 impl Released {
     fn covers(self, mode: Mode) -> bool {
         match self {
@@ -169,7 +203,7 @@ impl Table {
             return Err(Error::new(SqlState::DeadlockDetected, "deadlock detected")
                 .with_detail("The sessions wait for each other's advisory locks."));
         }
-        self.waiting.insert(pid, key);
+        self.waiting.insert(pid, (key, mode.shared));
         Ok(false)
     }
 
@@ -204,7 +238,7 @@ impl Table {
                     // Its own hold on the key it waits for is no circle.
                     _ if holder.pid == pid && at == 0 => {}
                     _ if holder.pid == pid => return true,
-                    Some(next) if !keys.contains(next) => keys.push(*next),
+                    Some((next, _)) if !keys.contains(next) => keys.push(*next),
                     _ => {}
                 }
             }

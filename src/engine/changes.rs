@@ -26,7 +26,7 @@ pub(super) struct PendingChanges {
 }
 
 impl PendingChanges {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.asked.clear();
         self.savepoints.clear();
     }
@@ -45,7 +45,7 @@ impl Session {
     ) -> Result<Completion> {
         let role = self.facts().role();
         let asked = Asked { change, role };
-        if self.transaction_status() == TransactionStatus::Idle {
+        if self.transaction_status() == TransactionStatus::Idle && !self.in_implicit_block {
             self.changes.clear();
             let done = self.change(vec![asked], true, control).await?;
             return Ok(completion(done));
@@ -75,7 +75,11 @@ impl Session {
             C::Commit { .. } => {
                 let asked = std::mem::take(&mut self.changes.asked);
                 self.changes.clear();
-                let commits = self.transaction_status() == TransactionStatus::InTransaction;
+                let commits = match self.transaction_status() {
+                    TransactionStatus::InTransaction => true,
+                    TransactionStatus::Idle => self.in_implicit_block,
+                    TransactionStatus::Failed => false,
+                };
                 if commits && !asked.is_empty() {
                     let made = self.change(asked, true, control).await;
                     if let Err(error) = made {
@@ -86,7 +90,10 @@ impl Session {
                 }
             }
             C::Rollback { .. } => self.changes.clear(),
-            C::Begin { .. } if self.transaction_status() == TransactionStatus::Idle => {
+            C::Begin { .. }
+                if self.transaction_status() == TransactionStatus::Idle
+                    && !self.in_implicit_block =>
+            {
                 self.changes.clear();
             }
             C::Savepoint(name) => {
@@ -109,6 +116,24 @@ impl Session {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the statements that were sent as one have asked for changes that are to be made with
+    /// the last of them.
+    pub fn has_changes_to_make(&self) -> bool {
+        self.in_implicit_block
+            && self.transaction_status() == TransactionStatus::Idle
+            && !self.changes.asked.is_empty()
+    }
+
+    /// The statements that were sent as one are through: their changes are made.
+    ///
+    /// # Errors
+    /// What a change fails with; then none is made.
+    pub async fn make_changes(&mut self, control: &Arc<StatementControl>) -> Result<()> {
+        let asked = std::mem::take(&mut self.changes.asked);
+        self.changes.clear();
+        self.change(asked, true, control).await.map(|_| ())
     }
 
     /// Makes or rehearses changes on a thread that may wait for the disk.

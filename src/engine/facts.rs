@@ -12,8 +12,8 @@ use super::state::SessionVariables;
 use crate::auth::privilege::{Grant, Object, Privilege, acl_items};
 use crate::auth::{Authority, Authorization, OWNER, Role};
 use crate::catalog::{
-    ActivityRow, CursorRow, GrantRow, INFORMATION_SCHEMA, MemberRow, PG_CATALOG, PreparedRow,
-    RoleRow, Securable, ServerFacts, SettingRow,
+    ActivityRow, CursorRow, GrantRow, INFORMATION_SCHEMA, LockRow, MemberRow, PG_CATALOG,
+    PreparedRow, RoleRow, Securable, ServerFacts, SettingRow,
 };
 use crate::runtime::microseconds;
 
@@ -35,6 +35,9 @@ impl EngineFacts {
 
     /// What a role may do by itself; `public` is everybody.
     fn authorization(&self, role: &str) -> Authorization {
+        if role == "public" {
+            return Authorization::of_nobody(role);
+        }
         let authorization = self.authority.book().authorize(role, None);
         authorization.unwrap_or_else(|_| Authorization::of_nobody(role))
     }
@@ -150,6 +153,15 @@ impl ServerFacts for EngineFacts {
                 scroll: cursor.scroll,
             })
             .collect()
+    }
+
+    fn advisory_locks(&self) -> Vec<LockRow> {
+        self.activity.locks.rows()
+    }
+
+    fn transaction_started_us(&self, options: &ConfigOptions) -> i64 {
+        let session = options.extensions.get::<SessionVariables>();
+        session.map_or(0, |session| session.time.transaction)
     }
 
     fn roles(&self) -> Vec<RoleRow> {

@@ -397,6 +397,23 @@ async fn plan_with_parameters(
     }
 }
 
+/// Whether PostgreSQL would go backward in a query's rows without being asked for SCROLL: no join or
+/// aggregate stands above the last sort.
+pub fn rewinds(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_)
+        | LogicalPlan::TableScan(_)
+        | LogicalPlan::Values(_)
+        | LogicalPlan::EmptyRelation(_) => true,
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Union(_) => plan.inputs().into_iter().all(rewinds),
+        _ => false,
+    }
+}
+
 /// What the planner itself makes of parameters whose types the analysis could not tell. Without
 /// types planning may fail where it does not with them.
 async fn planners_types(

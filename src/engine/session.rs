@@ -19,7 +19,7 @@ use super::advisory::Released;
 use super::changes::PendingChanges;
 use super::command::{self, Completion};
 use super::control::{Deadline, StatementControl, StopReason};
-use super::cursor::{self, Declaration};
+use super::cursor::{self, Declaration, Keep};
 use super::explain::{self, ExplainRequest};
 use super::functions::SessionTime;
 use super::holdings::{HeldCursor, HeldStatement, Holdings};
@@ -313,6 +313,7 @@ impl Session {
         transaction.fail(&mut settings.lock().unwrap_or_else(PoisonError::into_inner));
         if transaction.status() == TransactionStatus::Idle {
             self.notifications.clear();
+            self.changes.clear();
         }
     }
 
@@ -819,7 +820,11 @@ impl Session {
         let declaration = Declaration {
             name: declare.name.clone(),
             binary: declare.binary,
-            scroll: declare.scroll == Some(true),
+            keep: match declare.scroll {
+                Some(true) => Keep::Everything,
+                None if plan::rewinds(&planned.plan) => Keep::Some,
+                _ => Keep::Nothing,
+            },
             hold: declare.hold,
             depth: self.transaction.depth(),
             text: prepared.text.clone(),
@@ -1115,7 +1120,7 @@ impl Session {
             created_at: self.shared.clock.now(),
             hold: declaration.hold,
             binary: declaration.binary,
-            scroll: declaration.scroll,
+            scroll: declaration.keep != Keep::Nothing,
         };
         let name = declaration.name.clone();
         self.holdings.lock().cursors.insert(name.clone(), held);

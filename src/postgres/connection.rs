@@ -19,7 +19,7 @@ use super::socket::{FrameReader, FrameWriter};
 use super::types::{self, Format};
 use crate::engine::command::Completion;
 use crate::engine::control::{StatementControl, StopReason};
-use crate::engine::cursor::{Declaration, no_cursor};
+use crate::engine::cursor::{Declaration, Keep, no_cursor};
 use crate::engine::session::{
     Columns, CopyRequest, Outcome, Prepared, Rows, Running, Session, TransactionStatus,
 };
@@ -320,6 +320,13 @@ where
                 }
             }
         }
+        if self.session.has_changes_to_make() {
+            // Not the query string: a password may be in it.
+            let running = self.session.begin("COMMIT");
+            if let Err(error) = Box::pin(self.session.make_changes(&running.control)).await {
+                self.failed(&error);
+            }
+        }
         Ok(())
     }
 
@@ -340,7 +347,7 @@ where
                 let formats = vec![Format::Text; rows.columns.names.len()];
                 self.describe_rows(&rows.columns, &formats)?;
                 let tag = rows.tag;
-                let mut result = self.start(rows, &formats, false)?;
+                let mut result = self.start(rows, &formats, Keep::Nothing)?;
                 self.stream(&mut result, u64::MAX, None, tag, control)
                     .await
                     .map(|_| ())
@@ -409,7 +416,7 @@ where
         }
         let columns = rows.columns.clone();
         let formats = vec![Format::Text; columns.names.len()];
-        let result = Box::new(self.start(rows, &formats, declaration.scroll)?);
+        let result = Box::new(self.start(rows, &formats, declaration.keep)?);
         self.session.remember_cursor(&declaration, columns.clone());
         let is_new = self.session.transaction_status() != TransactionStatus::Idle;
         self.cursors.insert(
@@ -484,7 +491,7 @@ where
             portal.state = match guarded(&mut self.reader, control, execute).await? {
                 Outcome::Rows(rows) => PortalState::Running {
                     tag: rows.tag,
-                    result: Box::new(self.start(rows, &portal.formats, false)?),
+                    result: Box::new(self.start(rows, &portal.formats, Keep::Nothing)?),
                 },
                 _ => PortalState::Done,
             };
@@ -746,7 +753,7 @@ where
             match guarded(&mut self.reader, control, execute).await? {
                 Outcome::Rows(rows) => {
                     let tag = rows.tag;
-                    let result = Box::new(self.start(rows, &portal.formats, false)?);
+                    let result = Box::new(self.start(rows, &portal.formats, Keep::Nothing)?);
                     portal.state = PortalState::Running { result, tag };
                 }
                 Outcome::Copy(rows, request) => {
@@ -804,7 +811,7 @@ where
 
     // --- results ---
 
-    fn start(&self, rows: Rows, formats: &[Format], keep: bool) -> Result<RunningResult> {
+    fn start(&self, rows: Rows, formats: &[Format], keep: Keep) -> Result<RunningResult> {
         let style = self.session.text_style(&rows.columns.schema);
         let encoder = RowEncoder::try_new(&rows.columns.schema, formats, &style)?;
         Ok(RunningResult::start(
@@ -871,8 +878,12 @@ where
         let mut header = BytesMut::new();
         encoder.header(&mut header)?;
         self.writer.push(&header);
-        let mut result =
-            RunningResult::start(self.session.workers(), rows, Encoder::Copy(encoder), false);
+        let mut result = RunningResult::start(
+            self.session.workers(),
+            rows,
+            Encoder::Copy(encoder),
+            Keep::Nothing,
+        );
         let mut sent = 0;
         result.fetch(Wanted::Next(u64::MAX), control, None).await?;
         while let Chunk::Rows(bytes, rows) = self.next_chunk(&mut result, control).await? {

@@ -11,6 +11,7 @@ use super::copy::CopyEncoder;
 use super::encode::RowEncoder;
 use super::row_position::{RowPosition, Span};
 use crate::engine::control::{StatementControl, StopReason};
+use crate::engine::cursor::Keep;
 use crate::engine::session::Rows;
 use crate::engine::statement::session_command::Direction;
 use crate::error::{Error, Result};
@@ -92,7 +93,7 @@ pub struct RunningResult {
 impl RunningResult {
     /// Starts `rows` on the query threads; nothing is read before the first fetch. `keep` holds on
     /// to the rows that were read, so that they can be given again.
-    pub fn start(workers: &Workers, rows: Rows, encoder: Encoder, keep: bool) -> Self {
+    pub fn start(workers: &Workers, rows: Rows, encoder: Encoder, keep: Keep) -> Self {
         let (fetches, requests) = mpsc::channel(1);
         let (sender, chunks) = mpsc::channel(CHUNKS_QUEUED_MAX);
         let operators = rows.control();
@@ -157,14 +158,14 @@ impl Drop for RunningResult {
 async fn run(
     rows: Rows,
     encoder: Encoder,
-    keep: bool,
+    keep: Keep,
     mut fetches: mpsc::Receiver<Fetch>,
     chunks: mpsc::Sender<Result<Chunk>>,
 ) {
-    let pool = rows.memory_pool().filter(|_| keep);
+    let pool = rows.memory_pool();
     let mut cursor = match rows.start() {
         Ok(stream) => Cursor {
-            rows: RowPosition::new(stream, pool.as_ref()),
+            rows: RowPosition::new(stream, keep, pool.as_ref()),
             encoder,
         },
         Err(error) => {

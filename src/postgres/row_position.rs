@@ -7,12 +7,16 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use futures::StreamExt;
 
+use crate::engine::cursor::Keep;
 use crate::engine::statement::session_command::Direction;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// Rows that one SCROLL cursor keeps, in bytes.
 const KEPT_BYTES_MAX: usize = 256 << 20;
+
+/// Rows that a cursor keeps which was not asked to, in bytes; with more it is read forward only.
+const UNASKED_BYTES_MAX: usize = 4 << 20;
 
 /// The rows of a result and the place among them. Rows count from one; zero is before the first.
 pub(super) struct RowPosition {
@@ -22,6 +26,8 @@ pub(super) struct RowPosition {
     batches: Vec<(u64, RecordBatch)>,
     /// The memory of kept rows; `None` if they are not kept.
     kept: Option<MemoryReservation>,
+    /// Whether they are kept only as long as there are few.
+    unasked: bool,
     /// Rows read from the stream.
     read: u64,
     ended: bool,
@@ -43,12 +49,15 @@ pub(super) enum Span {
 impl RowPosition {
     pub(super) fn new(
         stream: SendableRecordBatchStream,
-        keep: Option<&Arc<dyn MemoryPool>>,
+        keep: Keep,
+        pool: Option<&Arc<dyn MemoryPool>>,
     ) -> Self {
+        let pool = pool.filter(|_| keep != Keep::Nothing);
         Self {
             stream,
             batches: Vec::new(),
-            kept: keep.map(|pool| MemoryConsumer::new("cursor").register(pool)),
+            kept: pool.map(|pool| MemoryConsumer::new("cursor").register(pool)),
+            unasked: keep == Keep::Some,
             read: 0,
             ended: false,
             at: 0,
@@ -100,10 +109,17 @@ impl RowPosition {
         if batch.num_rows() == 0 {
             return Ok(());
         }
+        let bytes = batch.get_array_memory_size();
+        if self.unasked
+            && let Some(memory) = &mut self.kept
+            && (memory.size() + bytes > UNASKED_BYTES_MAX || memory.try_grow(bytes).is_err())
+        {
+            self.kept = None;
+        }
         match &mut self.kept {
+            Some(_) if self.unasked => {}
             None => self.batches.clear(),
             Some(memory) => {
-                let bytes = batch.get_array_memory_size();
                 if memory.size() + bytes > KEPT_BYTES_MAX {
                     return Err(Error::program_limit_exceeded(
                         "a SCROLL cursor keeps too many rows",
@@ -240,7 +256,12 @@ mod tests {
         let stream =
             RecordBatchStreamAdapter::new(Arc::clone(&schema), futures::stream::iter(batches));
         let pool: Arc<dyn MemoryPool> = Arc::new(UnboundedMemoryPool::default());
-        RowPosition::new(Box::pin(stream), keep.then_some(&pool))
+        let keep = if keep {
+            Keep::Everything
+        } else {
+            Keep::Nothing
+        };
+        RowPosition::new(Box::pin(stream), keep, Some(&pool))
     }
 
     async fn fetch(rows: &mut RowPosition, direction: Direction) -> Vec<i32> {

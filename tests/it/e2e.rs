@@ -530,9 +530,22 @@ fn cursors_read_forward_and_end_with_their_transaction() {
         "34000"
     );
     assert_eq!(client.simple("FETCH 10 FROM h").unwrap().tag, "FETCH 10");
+    // A plain scan goes back unasked, an aggregate does not.
+    let back = client.simple("FETCH BACKWARD 1 FROM h").unwrap();
+    assert_eq!(back.rows[0][0].as_deref(), Some("8"));
+    client
+        .simple("DECLARE g CURSOR WITH HOLD FOR SELECT count(*) FROM numbers")
+        .unwrap();
+    assert_eq!(client.simple("FETCH 1 FROM g").unwrap().tag, "FETCH 1");
     assert_eq!(
-        client.simple("FETCH BACKWARD 1 FROM h").unwrap_err().code,
+        client.simple("FETCH BACKWARD 1 FROM g").unwrap_err().code,
         "55000"
+    );
+    let scrolls = "SELECT is_scrollable FROM pg_cursors ORDER BY name";
+    let scrolls = client.simple(scrolls).unwrap().rows;
+    assert_eq!(
+        scrolls.concat(),
+        [Some("f".to_owned()), Some("t".to_owned())]
     );
     assert_eq!(client.simple("CLOSE h").unwrap().tag, "CLOSE CURSOR");
     assert_eq!(client.simple("CLOSE h").unwrap_err().code, "34000");

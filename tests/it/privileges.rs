@@ -332,6 +332,25 @@ fn changes_follow_their_transaction() {
 }
 
 #[test]
+fn changes_of_one_query_string_are_made_together() {
+    let mut stage = Stage::new();
+    let ask = "SELECT count(*) FROM pg_roles WHERE rolname IN ('bob', 'eve')";
+    let failing = "CREATE ROLE bob; GRANT SELECT ON surveys TO bob; SELECT 1/0";
+    assert_eq!(stage.fails(failing).code, "22012");
+    assert_eq!(stage.admin.ask(ask).unwrap(), [["0"]]);
+    stage.run(&["CREATE ROLE bob; GRANT SELECT ON surveys TO bob; SELECT 1"]);
+    assert_eq!(stage.admin.ask(ask).unwrap(), [["1"]]);
+    assert_eq!(stage.fails("DROP ROLE bob").code, "2BP01");
+    // A block that begins within takes what stands before it.
+    stage.run(&["CREATE ROLE eve; BEGIN; SELECT 1", "ROLLBACK"]);
+    assert_eq!(stage.admin.ask(ask).unwrap(), [["1"]]);
+    // COMMIT without a block makes what stands before it.
+    let failing = "CREATE ROLE eve; COMMIT; SELECT 1/0";
+    assert_eq!(stage.fails(failing).code, "22012");
+    assert_eq!(stage.admin.ask(ask).unwrap(), [["2"]]);
+}
+
+#[test]
 fn passwords_are_seen_nowhere() {
     let mut stage = Stage::new();
     stage.run(&["ALTER ROLE ana PASSWORD 'tiger2000'"]);

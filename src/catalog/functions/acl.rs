@@ -6,12 +6,56 @@ use super::{Call, Returns, Spec, argument, argument_text, failed, names, strict}
 use crate::catalog::cells::Cell;
 use crate::error::Error;
 
-pub(super) const SPECS: &[Spec] = &[strict(
-    "acldefault",
-    (2, 2),
-    Returns::AclItems,
-    default_items,
-)];
+pub(super) const SPECS: &[Spec] = &[
+    strict("acldefault", (2, 2), Returns::AclItems, default_items),
+    strict("makeaclitem", (4, 4), Returns::AclItem, item),
+];
+
+/// Privileges and their letters, in the order in which an access list has them.
+pub(super) const LETTERS: &[(char, &str)] = &[
+    ('a', "INSERT"),
+    ('r', "SELECT"),
+    ('w', "UPDATE"),
+    ('d', "DELETE"),
+    ('D', "TRUNCATE"),
+    ('x', "REFERENCES"),
+    ('t', "TRIGGER"),
+    ('X', "EXECUTE"),
+    ('U', "USAGE"),
+    ('C', "CREATE"),
+    ('T', "TEMPORARY"),
+    ('c', "CONNECT"),
+    ('s', "SET"),
+    ('A', "ALTER SYSTEM"),
+];
+
+/// `makeaclitem(grantee, grantor, privilege, grantable)`
+fn item(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let asked = argument_text(args, 2);
+    let upper = asked.to_ascii_uppercase();
+    let wanted = if upper == "TEMP" { "TEMPORARY" } else { &upper };
+    let Some((letter, _)) = LETTERS.iter().find(|(_, name)| *name == wanted) else {
+        return failed(Error::invalid_parameter_value(format!(
+            "unrecognized privilege type: \"{asked}\""
+        )));
+    };
+    let star = if *argument(args, 3) == Cell::Bool(true) {
+        "*"
+    } else {
+        ""
+    };
+    let role = |at: usize| role_text(call, argument(args, at).to_oid().unwrap_or_default());
+    let grantee = match argument(args, 0).to_oid() {
+        Some(0) | None => String::new(),
+        Some(oid) => role_text(call, oid),
+    };
+    Ok(Cell::Text(format!("{grantee}={letter}{star}/{}", role(1))))
+}
+
+/// A role as an access list names it: by its OID if there is none.
+fn role_text(call: &Call<'_>, oid: u32) -> String {
+    names::role_name(call, oid).map_or_else(|| oid.to_string(), |name| quoted(&name))
+}
 
 /// Kinds of objects, what everybody may do with them, and what their owner may.
 const DEFAULTS: &[(&str, &str, &str)] = &[
@@ -38,7 +82,7 @@ fn default_items(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
         )));
     };
     let oid = argument(args, 1).to_oid().unwrap_or_default();
-    let role = names::role_name(call, oid).map_or_else(|| oid.to_string(), |name| quoted(&name));
+    let role = role_text(call, oid);
     let grants = [(String::new(), everybody), (role.clone(), owner)];
     let items = grants
         .into_iter()

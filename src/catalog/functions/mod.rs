@@ -5,6 +5,7 @@
 //! objects up use the last snapshot of [`SystemCatalog`].
 
 mod acl;
+pub mod acl_rows;
 #[expect(
     clippy::unnecessary_wraps,
     reason = "all evaluations have one signature"
@@ -80,7 +81,10 @@ pub fn all(catalog: &Arc<SystemCatalog>) -> Vec<ScalarUDF> {
         .into_iter()
         .flatten()
         .map(|spec| ScalarUDF::new_from_impl(CatalogFunction::new(spec, Arc::clone(catalog))));
-    rowwise.chain(lists::all()).collect()
+    rowwise
+        .chain(lists::all())
+        .chain([acl_rows::function(catalog)])
+        .collect()
 }
 
 /// Whether `name` is a function of this module that takes and returns plain values.
@@ -114,6 +118,7 @@ enum Returns {
     Reg(&'static str),
     Name,
     Names,
+    AclItem,
     AclItems,
     Text,
     Instant,
@@ -127,7 +132,7 @@ impl Returns {
             Self::Int => DataType::Int32,
             Self::BigInt => DataType::Int64,
             Self::Oid | Self::Reg(_) => DataType::UInt32,
-            Self::Text | Self::Name => DataType::Utf8,
+            Self::Text | Self::Name | Self::AclItem => DataType::Utf8,
             Self::Names | Self::AclItems => {
                 DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))
             }
@@ -144,6 +149,7 @@ impl Returns {
             Self::Reg(name) => Some(name),
             Self::Name => Some("name"),
             Self::Names => Some("_name"),
+            Self::AclItem => Some("aclitem"),
             Self::AclItems => Some("_aclitem"),
             _ => None,
         }

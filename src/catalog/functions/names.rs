@@ -4,6 +4,7 @@ use datafusion::error::Result;
 
 use super::{Call, Returns, Spec, argument, failed, lenient, quote_identifier, strict};
 use crate::catalog::cells::Cell;
+use crate::catalog::facts::Securable;
 use crate::catalog::procs::{self, Function};
 use crate::catalog::snapshot::Relation;
 use crate::catalog::{SessionFacts, SystemCatalog, pg_type, roles};
@@ -298,6 +299,28 @@ fn may_text(call: &Call<'_>, args: &[Cell], registry: Registry) -> Result<Cell> 
 /// The relation that an argument of type regclass means.
 pub(super) fn relation<'a>(call: &'a Call<'_>, value: &Cell) -> Result<Option<&'a Relation>> {
     Ok(call.snapshot.relation(must_find(call, value, CLASS)?))
+}
+
+/// The OID of a function by its name with arguments.
+pub(super) fn function_oid(call: &Call<'_>, value: &Cell) -> Result<u32> {
+    must_find(call, value, PROCEDURE)
+}
+
+/// The OID of a type by its name.
+pub(super) fn type_oid(call: &Call<'_>, value: &Cell) -> Result<u32> {
+    must_find(call, value, TYPE)
+}
+
+/// A relation whose rows the session may count, or whose size it may know; none for another.
+pub(super) fn countable<'a>(call: &'a Call<'_>, value: &Cell) -> Result<Option<&'a Relation>> {
+    Ok(relation(call, value)?.filter(|relation| {
+        let object = Securable::Table {
+            schema: &relation.schema,
+            name: &relation.name,
+        };
+        let facts = call.catalog.facts();
+        facts.may(&call.session.user, "SELECT", false, object)
+    }))
 }
 
 /// The function that an OID means.

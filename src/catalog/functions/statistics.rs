@@ -66,7 +66,7 @@ pub(super) const SPECS: &[Spec] = &[
 ];
 
 fn live_tuples(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
-    let relation = names::relation(call, argument(args, 0))?;
+    let relation = names::countable(call, argument(args, 0))?;
     let rows = relation.and_then(|relation| relation.rows).unwrap_or(0);
     Ok(Cell::Int(i64::try_from(rows).unwrap_or(i64::MAX)))
 }

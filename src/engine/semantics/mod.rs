@@ -21,6 +21,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::expr::{Between, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -164,16 +165,50 @@ pub(super) fn rewrite_expressions(
     .data()
 }
 
-/// The type of an expression without a walk down a long chain of operators: the planner's own way is
-/// as long as the chain, for each of its operators.
+/// The type of an expression. The planner's own way asks for the types of both operands of each operator
+/// of a chain, for each of its operators; here a chain is walked once, and most steps cost nothing.
 pub(super) fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
-    match expr {
-        Expr::ScalarFunction(call)
-            if call.func.name().starts_with("checked_") && call.args.len() == 2 =>
-        {
-            type_of(&call.args[1], schema)
+    let mut steps = Vec::new();
+    let mut first = expr;
+    loop {
+        first = match first {
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                steps.push((op, right.as_ref()));
+                left.as_ref()
+            }
+            Expr::ScalarFunction(call)
+                if call.func.name().starts_with("checked_") && call.args.len() == 2 =>
+            {
+                &call.args[1]
+            }
+            _ => break,
+        };
+    }
+    let mut so_far = first.get_type(schema)?;
+    for (operator, right) in steps.into_iter().rev() {
+        let right = match right {
+            Expr::BinaryExpr(_) | Expr::ScalarFunction(_) => type_of(right, schema)?,
+            other => other.get_type(schema)?,
+        };
+        if so_far != right || !keeps_type(*operator, &so_far) {
+            so_far = BinaryTypeCoercer::new(&so_far, operator, &right).get_result_type()?;
         }
-        other => other.get_type(schema),
+    }
+    Ok(so_far)
+}
+
+/// Whether two values of a type give a third of it.
+fn keeps_type(operator: Operator, of: &DataType) -> bool {
+    match operator {
+        Operator::Plus
+        | Operator::Minus
+        | Operator::Multiply
+        | Operator::Divide
+        | Operator::Modulo => {
+            of.is_signed_integer() || matches!(of, DataType::Float32 | DataType::Float64)
+        }
+        Operator::And | Operator::Or => *of == DataType::Boolean,
+        _ => false,
     }
 }
 

@@ -23,6 +23,11 @@ type RecordSet = (&'static str, &'static str, &'static [&'static str]);
 /// Functions that return a set of records: name, the function that gives their list, the columns.
 const RECORD_SETS: &[RecordSet] = &[
     (
+        "aclexplode",
+        crate::catalog::functions::acl_rows::ACL_ROWS,
+        &["grantor", "grantee", "privilege_type", "is_grantable"],
+    ),
+    (
         "_pg_expandarray",
         crate::catalog::functions::lists::EXPAND_ARRAY,
         &["x", "n"],
@@ -79,6 +84,20 @@ pub(super) fn check_counts(select: &Select) -> Result<()> {
             "count({name}.*) beside an outer join is not supported"
         ))
         .with_hint("Count a column that is never NULL.")),
+    }
+}
+
+/// Finds a column.
+struct Columns;
+
+impl Visitor for Columns {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 }
 
@@ -165,14 +184,17 @@ fn strip_information_schema(name: &mut ObjectName) {
 
 /// `FROM f(x)` of a function that returns records, as a select of its columns.
 pub(super) fn rewrite_factor(factor: &mut TableFactor) {
-    let TableFactor::Table {
-        name,
-        alias,
-        args: Some(arguments),
-        ..
-    } = factor
-    else {
-        return;
+    let (name, alias, arguments) = match factor {
+        TableFactor::Table {
+            name,
+            alias,
+            args: Some(arguments),
+            ..
+        } => (name, alias, &arguments.args),
+        TableFactor::Function {
+            name, alias, args, ..
+        } => (name, alias, &*args),
+        _ => return,
     };
     strip_information_schema(name);
     super::build::strip_pg_catalog(name);
@@ -184,7 +206,9 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor) {
     else {
         return;
     };
-    let arguments: Vec<String> = arguments.args.iter().map(ToString::to_string).collect();
+    // Arguments may be columns of what stands before the function.
+    let lateral = VisitAst::visit(arguments, &mut Columns).is_break();
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
     let fields: Vec<String> = columns
         .iter()
         .map(|column| format!("{RECORD_FIELD}(r, '{column}') AS {column}"))
@@ -201,7 +225,7 @@ pub(super) fn rewrite_factor(factor: &mut TableFactor) {
         && matches!(subquery.body.as_ref(), SetExpr::Select(_))
     {
         *factor = TableFactor::Derived {
-            lateral: false,
+            lateral,
             subquery,
             alias: alias.take(),
             sample: None,
