@@ -13,7 +13,7 @@
 //! 7  postgres
 //! 5  engine
 //! 4  auth values
-//! 3  catalog
+//! 3  catalog warehouse
 //! 2  metastore storage
 //! 1  calendar config error parse runtime sample sqlstate telemetry
 //! 0  datafusion_functions_loyalty
@@ -31,6 +31,7 @@
 //! | which settings does a session have | [`engine::settings`] |
 //! | what do psql and BI tools see in `pg_catalog` | [`catalog`] |
 //! | how do files become tables | [`storage`] |
+//! | which tables does this server write, and how | [`warehouse`] |
 //! | who may come in and what may they do | [`auth`] |
 //! | which rows last, and where | [`metastore`] |
 //! | how are dates, intervals and zones read and shown | [`calendar`] |
@@ -68,3 +69,4 @@ pub mod sqlstate;
 pub mod storage;
 pub mod telemetry;
 pub mod values;
+pub mod warehouse;

@@ -21,13 +21,14 @@ use crate::postgres::door::Door;
 use crate::postgres::tls::Tls;
 use crate::runtime::{Clock, SystemClock, Workers};
 use crate::storage::{Lake, Location, StorageSettings};
+use crate::warehouse::Warehouse;
 
 /// An engine over the tables of `locations`, whose sessions may do what `authority` says.
 pub async fn engine(
     config: &Config,
     locations: &[String],
     workers: Workers,
-    authority: Arc<Authority>,
+    (authority, metastore): (Arc<Authority>, Option<Arc<Metastore>>),
 ) -> Result<Arc<Engine>> {
     let limits = ResourceLimits {
         memory_bytes_max: config.memory_limit,
@@ -37,6 +38,17 @@ pub async fn engine(
     };
     let runtime = state::runtime(&limits)?;
     let lake = open_lake(config, locations, &runtime, &workers).await?;
+    let warehouse = match (&config.warehouse, metastore) {
+        (Some(folder), Some(metastore)) => Some(Warehouse::open(
+            folder,
+            metastore,
+            Arc::clone(&lake),
+            Arc::clone(&runtime),
+            workers.network().clone(),
+            config.staleness,
+        )?),
+        _ => None,
+    };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let activity = Arc::new(Activity::new(config.connections_max, clock.now()));
     let parts = Parts {
@@ -48,6 +60,7 @@ pub async fn engine(
         clock,
         planning_time_max: config.planning_timeout,
         authority,
+        warehouse,
         notes: config.tables.clone(),
         probes: Arc::default(),
     };
@@ -102,7 +115,7 @@ pub struct Server {
 impl Server {
     /// Opens the tables and listens; nothing is accepted before [`Server::run`].
     pub async fn start(config: Config, locations: &[String], workers: Workers) -> Result<Self> {
-        let authority = authority(&config)?;
+        let (authority, metastore) = authority(&config)?;
         let door = Arc::new(Door {
             authority: Arc::clone(&authority),
             tls: tls(&config)?,
@@ -110,7 +123,7 @@ impl Server {
             clock: Arc::new(SystemClock),
             throttle: Throttle::default(),
         });
-        let engine = engine(&config, locations, workers, authority).await?;
+        let engine = engine(&config, locations, workers, (authority, metastore)).await?;
         let draining = CancellationToken::new();
         let listener = Listener::bind(
             &config.listen,
@@ -191,16 +204,25 @@ impl Server {
     }
 }
 
-/// The roles of the warehouse folder; without one there are none.
-pub fn authority(config: &Config) -> Result<Arc<Authority>> {
+/// The roles of the warehouse folder, and its catalog; without a folder there are none.
+pub fn authority(config: &Config) -> Result<(Arc<Authority>, Option<Arc<Metastore>>)> {
     use rand::RngCore;
-    let Some(folder) = &config.warehouse else {
-        return Ok(Authority::open_to_all());
+    let Some(metastore) = metastore(config)? else {
+        return Ok((Authority::open_to_all(), None));
     };
-    prepare_warehouse(folder)?;
     let mut secret = [0; NONCE_BYTES];
     rand::rng().fill_bytes(&mut secret);
-    Authority::new(Metastore::open(folder)?, secret)
+    let authority = Authority::new(Arc::clone(&metastore), secret)?;
+    Ok((authority, Some(metastore)))
+}
+
+/// The catalog of the warehouse folder, if one is given; it is made if it is not there.
+pub fn metastore(config: &Config) -> Result<Option<Arc<Metastore>>> {
+    let Some(folder) = &config.warehouse else {
+        return Ok(None);
+    };
+    prepare_warehouse(folder)?;
+    Ok(Some(Arc::new(Metastore::open(folder)?)))
 }
 
 /// The certificate and its key: both or none.

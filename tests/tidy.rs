@@ -14,7 +14,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (7, &["postgres"]),
     (5, &["engine"]),
     (4, &["auth", "values"]),
-    (3, &["catalog"]),
+    (3, &["catalog", "warehouse"]),
     (2, &["metastore", "storage"]),
     (
         1,
@@ -35,6 +35,7 @@ const FLOORS: &[(u8, &[&str])] = &[
 const WITHIN_FLOOR: &[(&str, &[&str])] = &[
     ("cli", &["server"]),
     ("calendar", &["error", "sqlstate"]),
+    ("catalog", &["warehouse"]),
     ("error", &["sqlstate"]),
     ("sqlstate", &["error", "runtime"]),
     ("runtime", &["error"]),

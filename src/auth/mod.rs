@@ -30,7 +30,7 @@ pub const DATABASE: &str = "loyalhouse";
 /// Without a catalog file there are none, and whoever reaches the server may do everything.
 #[derive(Debug)]
 pub struct Authority {
-    store: Option<Metastore>,
+    store: Option<Arc<Metastore>>,
     book: RwLock<Arc<Book>>,
     /// The foreign version of the catalog file that `book` was read from.
     version: Mutex<i64>,
@@ -49,7 +49,7 @@ impl Authority {
     }
 
     /// The roles of a catalog file. `secret` is random; what unknown users are shown follows from it.
-    pub fn new(store: Metastore, secret: [u8; NONCE_BYTES]) -> Result<Arc<Self>> {
+    pub fn new(store: Arc<Metastore>, secret: [u8; NONCE_BYTES]) -> Result<Arc<Self>> {
         let version = store.foreign_version()?;
         let book = store.read(|transaction| store::load(&store, transaction))?;
         Ok(Arc::new(Self {
@@ -114,7 +114,7 @@ impl Authority {
     }
 
     fn changeable(&self) -> Result<&Metastore> {
-        self.store.as_ref().ok_or_else(|| {
+        self.store.as_deref().ok_or_else(|| {
             Error::feature_not_supported("roles and privileges are kept in a warehouse folder")
                 .with_detail("This server was started without one.")
                 .with_hint("Start it with --warehouse DIR.")

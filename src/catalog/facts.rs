@@ -3,10 +3,13 @@
 use std::any::Any;
 use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
 
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
 use datafusion::error::Result;
 
+use super::Snapshot;
+use super::database::Database;
 use crate::error::Error;
 
 /// Facts of one session, carried in the session's configuration.
@@ -32,7 +35,35 @@ pub struct SessionFacts {
     pub client: Option<SocketAddr>,
     /// The address the client connected to.
     pub server: Option<SocketAddr>,
+    /// The tables as the session's statement sees them; those that are committed if there are none.
+    pub tables: Option<Arc<SessionTables>>,
 }
+
+/// The tables of one statement, and what the catalog read of them.
+#[derive(Debug)]
+pub struct SessionTables {
+    pub(super) database: Arc<Database>,
+    pub(super) snapshot: RwLock<Option<Arc<Snapshot>>>,
+}
+
+impl SessionTables {
+    /// The tables of `database`.
+    pub fn new(database: Arc<Database>) -> Arc<Self> {
+        Arc::new(Self {
+            database,
+            snapshot: RwLock::new(None),
+        })
+    }
+}
+
+/// Those of one statement are the same.
+impl PartialEq for SessionTables {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for SessionTables {}
 
 impl Default for SessionFacts {
     fn default() -> Self {
@@ -46,6 +77,7 @@ impl Default for SessionFacts {
             application_name: String::new(),
             client: None,
             server: None,
+            tables: None,
         }
     }
 }

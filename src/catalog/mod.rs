@@ -41,7 +41,7 @@ use crate::config::tables::Notes;
 
 pub use self::facts::{
     ActivityRow, CursorRow, GrantRow, LockRow, MemberRow, PreparedRow, RoleRow, Securable,
-    ServerFacts, SessionFacts, SettingRow,
+    ServerFacts, SessionFacts, SessionTables, SettingRow,
 };
 pub use self::procs::{FunctionDescription, FunctionKind};
 use self::relation_table::RelationTable;
@@ -94,7 +94,17 @@ impl SystemCatalog {
     /// Reads users' schemas anew. Call it before planning a statement that
     /// [`crate::engine::statement::dialect::rewrite`] reports to use the catalog: functions such as
     /// `'t'::regclass` are answered while planning, from the last snapshot.
-    pub async fn refresh(&self) -> Arc<Snapshot> {
+    pub async fn refresh(&self, session: &SessionFacts) -> Arc<Snapshot> {
+        if let Some(tables) = &session.tables {
+            let notes = tables.database.notes(&self.notes);
+            let fresh = Arc::new(Snapshot::load(tables.database.as_ref(), &notes).await);
+            let mut held = tables
+                .snapshot
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            *held = Some(Arc::clone(&fresh));
+            return fresh;
+        }
         let fresh = Arc::new(Snapshot::load(self.user.as_ref(), &self.notes).await);
         let mut held = self
             .snapshot
@@ -102,6 +112,18 @@ impl SystemCatalog {
             .unwrap_or_else(PoisonError::into_inner);
         *held = Arc::clone(&fresh);
         fresh
+    }
+
+    /// The last snapshot of what a session's statement sees.
+    pub fn snapshot_for(&self, session: &SessionFacts) -> Arc<Snapshot> {
+        let own = session.tables.as_ref().and_then(|tables| {
+            let held = tables
+                .snapshot
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            held.clone()
+        });
+        own.unwrap_or_else(|| self.snapshot())
     }
 
     /// The last snapshot.
@@ -123,7 +145,10 @@ impl SystemCatalog {
             // Nothing is read that no statement asked for.
             return Vec::new();
         }
-        keys::check(self.refresh().await.as_ref(), &self.notes)
+        keys::check(
+            self.refresh(&SessionFacts::default()).await.as_ref(),
+            &self.notes,
+        )
     }
 
     /// The server's facts.

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 
 use super::type_oids::{
     ANY, BIT, BOOL, BPCHAR, BYTEA, CHAR, DATE, FLOAT4, FLOAT8, INT2, INT4, INT8, INTERVAL, JSON,
-    NUMERIC, RECORD, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, TIMETZ, VARBIT, VARCHAR,
+    NUMERIC, RECORD, TEXT, TIME, TIMESTAMP, TIMESTAMPTZ, TIMETZ, UUID, VARBIT, VARCHAR,
 };
 
 /// Key of the field metadata that names a PostgreSQL type which the Arrow type alone does not
@@ -190,12 +190,29 @@ pub fn pg_type_of(data_type: &DataType) -> (u32, i32) {
 
 /// The PostgreSQL type of a field: the one its metadata names, otherwise that of its Arrow type.
 pub fn pg_type_of_field(field: &Field) -> (u32, i32) {
-    let named = field
-        .metadata()
+    let metadata = field.metadata();
+    let named = metadata
         .get(PG_TYPE_METADATA)
         .and_then(|name| oid_of_name(name));
-    named.map_or_else(|| pg_type_of(field.data_type()), |oid| (oid, NO_TYPMOD))
+    let extension = || match metadata.get(EXTENSION_METADATA).map(String::as_str) {
+        Some("arrow.uuid") => Some(UUID),
+        Some("arrow.json") => Some(JSON),
+        _ => None,
+    };
+    match named.or_else(extension) {
+        Some(oid) => {
+            let typmod = metadata.get(PG_TYPMOD_METADATA);
+            let typmod = typmod.and_then(|text| text.parse().ok());
+            (oid, typmod.unwrap_or(NO_TYPMOD))
+        }
+        None => pg_type_of(field.data_type()),
+    }
 }
+
+/// Key of the metadata that holds a declared type modifier, as PostgreSQL packs it.
+const PG_TYPMOD_METADATA: &str = "pg_typmod";
+/// Key of the metadata that names a field's extension type of Arrow.
+const EXTENSION_METADATA: &str = "ARROW:extension:name";
 
 /// Bytes of the longest text that PostgreSQL reports for unlimited character types.
 const OCTETS_MAX: i32 = 1_073_741_824;

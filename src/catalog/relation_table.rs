@@ -73,13 +73,14 @@ impl RelationTable {
     async fn rows(&self, options: &ConfigOptions) -> Result<Rows> {
         let mut rows = Rows::new(Arc::clone(&self.layout));
         if let Some(produce) = producer(self.layout.schema_name, self.layout.name) {
-            let snapshot = self.catalog.refresh().await;
+            let session = SessionFacts::of(options);
+            let snapshot = self.catalog.refresh(&session).await;
             let scope = Scope {
                 snapshot: &snapshot,
                 functions: self.catalog.functions(),
                 callable: self.catalog.callable(),
                 facts: self.catalog.facts(),
-                session: &SessionFacts::of(options),
+                session: &session,
                 options,
             };
             produce(&scope, &mut rows)?;

@@ -48,6 +48,8 @@ pub const TIMESTAMPTZ: u32 = 1184;
 pub const INTERVAL: u32 = 1186;
 /// `timetz`.
 pub const TIMETZ: u32 = 1266;
+/// `uuid`
+pub(crate) const UUID: u32 = 2950;
 /// `bit`.
 pub const BIT: u32 = 1560;
 /// `varbit`.

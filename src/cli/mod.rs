@@ -292,7 +292,10 @@ impl Query {
 
     async fn execute(self, config: &Config, workers: Workers) -> Result<()> {
         let authority = crate::auth::Authority::open_to_all();
-        let engine = server::engine(config, &self.locations, workers.clone(), authority).await?;
+        let engine = {
+            let rights = (authority, server::metastore(config)?);
+            server::engine(config, &self.locations, workers.clone(), rights).await?
+        };
         let user = "loyalhouse".to_owned();
         let origin = Origin {
             database: user.clone(),
@@ -312,7 +315,12 @@ impl Query {
                 Outcome::Rows(rows) | Outcome::Copy(rows, _) => {
                     self.print(&session, rows).await?;
                 }
-                Outcome::Done(_) | Outcome::Empty => {}
+                Outcome::Done(_) | Outcome::Empty => session.settle().await?,
+                Outcome::CopyIn(_) => {
+                    return Err(Error::feature_not_supported(
+                        "COPY FROM STDIN is not available without a server",
+                    ));
+                }
                 Outcome::Declare(..) | Outcome::Fetch(_) | Outcome::Close(_) => {
                     return Err(Error::feature_not_supported(
                         "cursors are not available without a server",

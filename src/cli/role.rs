@@ -161,6 +161,7 @@ fn catalog(
         warehouse: Some(folder),
         ..config.clone()
     })
+    .map(|(authority, _)| authority)
 }
 
 fn has_catalog(folder: &Path) -> bool {

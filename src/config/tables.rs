@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Section of the configuration: `[tables."schema.name"]`.
 pub const SECTION: &str = "tables";
 
 /// What is told of one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableNotes {
     /// The comment on the table.
@@ -30,7 +30,7 @@ pub struct TableNotes {
 }
 
 /// A key that points to another table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForeignKeyNote {
     /// The columns of this table.

@@ -1,5 +1,7 @@
 //! The one check of privileges: every relation that a plan reads, before anything of it runs.
 
+use std::collections::BTreeSet;
+
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -13,8 +15,10 @@ use super::state::SessionVariables;
 use crate::auth::privilege::{Object, Privilege};
 use crate::auth::{Authorization, Book};
 use crate::catalog;
+use crate::catalog::database::ROWS_SCHEMA;
 use crate::error::{Error, Result};
 use crate::storage::{self, Lake};
+use crate::warehouse::{TEMPORARY_SCHEMA, View};
 
 /// Relations of the system that tell secrets: superusers may read them.
 const SECRET_RELATIONS: &[&str] = &[
@@ -52,6 +56,9 @@ pub(super) struct Check<'a> {
     lake: &'a Lake,
     book: std::sync::Arc<Book>,
     session: Authorization,
+    view: Option<std::sync::Arc<View>>,
+    /// The tables that views let the session read.
+    through: BTreeSet<(String, String)>,
 }
 
 impl<'a> Check<'a> {
@@ -68,7 +75,20 @@ impl<'a> Check<'a> {
             lake,
             book,
             session,
+            view: variables.view.clone(),
+            through: BTreeSet::new(),
         })
+    }
+
+    /// The check of a statement that reads these tables by views, whose owners may. What it names itself
+    /// must have passed [`Check::statement`].
+    pub(super) fn through(self, through: BTreeSet<(String, String)>) -> Self {
+        Self { through, ..self }
+    }
+
+    /// The tables that are read by views.
+    pub(super) fn into_through(self) -> BTreeSet<(String, String)> {
+        self.through
     }
 
     /// Refuses a statement by the names in it, before planning could say something of what they name.
@@ -113,7 +133,15 @@ impl<'a> Check<'a> {
                 false => Ok(()),
             };
         }
-        let (schema, table) = self.resolved(name);
+        let (mut schema, mut table) = self.resolved(name);
+        if schema == ROWS_SCHEMA
+            && let Some(relation) = self
+                .view
+                .as_ref()
+                .and_then(|view| view.relation_by_id(&table))
+        {
+            (schema, table) = (relation.schema.clone(), relation.name.clone());
+        }
         // Rows that are computed, such as those of generate_series(), are nobody's.
         if storage::is_stored(provider) || self.is_known(&schema, &table) {
             return self.table(schema, table);
@@ -122,6 +150,9 @@ impl<'a> Check<'a> {
     }
 
     fn table(&self, schema: String, table: String) -> Result<()> {
+        if self.through.contains(&(schema.clone(), table.clone())) || self.owns(&schema, &table) {
+            return Ok(());
+        }
         let may = |privilege, object: &Object| self.session.may(&self.book, privilege, object);
         if !may(Privilege::Usage, &Object::Schema(schema.clone())) {
             return Err(denied("schema", &schema));
@@ -133,8 +164,23 @@ impl<'a> Check<'a> {
     }
 
     fn is_known(&self, schema: &str, table: &str) -> bool {
+        let written = self
+            .view
+            .as_ref()
+            .and_then(|view| view.relation(schema, table));
         let tables = self.lake.table_names(schema);
-        tables.iter().any(|known| known == table)
+        written.is_some() || tables.iter().any(|known| known == table)
+    }
+
+    /// Whether the table is the session's: a temporary one, or of a role that it has.
+    fn owns(&self, schema: &str, table: &str) -> bool {
+        let written = self
+            .view
+            .as_ref()
+            .and_then(|view| view.relation(schema, table));
+        written.is_some_and(|relation| {
+            schema == TEMPORARY_SCHEMA || self.session.has_role(&relation.owner)
+        })
     }
 
     /// Schema and name, as the planner resolves them.

@@ -10,8 +10,8 @@ use super::session_command;
 use super::settings::Settings;
 use super::statement::session_command::SessionCommand;
 use crate::auth::change::{Actor, Asked, Change, Done, Relations};
+use crate::catalog::database::Database;
 use crate::error::{Error, Result};
-use crate::storage::Lake;
 
 /// Changes of one transaction block.
 const PENDING_MAX: usize = 10_000;
@@ -187,14 +187,14 @@ fn completion(mut done: Vec<Done>) -> Completion {
 /// The tables that there are to grant on.
 #[derive(Debug)]
 struct Tables {
-    lake: Arc<Lake>,
+    database: Arc<Database>,
     search_path: Vec<String>,
 }
 
 impl Tables {
     fn of(shared: &Shared, settings: &Settings, user: &str) -> Self {
         Self {
-            lake: Arc::clone(&shared.lake),
+            database: Arc::clone(&shared.database),
             search_path: settings.search_path(user),
         }
     }
@@ -202,12 +202,12 @@ impl Tables {
 
 impl Relations for Tables {
     fn tables(&self, schema: &str) -> Option<Vec<String>> {
-        let known = self.lake.schema_names().iter().any(|known| known == schema);
-        known.then(|| self.lake.table_names(schema))
+        let known = self.database.user_schemas().contains(schema);
+        known.then(|| self.database.relation_names(schema).into_iter().collect())
     }
 
     fn schemas(&self) -> Vec<String> {
-        self.lake.schema_names()
+        self.database.user_schemas().into_iter().collect()
     }
 
     fn search_path(&self) -> Vec<String> {

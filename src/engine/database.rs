@@ -19,8 +19,15 @@ use crate::catalog::{
 };
 
 /// Makes the tables and the system's relations known to the planner.
-pub(crate) fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<SystemCatalog>> {
-    let users = Arc::new(Database::new(Arc::clone(&parts.lake), BTreeMap::new()));
+pub(crate) fn register(
+    state: &mut SessionState,
+    parts: &Parts,
+) -> Result<(Arc<SystemCatalog>, Arc<Database>)> {
+    let users = Arc::new(Database::new(
+        Arc::clone(&parts.lake),
+        parts.warehouse.clone(),
+        BTreeMap::new(),
+    ));
     let facts = Arc::new(EngineFacts::new(
         Arc::clone(&parts.activity),
         Arc::clone(&parts.authority),
@@ -42,15 +49,24 @@ pub(crate) fn register(state: &mut SessionState, parts: &Parts) -> Result<Arc<Sy
             Arc::new(probes::OwnViews(Arc::clone(&parts.probes))),
         ),
     ]);
-    let catalogs = MemoryCatalogProviderList::new();
-    let database = Database::new(Arc::clone(&parts.lake), schemas);
-    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(database));
-    state.register_catalog_list(Arc::new(catalogs));
+    let database = Arc::new(Database::new(
+        Arc::clone(&parts.lake),
+        parts.warehouse.clone(),
+        schemas,
+    ));
+    show(state, Arc::clone(&database));
     for (name, function) in table_functions(&system) {
         state.register_udtf(name, function);
     }
     for function in functions::all(&system) {
         state.register_udf(Arc::new(function))?;
     }
-    Ok(system)
+    Ok((system, database))
+}
+
+/// Makes `database` the one that a state's statements see.
+pub(crate) fn show(state: &mut SessionState, database: Arc<Database>) {
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(CATALOG.to_owned(), database);
+    state.register_catalog_list(Arc::new(catalogs));
 }

@@ -33,6 +33,7 @@ pub mod settings;
 pub mod state;
 pub mod statement;
 mod stoppable;
+pub mod tables;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::sqlstate::{SqlState, nearest};
 use crate::storage::Lake;
+use crate::warehouse::Warehouse;
 use activity::{Activity, Origin};
 use session::Session;
 use settings::Settings;
@@ -79,6 +81,10 @@ pub struct Shared {
     pub probes: Arc<probes::Probes>,
     /// The system's relations and functions.
     system: Arc<SystemCatalog>,
+    /// The tables that are committed, and the system's relations.
+    database: Arc<Database>,
+    /// The tables that this server writes; none without a warehouse folder.
+    warehouse: Option<Arc<Warehouse>>,
     loyalty_scalars: HashSet<String>,
     /// The functions that PostgreSQL does not have, for the types of parameters.
     own_functions: parameters::OwnFunctions,
@@ -91,7 +97,7 @@ impl Engine {
             .iter()
             .map(|function| function.name().to_owned())
             .collect();
-        let (base, system) = state::build(&parts)?;
+        let (base, system, database) = state::build(&parts)?;
         let own_functions = parameters::OwnFunctions::new(&describe::functions(&base));
         Ok(Self {
             shared: Arc::new(Shared {
@@ -104,6 +110,8 @@ impl Engine {
                 authority: parts.authority,
                 probes: parts.probes,
                 system,
+                database,
+                warehouse: parts.warehouse,
                 loyalty_scalars,
                 own_functions,
             }),
@@ -145,9 +153,28 @@ impl Engine {
 
 /// What is wrong in `notes` about the tables of a lake that no engine serves.
 pub async fn check_notes(lake: &Arc<Lake>, notes: &Notes) -> Vec<Error> {
-    let tables = Database::new(Arc::clone(lake), std::collections::BTreeMap::new());
+    let tables = Database::new(Arc::clone(lake), None, std::collections::BTreeMap::new());
     let snapshot = Snapshot::load(&tables, notes).await;
     keys::check(&snapshot, notes)
+}
+
+/// A version of all tables. Plans that were made from another one are out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    read_in_place: u64,
+    written: [u64; 3],
+}
+
+/// The database that the statements of `state` see.
+fn database_of(state: &SessionState, committed: &Database) -> Database {
+    let variables = state
+        .config_options()
+        .extensions
+        .get::<state::SessionVariables>();
+    match variables.and_then(|variables| variables.view.clone()) {
+        Some(view) => committed.seen(view),
+        None => committed.clone(),
+    }
 }
 
 impl Shared {
@@ -157,7 +184,20 @@ impl Shared {
     }
 
     fn session_state(&self, variables: state::SessionVariables) -> SessionState {
-        state::for_statement(&self.base, variables)
+        state::for_statement(&self.base, &self.database, variables)
+    }
+
+    /// The version of the tables that the statements of `state` see.
+    fn generation(&self, state: &SessionState) -> Generation {
+        let variables = state
+            .config_options()
+            .extensions
+            .get::<state::SessionVariables>();
+        let view = variables.and_then(|variables| variables.view.as_ref());
+        Generation {
+            read_in_place: self.lake.generation(),
+            written: view.map(|view| view.generation()).unwrap_or_default(),
+        }
     }
 
     fn is_loyalty_scalar(&self, name: &str) -> bool {
@@ -187,12 +227,12 @@ impl Shared {
         let Some(name) = error.message().split('"').nth(1).map(str::to_owned) else {
             return error;
         };
-        let tables: Vec<String> = self
-            .lake
-            .schema_names()
+        let database = database_of(state, &self.database);
+        let tables: Vec<String> = database
+            .user_schemas()
             .into_iter()
             .flat_map(|schema| {
-                let tables = self.lake.table_names(&schema).into_iter();
+                let tables = database.relation_names(&schema).into_iter();
                 let seen = tables.filter(|table| authorize::may_see(state, &schema, table));
                 // What is seen must not borrow the schema that is given away.
                 seen.collect::<Vec<_>>()

@@ -2,7 +2,7 @@
 //!
 //! Everything here runs on a planning thread ([`crate::runtime::Workers::plan`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -22,14 +22,15 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{self, Expr, Ident};
 
-use super::Shared;
 use super::authorize::Check;
 use super::control::StatementControl;
 use super::parameters::{self, Relations, Types};
 use super::statement::{dialect, limits, loyalty};
+use super::tables::{Assignment, names};
+use super::{Generation, Shared};
 use crate::catalog::layout::is_pg_catalog_relation;
 use crate::catalog::pg_type::PG_TYPE_METADATA;
-use crate::catalog::{PG_CATALOG, pg_type, type_oids};
+use crate::catalog::{PG_CATALOG, SessionFacts, pg_type, type_oids};
 use crate::error::{Error, Result};
 use crate::storage::Lake;
 use crate::values::types;
@@ -46,7 +47,13 @@ pub struct PlannedQuery {
     /// The columns' names as PostgreSQL gives them.
     pub names: Vec<String>,
     /// The version of the tables the plan was made from.
-    pub generation: u64,
+    pub generation: Generation,
+    /// Whether its functions ask the catalog, whose snapshot is then to be read before it runs.
+    pub(super) uses_catalog: bool,
+    /// The table that the rows are for, if they are for one.
+    pub(super) assignment: Option<Assignment>,
+    /// The tables that views let the statement read.
+    through_views: BTreeSet<(String, String)>,
     /// The plan before it was analysed, if a parameter is an array: the number of its dimensions, which
     /// the type does not tell, decides what the analysis makes of it.
     written: Option<LogicalPlan>,
@@ -91,26 +98,31 @@ pub struct RunnableQuery {
 
 /// Plans a query. `declared` are the OIDs of the types that the client gave its parameters, `None`
 /// where it left the type open.
-pub async fn plan_query(
+pub(super) async fn plan_query(
     shared: &Shared,
     state: &SessionState,
     statement: &ast::Statement,
     declared: &[Option<u32>],
+    assignment: Option<&Assignment>,
     control: &Arc<StatementControl>,
 ) -> Result<PlannedQuery> {
     let _scope = super::guard::planning(control);
     shared.lake.refresh_if_stale().await?;
-    let generation = shared.lake.generation();
+    let generation = shared.generation(state);
     let check = Check::new(state, &shared.lake)?;
     check.statement(statement)?;
-    let written = statement;
+    let mut inlined = statement.clone();
+    let through_views = names::resolve(&mut inlined, state)?;
+    let check = check.through(through_views);
+    let written = &inlined;
     let mut statement = written.clone();
     if dialect::whole_rows::may_be_in(written) {
         let relations = relations(state, written).await;
         dialect::whole_rows::rewrite(&mut statement, &relations)?;
     }
-    if dialect::rewrite(&mut statement)?.uses_catalog {
-        shared.system.refresh().await;
+    let uses_catalog = dialect::rewrite(&mut statement)?.uses_catalog;
+    if uses_catalog {
+        refresh_catalog(shared, state).await;
     }
     loyalty::rewrite(&mut statement, &|name| shared.is_loyalty_scalar(name))?;
     let count = parameters::count(written)?;
@@ -122,6 +134,10 @@ pub async fn plan_query(
         plan_with_parameters(shared, state, statement, &types).await?
     };
     control.check()?;
+    let plan = match assignment {
+        Some(assignment) => assignment.apply(plan)?,
+        None => plan,
+    };
     limits::check_plan(&plan)?;
     verify(&plan)?;
     super::placement::check(&plan)?;
@@ -144,9 +160,18 @@ pub async fn plan_query(
         schema,
         names,
         generation,
+        uses_catalog,
+        assignment: assignment.cloned(),
+        through_views: check.into_through(),
         written,
         generic: Arc::default(),
     })
+}
+
+/// Reads what the catalog shows to the session that `state` belongs to.
+pub(super) async fn refresh_catalog(shared: &Shared, state: &SessionState) {
+    let facts = SessionFacts::of(state.config_options());
+    shared.system.refresh(&facts).await;
 }
 
 /// Fills in parameters and makes the plan runnable. `settings` is the version of the session's.
@@ -160,7 +185,7 @@ pub async fn make_runnable(
 ) -> Result<RunnableQuery> {
     let _scope = super::guard::planning(control);
     // Again, for a statement that was prepared when the session still might.
-    let check = Check::new(state, lake)?;
+    let check = Check::new(state, lake)?.through(query.through_views.clone());
     check.plan(&query.plan)?;
     let optimized = match generic_plan(state, &query, settings)? {
         Some(generic) => {
@@ -498,7 +523,7 @@ pub fn select_arguments(values: Vec<Expr>, parameters: &[Parameter]) -> Result<a
     Ok(ast::Statement::Query(Box::new(query)))
 }
 
-fn template(sql: &str) -> Result<ast::Query> {
+pub(super) fn template(sql: &str) -> Result<ast::Query> {
     let parsed = super::statement::parse(sql)?
         .pop()
         .and_then(|parsed| parsed.statement);

@@ -28,6 +28,7 @@ use super::session_command::{self, Transaction};
 use super::settings::{SETTINGS, Settings};
 use super::statement::session_command::{Declare, Fetch, SessionCommand};
 use super::statement::{self, Parsed};
+use super::tables::{self, Assignment, CopyInto, TableStatement, Work};
 use crate::auth::change::Change;
 use crate::calendar::Reader;
 use crate::error::{Error, Result};
@@ -56,6 +57,8 @@ pub struct Session {
     pub(super) transaction: Transaction,
     /// Changes of roles and privileges that the open transaction block will make.
     pub(super) changes: PendingChanges,
+    /// Changes of tables that are not committed.
+    pub(super) work: Work,
     /// Notifications that wait for the end of the transaction.
     notifications: Vec<Notification>,
     /// The version of the settings that others were told of.
@@ -146,6 +149,7 @@ enum Body {
     Session(SessionCommand),
     Command(ast::Statement),
     Change(Change),
+    Table(TableStatement),
 }
 
 /// The options of a COPY TO as the statement spells them.
@@ -164,6 +168,8 @@ pub enum Outcome {
     Rows(Rows),
     /// A result set that goes out as COPY data.
     Copy(Rows, CopyRequest),
+    /// Rows to take from the client into a table.
+    CopyIn(Box<CopyInto>),
     /// A command that is done.
     Done(Completion),
     /// A cursor to keep open, and its rows.
@@ -274,6 +280,7 @@ impl Session {
             settings: Arc::new(Mutex::new(settings)),
             transaction: Transaction::default(),
             changes: PendingChanges::default(),
+            work: Work::default(),
             notifications: Vec::new(),
             told: None,
             statements: HashMap::new(),
@@ -314,6 +321,7 @@ impl Session {
         if transaction.status() == TransactionStatus::Idle {
             self.notifications.clear();
             self.changes.clear();
+            self.undo_work();
         }
     }
 
@@ -461,6 +469,12 @@ impl Session {
             }
             Body::Show(name) => (Vec::new(), Some(command::show_columns(name))),
             Body::Declare { planned, .. } => (planned.parameters.clone(), None),
+            Body::Table(statement) => {
+                let parameters = statement
+                    .planned()
+                    .map(|planned| planned.parameters.clone());
+                (parameters.unwrap_or_default(), None)
+            }
             Body::Fetch(fetch) => {
                 let columns = self
                     .cursors
@@ -504,8 +518,13 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Body> {
         match statement {
+            statement if tables::is_select_into(&statement) => {
+                let create = tables::create_of_select_into(statement)?;
+                let prepare = Box::pin(self.prepare_table_statement(create, declared, control));
+                prepare.await.map(Body::Table)
+            }
             ast::Statement::Query(_) => {
-                let planned = self.plan(&statement, declared, control).await?;
+                let planned = self.plan(&statement, declared, None, control).await?;
                 Ok(Body::Query { statement, planned })
             }
             ast::Statement::Explain {
@@ -538,7 +557,7 @@ impl Session {
                     }
                     _ => return Err(explained_alone()),
                 }
-                let planned = self.plan(&inner, declared, control).await?;
+                let planned = self.plan(&inner, declared, None, control).await?;
                 Ok(Body::Explain {
                     inner: *inner,
                     planned,
@@ -553,8 +572,12 @@ impl Session {
                 legacy_options,
                 ..
             } => {
-                let query = command::copy_query(source, to, &target)?;
-                let planned = self.plan(&query, declared, control).await?;
+                if !to {
+                    let copy = (source, target, options, legacy_options);
+                    return self.prepare_copy(copy).map(Body::Table);
+                }
+                let query = command::copy_query(source, &target)?;
+                let planned = self.plan(&query, declared, None, control).await?;
                 let options = CopyRequest {
                     options,
                     legacy: legacy_options,
@@ -564,6 +587,10 @@ impl Session {
                     planned,
                     options,
                 })
+            }
+            other if tables::concerns(&other) => {
+                let prepare = Box::pin(self.prepare_table_statement(other, declared, control));
+                prepare.await.map(Body::Table)
             }
             other => Ok(Body::Command(other)),
         }
@@ -587,7 +614,7 @@ impl Session {
                 if !matches!(*declare.query, ast::Statement::Query(_)) {
                     return Err(Error::syntax_error("DECLARE CURSOR needs a query"));
                 }
-                let planned = self.plan(&declare.query, declared, control).await?;
+                let planned = self.plan(&declare.query, declared, None, control).await?;
                 Ok(Body::Declare { declare, planned })
             }
             SessionCommand::Prepare {
@@ -646,7 +673,7 @@ impl Session {
             return Ok((prepared, None));
         }
         let query = plan::select_arguments(arguments, &prepared.parameters)?;
-        let planned = self.plan(&query, declared, control).await?;
+        let planned = self.plan(&query, declared, None, control).await?;
         Ok((prepared, Some((query, planned))))
     }
 
@@ -666,17 +693,23 @@ impl Session {
         self.one_row(rows, &inner.parameters, control).await
     }
 
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         statement: &ast::Statement,
         declared: &[Option<u32>],
+        assignment: Option<&Assignment>,
         control: &Arc<StatementControl>,
     ) -> Result<PlannedQuery> {
         let statement = statement.clone();
         let declared = declared.to_vec();
+        let assignment = assignment.cloned();
         let planning = Arc::clone(control);
         self.plan_on_thread(control, move |shared, state| async move {
-            plan::plan_query(&shared, &state, &statement, &declared, &planning).await
+            let assignment = assignment.as_ref();
+            plan::plan_query(
+                &shared, &state, &statement, &declared, assignment, &planning,
+            )
+            .await
         })
         .await
     }
@@ -741,16 +774,7 @@ impl Session {
                 self.explain_prepared(inner, values, *request, control)
                     .await
             }
-            Body::Show(name) => {
-                let shown = command::show(&self.settings(), name);
-                let batch = shown.map_err(|error| self.noted(error))?;
-                let columns = command::show_columns(name);
-                Ok(Outcome::Rows(Rows {
-                    columns,
-                    tag: "SHOW",
-                    source: RowSource::Batch(batch),
-                }))
-            }
+            Body::Show(name) => self.show(name),
             Body::Declare { declare, planned } => {
                 self.declare(declare, planned, prepared, values, control)
                     .await
@@ -772,8 +796,14 @@ impl Session {
             }
             Body::Session(command) => {
                 Box::pin(self.settle_changes(command, control)).await?;
+                Box::pin(self.settle_work(command)).await?;
                 let done = session_command::run(self, command);
                 done.map(Outcome::Done).map_err(|error| self.noted(error))
+            }
+            Body::Table(statement) => {
+                self.transaction.query();
+                let run = Box::pin(self.execute_table(statement, prepared, values, control));
+                run.await
             }
             Body::Change(change) => {
                 let done = Box::pin(self.ask_for_change(change.clone(), control)).await?;
@@ -782,6 +812,35 @@ impl Session {
             Body::Command(statement) => {
                 let done = command::run(self, statement);
                 done.map(Outcome::Done).map_err(|error| self.noted(error))
+            }
+        }
+    }
+
+    fn show(&self, name: &str) -> Result<Outcome> {
+        let shown = command::show(&self.settings(), name);
+        let batch = shown.map_err(|error| self.noted(error))?;
+        Ok(Outcome::Rows(Rows {
+            columns: command::show_columns(name),
+            tag: "SHOW",
+            source: RowSource::Batch(batch),
+        }))
+    }
+
+    async fn execute_table(
+        &mut self,
+        statement: &TableStatement,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Outcome> {
+        match statement {
+            TableStatement::Copy(copy) => {
+                let begun = self.begin_copy(copy, control).await?;
+                Ok(Outcome::CopyIn(Box::new(begun)))
+            }
+            other => {
+                let done = self.run_table_statement(other, prepared, values, control);
+                done.await.map(Outcome::Done)
             }
         }
     }
@@ -879,7 +938,7 @@ impl Session {
 
     /// Makes a query runnable. A plan that was made from older tables is made again, so that a
     /// statement that is prepared once sees new files.
-    async fn rows(
+    pub(super) async fn rows(
         &self,
         statement: &ast::Statement,
         planned: &PlannedQuery,
@@ -911,12 +970,18 @@ impl Session {
             .plan_on_thread(control, move |shared, state| async move {
                 shared.lake.refresh_if_stale().await?;
                 let mut replanned = None;
-                let planned = match shared.lake.generation() == planned.generation {
+                let planned = match shared.generation(&state) == planned.generation {
                     true => planned,
                     false => {
-                        let planned =
-                            plan::plan_query(&shared, &state, &statement, &declared, &planning)
-                                .await?;
+                        let planned = plan::plan_query(
+                            &shared,
+                            &state,
+                            &statement,
+                            &declared,
+                            planned.assignment.as_ref(),
+                            &planning,
+                        )
+                        .await?;
                         replanned = Some(planned.clone());
                         planned
                     }
@@ -927,6 +992,9 @@ impl Session {
                 };
                 if let Some(described) = described {
                     same_columns(&described, &columns.schema)?;
+                }
+                if planned.uses_catalog && replanned.is_none() {
+                    plan::refresh_catalog(&shared, &state).await;
                 }
                 let runnable =
                     plan::make_runnable(&state, &shared.lake, planned, values, settings, &planning)
@@ -988,6 +1056,32 @@ impl Session {
             columns: plan_column(request),
             ..Rows::text("QUERY PLAN", lines, "EXPLAIN")?
         }))
+    }
+
+    /// The value of a query of one column and one row.
+    pub(super) async fn single_value(
+        &self,
+        query: &ast::Statement,
+        control: &Arc<StatementControl>,
+    ) -> Result<ScalarValue> {
+        let planned = self.plan(query, &[], None, control).await?;
+        let planning = Arc::clone(control);
+        let runnable = self
+            .plan_on_thread(control, move |shared, state| async move {
+                plan::make_runnable(&state, &shared.lake, planned, Vec::new(), 0, &planning).await
+            })
+            .await?;
+        let task = self.shared.workers.spawn_query(async move {
+            use futures::TryStreamExt;
+            let stream = execute_stream(runnable.plan, runnable.context)?;
+            let batches: Vec<RecordBatch> = stream.try_collect().await?;
+            let row = batches.iter().find(|batch| batch.num_rows() > 0);
+            let value = row.and_then(|batch| batch.columns().first());
+            let value = value.ok_or_else(|| Error::internal("a value has no row"))?;
+            Ok(ScalarValue::try_from_array(value, 0)?)
+        });
+        task.await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
     }
 
     /// Runs a query for its metrics alone.
@@ -1064,6 +1158,7 @@ impl Session {
             holdings: self.holdings.clone(),
             authority: Arc::clone(&self.shared.authority),
             time: self.session_time(),
+            view: self.view(),
         }
     }
 

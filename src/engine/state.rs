@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use datafusion::catalog::CatalogProvider;
 use datafusion::common::config::{
     ConfigEntry, ConfigExtension, ConfigNonZeroUsize, Dialect, ExtensionOptions,
 };
@@ -31,12 +32,14 @@ use super::settings::Settings;
 use super::stoppable::StopJoins;
 use super::{functions, guard, numeric};
 use crate::auth::{Authority, Authorization};
-use crate::catalog::{SessionFacts, SystemCatalog};
+use crate::catalog::database::Database;
+use crate::catalog::{SessionFacts, SessionTables, SystemCatalog};
 use crate::config::tables::Notes;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
 use crate::storage::Lake;
 use crate::values::encode::TextStyle;
+use crate::warehouse::{View, Warehouse};
 
 /// The catalog's name: the one database.
 pub const CATALOG: &str = "loyalhouse";
@@ -86,6 +89,8 @@ pub struct Parts {
     pub planning_time_max: Duration,
     /// Who may do what.
     pub authority: Arc<Authority>,
+    /// The tables that this server writes, if it has a warehouse folder.
+    pub warehouse: Option<Arc<Warehouse>>,
     /// Comments and keys of tables that are read in place.
     pub notes: Notes,
     /// What clients asked for in vain.
@@ -114,7 +119,7 @@ pub fn runtime(limits: &ResourceLimits) -> Result<Arc<RuntimeEnv>> {
 }
 
 /// Builds the state that every statement's state is cloned from.
-pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
+pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>, Arc<Database>)> {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, "public")
         .with_create_default_catalog_and_schema(false)
@@ -160,11 +165,11 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>)> {
     datafusion_functions_loyalty::register_all(&mut state)?;
     functions::register(&mut state, &parts.activity, &parts.clock)?;
     numeric::register(&mut state)?;
-    let system = super::database::register(&mut state, parts)?;
+    let (system, database) = super::database::register(&mut state, parts)?;
     functions::register_last(&mut state)?;
     let names = ShowObjectNames::new(&state);
     state.add_analyzer_rule(Arc::new(names));
-    Ok((state, system))
+    Ok((state, system, database))
 }
 
 /// The base's rules between ours: intervals before types are coerced, integers after.
@@ -185,14 +190,23 @@ fn analyzer_rules(base: &SessionState) -> Vec<Arc<dyn AnalyzerRule + Send + Sync
 }
 
 /// The state of one statement: the shared one with the session's settings in it.
-pub fn for_statement(base: &SessionState, variables: SessionVariables) -> SessionState {
+pub fn for_statement(
+    base: &SessionState,
+    committed: &Database,
+    variables: SessionVariables,
+) -> SessionState {
     let mut state = base.clone();
-    let facts = variables.facts();
-    let known = state
-        .catalog_list()
-        .catalog(CATALOG)
-        .map(|catalog| catalog.schema_names())
-        .unwrap_or_default();
+    let mut facts = variables.facts();
+    let database = match &variables.view {
+        Some(view) => {
+            let database = Arc::new(committed.seen(Arc::clone(view)));
+            facts.tables = Some(SessionTables::new(Arc::clone(&database)));
+            super::database::show(&mut state, Arc::clone(&database));
+            database
+        }
+        None => Arc::new(committed.clone()),
+    };
+    let known = database.schema_names();
     let schema = facts
         .search_path
         .iter()
@@ -224,6 +238,8 @@ pub struct SessionVariables {
     pub authority: Arc<Authority>,
     /// Its zone and styles, and the times at which its transaction and statement began.
     pub(crate) time: SessionTime,
+    /// The tables written here as its statement sees them.
+    pub(crate) view: Option<Arc<View>>,
 }
 
 impl SessionVariables {
@@ -235,6 +251,7 @@ impl SessionVariables {
             holdings: Holdings::default(),
             authority: Authority::open_to_all(),
             time: SessionTime::default(),
+            view: None,
         }
     }
 
@@ -264,6 +281,7 @@ impl SessionVariables {
                 .to_owned(),
             client: self.origin.client,
             server: None,
+            tables: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// The steps in order; `user_version` counts those that were run.
-const STEPS: &[&str] = &[ROLES];
+const STEPS: &[&str] = &[ROLES, RELATIONS];
 
 /// Roles, who belongs to whom, and what they may do. Role 10 owns every object, as in PostgreSQL's
 /// numbering; until somebody gives it a login it is nobody's.
@@ -66,6 +66,31 @@ CREATE TABLE default_grants (
 ) STRICT;
 CREATE UNIQUE INDEX default_grants_once
     ON default_grants (schema, ifnull(grantee, 0), privilege);
+";
+
+/// Names of what is kept in the warehouse folder. A table keeps its `id`, which is also the name of its
+/// folder, when it is renamed. The folders of `dropped_tables` are to be removed once nobody reads them.
+const RELATIONS: &str = "
+CREATE TABLE schemas (
+    name TEXT PRIMARY KEY,
+    owner INTEGER NOT NULL REFERENCES roles ON DELETE RESTRICT,
+    comment TEXT
+) STRICT;
+CREATE TABLE relations (
+    id TEXT PRIMARY KEY,
+    schema TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('table', 'view')),
+    owner INTEGER NOT NULL REFERENCES roles ON DELETE RESTRICT,
+    definition TEXT,
+    search_path TEXT NOT NULL DEFAULT '[]',
+    columns BLOB,
+    notes TEXT NOT NULL DEFAULT '{}',
+    UNIQUE (schema, name)
+) STRICT;
+CREATE TABLE dropped_tables (
+    id TEXT PRIMARY KEY
+) STRICT;
 ";
 
 /// Runs the steps that this catalog has not seen.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use datafusion::scalar::ScalarValue;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 
 use super::backend::{self, Severity};
 use super::copy::CopyEncoder;
+use super::copy_in;
 use super::copy_options::copy_options;
 use super::decode;
 use super::encode::{RowEncoder, row_description};
@@ -25,6 +27,7 @@ use crate::engine::session::{
 };
 use crate::engine::statement::Parsed;
 use crate::engine::statement::session_command::Fetch;
+use crate::engine::tables::CopyInto;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -186,7 +189,7 @@ where
                 self.failed(&error);
                 match tag {
                     b'Q' | b'F' => self.ready(),
-                    b'S' => self.sync(),
+                    b'S' => Box::pin(self.sync()).await,
                     _ => self.skipping = true,
                 }
                 return Ok(Next::Continue);
@@ -194,10 +197,14 @@ where
         };
         match message {
             Frontend::Terminate => return Ok(Next::Close),
-            Frontend::Sync => self.sync(),
+            Frontend::Sync => Box::pin(self.sync()).await,
             Frontend::Query { sql } => {
                 self.skipping = false;
                 Box::pin(self.simple_query(sql)).await?;
+                // Of a string whose last statement was a query.
+                if let Err(error) = self.session.settle().await {
+                    self.failed(&error);
+                }
                 if self.session.backend().is_terminated() {
                     return Err(StopReason::Termination.error());
                 }
@@ -273,8 +280,11 @@ where
         }
     }
 
-    fn sync(&mut self) {
+    async fn sync(&mut self) {
         self.skipping = false;
+        if let Err(error) = self.session.settle().await {
+            self.failed(&error);
+        }
         self.ready();
     }
 
@@ -309,9 +319,10 @@ where
             self.writer.push(&backend::empty_query_response());
         }
         self.session.in_implicit_block = parsed.len() > 1;
-        for statement in parsed {
+        let last = parsed.len().saturating_sub(1);
+        for (at, statement) in parsed.into_iter().enumerate() {
             let running = self.session.begin(&statement.text);
-            match self.simple_statement(statement, &running).await {
+            match self.simple_statement(statement, at == last, &running).await {
                 Ok(()) => {}
                 Err(error) if error.state() == SqlState::ConnectionFailure => return Err(error),
                 Err(error) => {
@@ -330,7 +341,14 @@ where
         Ok(())
     }
 
-    async fn simple_statement(&mut self, statement: Parsed, running: &Running) -> Result<()> {
+    /// Runs a statement; with the last one of a query string, what they did is committed before the client
+    /// hears that it is done.
+    async fn simple_statement(
+        &mut self,
+        statement: Parsed,
+        is_last: bool,
+        running: &Running,
+    ) -> Result<()> {
         let control = &running.control;
         let prepare = Box::pin(self.session.prepare(statement, Vec::new(), control));
         let prepared = guarded(&mut self.reader, control, prepare).await?;
@@ -353,7 +371,18 @@ where
                     .map(|_| ())
             }
             Outcome::Copy(rows, request) => self.copy_out(rows, &request, control).await,
+            Outcome::CopyIn(copy) => {
+                let completion = self.copy_in(*copy, control).await?;
+                if is_last {
+                    self.session.settle().await?;
+                }
+                self.complete(completion);
+                Ok(())
+            }
             Outcome::Done(completion) => {
+                if is_last {
+                    self.session.settle().await?;
+                }
                 self.complete(completion);
                 Ok(())
             }
@@ -760,6 +789,12 @@ where
                     portal.state = PortalState::Done;
                     return self.copy_out(rows, &request, control).await;
                 }
+                Outcome::CopyIn(copy) => {
+                    portal.state = PortalState::Done;
+                    let completion = self.copy_in(*copy, control).await?;
+                    self.complete(completion);
+                    return Ok(());
+                }
                 Outcome::Done(completion) => {
                     portal.state = PortalState::Done;
                     self.complete(completion);
@@ -899,6 +934,44 @@ where
         Ok(())
     }
 
+    /// Takes rows from the client until it ends them. What it sends after an error is passed over.
+    async fn copy_in(
+        &mut self,
+        copy: CopyInto,
+        control: &Arc<StatementControl>,
+    ) -> Result<Completion> {
+        let options = copy_options(&copy.request)?;
+        let width = u16::try_from(copy.columns.names.len())
+            .map_err(|_| Error::program_limit_exceeded("a COPY has too many columns"))?;
+        self.writer
+            .push(&backend::copy_in_response(options.wire_format(), width));
+        self.writer.flush().await?;
+        let (sender, chunks) = mpsc::channel(COPY_CHUNKS_MAX);
+        let (table, columns) = (copy.table.clone(), copy.columns.clone());
+        let time = self.session.time_reader();
+        let rows = copy_in::batches(chunks, options, &table, columns, time);
+        let Self {
+            reader, session, ..
+        } = self;
+        let client = async {
+            // Dropped with the last chunk, which tells that the rows are complete.
+            let sender = sender;
+            while let Some(chunk) = copy_chunk(reader).await {
+                let failed = chunk.is_err();
+                if sender.send(chunk).await.is_err() || failed {
+                    break;
+                }
+            }
+        };
+        let work = session.copy_rows(copy, rows, control);
+        let (mut client, mut work) = (std::pin::pin!(client), std::pin::pin!(work));
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = &mut client => work.await,
+        }
+    }
+
     async fn next_chunk(
         &mut self,
         result: &mut RunningResult,
@@ -943,7 +1016,12 @@ where
     fn complete(&mut self, completion: Completion) {
         for notice in &completion.notices {
             let severity = match notice.state() {
-                SqlState::SuccessfulCompletion => Severity::Notice,
+                // What was skipped because it is there, or is not.
+                SqlState::SuccessfulCompletion
+                | SqlState::DuplicateSchema
+                | SqlState::DuplicateTable
+                | SqlState::InvalidSchemaName
+                | SqlState::UndefinedTable => Severity::Notice,
                 _ => Severity::Warning,
             };
             self.writer.push(&backend::notice_response(
@@ -971,6 +1049,37 @@ where
         }
         self.writer
             .push(&backend::command_complete(&completion.tag));
+    }
+}
+
+/// Messages of a COPY that wait to be read.
+const COPY_CHUNKS_MAX: usize = 16;
+
+/// The next bytes of a COPY, or why it ends; `None` at its end.
+async fn copy_chunk<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>) -> Option<Result<Bytes>> {
+    loop {
+        let message = match reader.next(MESSAGE_BYTES_MAX).await {
+            Ok(Some((tag, body))) => frontend::decode(tag, body),
+            Ok(None) => {
+                let gone = "the client closed the connection during a COPY";
+                return Some(Err(Error::new(SqlState::ConnectionFailure, gone)));
+            }
+            Err(error) => Err(error),
+        };
+        return match message {
+            Ok(Frontend::CopyData(bytes)) => Some(Ok(bytes)),
+            Ok(Frontend::CopyDone) => None,
+            Ok(Frontend::CopyFail(reason)) => Some(Err(Error::new(
+                SqlState::QueryCanceled,
+                format!("COPY from stdin failed: {reason}"),
+            ))),
+            // Drivers of the extended protocol send these ahead.
+            Ok(Frontend::Flush | Frontend::Sync) => continue,
+            Ok(_) => Some(Err(Error::protocol_violation(
+                "unexpected message during COPY from stdin",
+            ))),
+            Err(error) => Some(Err(error)),
+        };
     }
 }
 

@@ -13,6 +13,9 @@ use crate::postgres::types::Format;
 /// The signature, flags (none) and header extension (none) of binary COPY.
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
+/// What binary COPY data begin with.
+pub const BINARY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+
 /// The format of a COPY.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CopyFormat {

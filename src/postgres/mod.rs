@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod connection;
 pub mod copy;
+mod copy_in;
 mod copy_options;
 pub mod door;
 pub mod frontend;

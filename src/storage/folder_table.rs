@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{Array, AsArray};
-use datafusion::arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
@@ -28,7 +28,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
+use parquet::arrow::RowNumber;
 
+use super::files::{FILE_COLUMN, ROW_COLUMN};
 use super::footer::Footer;
 use super::guarded::GuardedSource;
 use super::pinned::{Origin, PinnedReaders};
@@ -82,6 +84,37 @@ impl FolderTable {
             origin,
             store_url,
         })
+    }
+
+    /// A table of `files` that also tells where in them each row stands, without partition keys.
+    pub(super) fn addressed(
+        origin: Arc<Origin>,
+        store_url: ObjectStoreUrl,
+        file_schema: SchemaRef,
+        files: Vec<TableFile>,
+    ) -> Result<Self> {
+        let keys = vec![Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false))];
+        let place = Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber);
+        let numbered = (0_i64..).zip(files).map(|(number, file)| TableFile {
+            keys: vec![ScalarValue::Int64(Some(number))],
+            ..file
+        });
+        let mut table = Self::new(
+            origin,
+            store_url,
+            Arc::clone(&file_schema),
+            keys.clone(),
+            numbered.collect(),
+        )?;
+        table.schema = TableSchema::builder(file_schema)
+            .with_table_partition_cols(keys)
+            .with_virtual_columns(vec![Arc::new(place)])
+            .build();
+        for file in &mut table.files {
+            file.statistics = file.statistics.take().map(with_unknown_column);
+        }
+        table.statistics = merged_statistics(&table.files, table.schema.table_schema())?;
+        Ok(table)
     }
 
     /// Rows of all files, by their footers.
@@ -146,6 +179,11 @@ impl FolderTable {
         let table = self.schema.table_schema();
         let pruned = || -> Result<Vec<bool>> {
             let df_schema = Arc::clone(table).to_dfschema()?;
+            let columns: Vec<usize> = predicate
+                .column_refs()
+                .iter()
+                .filter_map(|column| table.index_of(&column.name).ok())
+                .collect();
             let predicate = state.create_physical_expr(predicate, &df_schema)?;
             let predicate = PruningPredicateBuilder::new()
                 .with_file_schema(Arc::clone(table))
@@ -154,10 +192,10 @@ impl FolderTable {
                 .files
                 .iter()
                 .map(|file| match &file.statistics {
-                    Some(statistics) => Arc::clone(statistics),
-                    None => Arc::new(Statistics::new_unknown(table)),
+                    Some(statistics) => with_typed_nulls(statistics, &columns, table),
+                    None => Ok(Arc::new(Statistics::new_unknown(table))),
                 })
-                .collect();
+                .collect::<Result<_>>()?;
             predicate.prune(&PrunableStatistics::new(statistics, Arc::clone(table)))
         };
         match pruned() {
@@ -356,7 +394,39 @@ fn of_key(key: &ScalarValue, rows: usize) -> ColumnStatistics {
         .with_distinct_count(Precision::Exact(1))
 }
 
+/// Unknown bounds as NULLs of their column's type: beside known ones the base takes them for another type.
+fn with_typed_nulls(
+    statistics: &Arc<Statistics>,
+    columns: &[usize],
+    table: &Schema,
+) -> Result<Arc<Statistics>> {
+    let mut typed = statistics.as_ref().clone();
+    for place in columns {
+        let Some(column) = typed.column_statistics.get_mut(*place) else {
+            continue;
+        };
+        let null = ScalarValue::try_from(table.field(*place).data_type())?;
+        for bound in [&mut column.min_value, &mut column.max_value] {
+            if matches!(bound, Precision::Absent) {
+                *bound = Precision::Exact(null.clone());
+            }
+        }
+    }
+    Ok(Arc::new(typed))
+}
+
+fn with_unknown_column(statistics: Arc<Statistics>) -> Arc<Statistics> {
+    let mut statistics = statistics.as_ref().clone();
+    let unknown = ColumnStatistics::new_unknown();
+    statistics.column_statistics.push(unknown);
+    Arc::new(statistics)
+}
+
 fn merged_statistics(files: &[PartitionedFile], schema: &SchemaRef) -> Result<Statistics> {
+    if files.is_empty() {
+        let none = Statistics::new_unknown(schema).with_num_rows(Precision::Exact(0));
+        return Ok(none.with_total_byte_size(Precision::Exact(0)));
+    }
     Statistics::try_merge_iter(
         files.iter().filter_map(|file| file.statistics.as_deref()),
         schema,

@@ -4,8 +4,12 @@
 //! pinned to the files of one listing. A file that is deleted, replaced, cut off or damaged is an
 //! error that names it (XX001), never no rows and never NULLs.
 
+/// Local files that are on the disk when they are acknowledged.
+mod durable;
 /// Errors of files and stores, without credentials.
 mod fault;
+/// Tables of files that are known by name.
+mod files;
 /// The table provider over a fixed set of files.
 mod folder_table;
 /// Reading, checking and cleaning the footers of files.
@@ -33,6 +37,7 @@ use std::time::{Duration, Instant};
 use datafusion::catalog::TableProvider;
 use tokio::runtime::Handle;
 
+pub use self::files::{FILE_COLUMN, FileStore, ROW_COLUMN, StoredFile};
 pub use self::lake::{Finding, Lake};
 pub use self::location::Location;
 

@@ -16,3 +16,4 @@ mod notes;
 mod privileges;
 mod process;
 mod slt;
+mod warehouse;

@@ -34,19 +34,65 @@ fn sql_files_pass_in_process() {
             .unwrap(),
             &[location],
             workers,
-            loyalhouse::auth::Authority::open_to_all(),
+            (loyalhouse::auth::Authority::open_to_all(), None),
         ))
         .unwrap();
-    run_files(|| InProcess {
+    run_files(READING, || InProcess {
         runtimes: Arc::clone(&runtimes),
         session: open(&engine),
     });
 }
 
 #[test]
+fn tables_change_in_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let runtimes = Arc::new(Runtimes::start(2).unwrap());
+    let workers = runtimes.workers().unwrap();
+    let config = Config {
+        warehouse: Some(folder.path().to_owned()),
+        ..Config::default()
+    };
+    let metastore = loyalhouse::server::metastore(&config).unwrap();
+    let location = fixtures::data().to_string_lossy().into_owned();
+    let engine = runtimes
+        .block_on(loyalhouse::server::engine(
+            &config,
+            &[location],
+            workers,
+            (loyalhouse::auth::Authority::open_to_all(), metastore),
+        ))
+        .unwrap();
+    run_files(CHANGING, || InProcess {
+        runtimes: Arc::clone(&runtimes),
+        session: open(&engine),
+    });
+}
+
+#[test]
+fn tables_change_by_the_simple_protocol() {
+    change_tables(false);
+}
+
+#[test]
+fn tables_change_by_the_extended_protocol() {
+    change_tables(true);
+}
+
+/// A server of its own: the files make tables of the same names.
+fn change_tables(extended: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--warehouse", &folder.path().to_string_lossy()];
+    let server = Server::start(&fixtures::data(), &flags);
+    run_files(CHANGING, || Wire {
+        client: Client::connect(server.port),
+        extended,
+    });
+}
+
+#[test]
 fn sql_files_pass_by_the_simple_protocol() {
     let server = Server::shared();
-    run_files(|| Wire {
+    run_files(READING, || Wire {
         client: Client::connect(server.port),
         extended: false,
     });
@@ -55,19 +101,24 @@ fn sql_files_pass_by_the_simple_protocol() {
 #[test]
 fn sql_files_pass_by_the_extended_protocol() {
     let server = Server::shared();
-    run_files(|| Wire {
+    run_files(READING, || Wire {
         client: Client::connect(server.port),
         extended: true,
     });
 }
 
-fn run_files<D: DB + Send>(connect: impl Fn() -> D) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+/// Folder of the files that only read, and how many there are at the least.
+const READING: (&str, usize) = ("tests/slt", 10);
+/// Folder of the files that change tables.
+const CHANGING: (&str, usize) = ("tests/slt_tables", 3);
+
+fn run_files<D: DB + Send>((folder, least): (&str, usize), connect: impl Fn() -> D) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files = Vec::new();
     collect(&root, &mut files);
     files.sort();
     assert!(
-        files.len() >= 10,
+        files.len() >= least,
         "only {} files under {}",
         files.len(),
         root.display()
@@ -195,6 +246,7 @@ async fn run(session: &mut Session, sql: &str) -> Result<Answer> {
                 .unwrap()?;
         }
     }
+    session.settle().await?;
     session.rest();
     session.end();
     Ok(answer)

@@ -294,10 +294,11 @@ impl ScalarUDFImpl for CatalogFunction {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let session = SessionFacts::of(&args.config_options);
         let call = Call {
             catalog: self.catalog.as_ref(),
-            snapshot: self.catalog.snapshot(),
-            session: SessionFacts::of(&args.config_options),
+            snapshot: self.catalog.snapshot_for(&session),
+            session,
         };
         let result = self.spec.returns.data_type();
         if args

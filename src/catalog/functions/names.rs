@@ -239,7 +239,7 @@ pub fn object_name(
     };
     let call = Call {
         catalog,
-        snapshot: catalog.snapshot(),
+        snapshot: catalog.snapshot_for(session),
         session: session.clone(),
     };
     (registry.write)(&call, oid)

@@ -211,7 +211,7 @@ impl Psql {
             first,
         ));
         crate::engine::functions::register_last(&mut session.state_ref().write()).unwrap();
-        catalog.refresh().await;
+        catalog.refresh(&SessionFacts::default()).await;
         Self { session, catalog }
     }
 

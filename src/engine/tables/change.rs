@@ -1,0 +1,487 @@
+//! INSERT, UPDATE and DELETE.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{
+    self, Assignment as SetClause, AssignmentTarget, Delete, Expr, FromTable, Insert, SelectItem,
+    Statement, TableObject, Update, UpdateTableFromKind,
+};
+use futures::StreamExt;
+
+use super::assign::{Assignment, Source, TextLimits};
+use super::syntax::{self, ChangedTable};
+use super::{Change, ChangeKind, TableStatement};
+use crate::auth::privilege::Privilege;
+use crate::engine::command::Completion;
+use crate::engine::control::StatementControl;
+use crate::engine::session::{Prepared, Rows, Session};
+use crate::error::{Error, Result};
+use crate::storage::StoredFile;
+use crate::warehouse::{Content, Kind, Operation, Relation, Removal, RowWriter, Warehouse};
+
+/// Columns that address a row: its file, and its place there.
+const ADDRESS_COLUMNS: usize = 2;
+
+impl ChangeKind {
+    fn command(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn privilege(self) -> Privilege {
+        match self {
+            Self::Insert => Privilege::Insert,
+            Self::Update => Privilege::Update,
+            Self::Delete => Privilege::Delete,
+        }
+    }
+
+    fn operation(self) -> Operation {
+        match self {
+            Self::Insert => Operation::Append,
+            Self::Update => Operation::Update,
+            Self::Delete => Operation::Delete,
+        }
+    }
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::feature_not_supported(format!("{what} is not supported"))
+}
+
+impl Session {
+    /// The table that rows are changed of, which its user may change, and its columns.
+    async fn changed(
+        &self,
+        name: &ast::ObjectName,
+        kind: ChangeKind,
+    ) -> Result<(Arc<Relation>, SchemaRef)> {
+        let relation = self.written(name)?;
+        if relation.kind == Kind::View {
+            return Err(Error::new(
+                crate::sqlstate::SqlState::ObjectNotInPrerequisiteState,
+                format!("cannot change rows of view \"{}\"", relation.name),
+            )
+            .with_hint("Change the table that the view reads."));
+        }
+        self.check_privilege(&relation, kind.privilege())?;
+        let content = self.existing_view()?.content(&relation).await?;
+        Ok((relation, Arc::clone(content.columns())))
+    }
+
+    /// 42501 without a privilege on a table of somebody else.
+    pub(super) fn check_privilege(&self, relation: &Relation, privilege: Privilege) -> Result<()> {
+        let facts = self.facts();
+        let authorization = facts.authorization();
+        let object = crate::auth::privilege::Object::table(&relation.schema, &relation.name);
+        let book = facts.authority.book();
+        let is_own = relation.schema == crate::warehouse::TEMPORARY_SCHEMA
+            || authorization.has_role(&relation.owner);
+        match is_own || authorization.may(&book, privilege, &object) {
+            true => Ok(()),
+            false => Err(Error::insufficient_privilege(format!(
+                "permission denied for table {}",
+                relation.name
+            ))),
+        }
+    }
+
+    pub(super) async fn prepare_insert(
+        &self,
+        insert: &Insert,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<TableStatement> {
+        let TableObject::TableName(name) = &insert.table else {
+            return Err(unsupported("INSERT into what is no table"));
+        };
+        if insert.on.is_some() {
+            return Err(unsupported("ON CONFLICT")
+                .with_detail("Keys of tables are hints: nothing here looks for equal ones.")
+                .with_hint("Use MERGE, or DELETE and INSERT in one transaction."));
+        }
+        if insert.returning.is_some() {
+            return Err(unsupported("INSERT … RETURNING"));
+        }
+        if !insert.assignments.is_empty() || insert.partitioned.is_some() || insert.overwrite {
+            return Err(unsupported("this form of INSERT"));
+        }
+        let (relation, columns) = self.changed(name, ChangeKind::Insert).await?;
+        let named = match insert.source {
+            Some(_) => syntax::target_places(&relation.name, &columns, &insert.columns)?,
+            None => Vec::new(),
+        };
+        let mut sources = Vec::with_capacity(columns.fields().len());
+        for (place, field) in columns.fields().iter().enumerate() {
+            sources.push(match named.iter().position(|at| *at == place) {
+                Some(given) => Source::Given(given),
+                None => Source::Default(self.default_value(field, control).await?),
+            });
+        }
+        let mut assignment = Assignment {
+            passed: 0,
+            columns: Arc::clone(&columns),
+            sources,
+        };
+        let query = syntax::insert_query(&columns, &named, insert.source.as_deref())?;
+        if insert.columns.is_empty()
+            && let Some(given) = first_width(&query)
+        {
+            // A list that is shorter than the table leaves the last columns to their defaults.
+            for place in given..columns.fields().len() {
+                let value = self.default_value(columns.field(place), control).await?;
+                assignment.sources[place] = Source::Default(value);
+            }
+        }
+        let planned = self
+            .plan(&query, declared, Some(&assignment), control)
+            .await?;
+        Ok(TableStatement::Change(Box::new(Change {
+            kind: ChangeKind::Insert,
+            relation,
+            columns,
+            query,
+            planned,
+        })))
+    }
+
+    /// The DEFAULT of a column, planned.
+    pub(super) async fn default_value(
+        &self,
+        field: &datafusion::arrow::datatypes::Field,
+        control: &Arc<StatementControl>,
+    ) -> Result<LogicalExpr> {
+        let mut query = crate::engine::plan::template("SELECT 1")?;
+        let item = SelectItem::UnnamedExpr(syntax::default_of(field)?);
+        syntax::select_mut(&mut query)?.projection = vec![item];
+        let planned = self
+            .plan(&Statement::Query(Box::new(query)), &[], None, control)
+            .await?;
+        match planned.plan {
+            LogicalPlan::Projection(projection) if projection.expr.len() == 1 => {
+                Ok(projection.expr[0].clone().unalias())
+            }
+            _ => Err(Error::internal("a default was not planned as a projection")),
+        }
+    }
+
+    pub(super) async fn prepare_update(
+        &self,
+        update: &Update,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<TableStatement> {
+        if update.returning.is_some() {
+            return Err(unsupported("UPDATE … RETURNING"));
+        }
+        if !update.order_by.is_empty() || update.limit.is_some() {
+            return Err(Error::syntax_error("UPDATE has no ORDER BY and no LIMIT"));
+        }
+        let table = ChangedTable::of(&update.table)?;
+        let (relation, columns) = self.changed(&table.name, ChangeKind::Update).await?;
+        let set = assigned(&relation.name, &columns, &update.assignments)?;
+        let items = columns.fields().iter().zip(set).map(|(field, value)| {
+            let value = match value {
+                Some(value) => syntax::assigned_value(value, field)?,
+                None => table.column(field.name()),
+            };
+            Ok(SelectItem::UnnamedExpr(value))
+        });
+        let items = items.collect::<Result<Vec<_>>>()?;
+        let others = match &update.from {
+            None => Vec::new(),
+            Some(
+                UpdateTableFromKind::AfterSet(tables) | UpdateTableFromKind::BeforeSet(tables),
+            ) => tables.clone(),
+        };
+        let query = table.select(&relation.id, items, others, update.selection.clone())?;
+        let assignment = Assignment {
+            passed: ADDRESS_COLUMNS,
+            columns: Arc::clone(&columns),
+            sources: (0..columns.fields().len()).map(Source::Given).collect(),
+        };
+        let planned = self
+            .plan(&query, declared, Some(&assignment), control)
+            .await?;
+        Ok(TableStatement::Change(Box::new(Change {
+            kind: ChangeKind::Update,
+            relation,
+            columns,
+            query,
+            planned,
+        })))
+    }
+
+    pub(super) async fn prepare_delete(
+        &self,
+        delete: &Delete,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<TableStatement> {
+        if delete.returning.is_some() {
+            return Err(unsupported("DELETE … RETURNING"));
+        }
+        if !delete.order_by.is_empty() || delete.limit.is_some() || !delete.tables.is_empty() {
+            return Err(Error::syntax_error("DELETE has no ORDER BY and no LIMIT"));
+        }
+        let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+        let [table] = from.as_slice() else {
+            return Err(Error::syntax_error("DELETE takes rows from one table")
+                .with_hint("Name other tables in USING."));
+        };
+        let table = ChangedTable::of(table)?;
+        let (relation, columns) = self.changed(&table.name, ChangeKind::Delete).await?;
+        let others = delete.using.clone().unwrap_or_default();
+        let query = table.select(&relation.id, Vec::new(), others, delete.selection.clone())?;
+        let planned = self.plan(&query, declared, None, control).await?;
+        Ok(TableStatement::Change(Box::new(Change {
+            kind: ChangeKind::Delete,
+            relation,
+            columns,
+            query,
+            planned,
+        })))
+    }
+
+    /// Changes rows; what is changed is staged.
+    pub(super) async fn change_rows(
+        &mut self,
+        change: &Change,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
+    ) -> Result<Completion> {
+        let command = change.kind.command();
+        self.check_writable(command)?;
+        let relation = Arc::clone(&change.relation);
+        self.check_privilege(&relation, change.kind.privilege())?;
+        self.hold_stopping(&relation, control).await?;
+        let base = self.content_to_change(&relation).await?;
+        if base.columns() != &change.columns {
+            return Err(
+                Error::feature_not_supported("cached plan must not change result type")
+                    .with_detail("The table's columns changed since the statement was prepared.")
+                    .with_hint("Prepare the statement again."),
+            );
+        }
+        let rows = self
+            .rows(&change.query, &change.planned, prepared, values, control)
+            .await?;
+        let state = self.shared.session_state(self.facts());
+        let task = Task {
+            warehouse: self.warehouse()?,
+            relation: Arc::clone(&relation),
+            base: Arc::clone(&base),
+            kind: change.kind,
+            state,
+            control: Arc::clone(control),
+        };
+        let done = self.shared.workers.spawn_query(task.run(rows));
+        let (files, count) = done
+            .await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        if count > 0 {
+            let now = self.warehouse()?.content_of(
+                Arc::clone(base.columns()),
+                files,
+                Some(base.as_ref()),
+            )?;
+            self.stage(|staged| {
+                staged.set_content(&relation.id, Some(base), now, change.kind.operation());
+            });
+        }
+        let tag = match change.kind {
+            ChangeKind::Insert => format!("INSERT 0 {count}"),
+            kind => format!("{} {count}", kind.command()),
+        };
+        Ok(Completion::tag(&tag))
+    }
+
+    /// Waits for a table that another transaction changes, unless the statement is stopped.
+    pub(super) async fn hold_stopping(
+        &mut self,
+        relation: &Relation,
+        control: &Arc<StatementControl>,
+    ) -> Result<()> {
+        tokio::select! {
+            biased;
+            () = control.stopped() => Err(control.error()),
+            held = self.hold(relation) => held,
+        }
+    }
+
+    /// The content that this transaction sees of a table that it holds, the very latest of others.
+    pub(super) async fn content_to_change(&self, relation: &Relation) -> Result<Arc<Content>> {
+        let view = self.existing_view()?;
+        match view.staged_content(relation) {
+            Some(content) => Ok(content),
+            None => self.warehouse()?.content(relation, true).await,
+        }
+    }
+}
+
+/// Expressions of a VALUES list or a SELECT without wildcards.
+fn first_width(query: &Statement) -> Option<usize> {
+    let Statement::Query(query) = query else {
+        return None;
+    };
+    match query.body.as_ref() {
+        ast::SetExpr::Values(values) => values.rows.first().map(|row| row.content.len()),
+        ast::SetExpr::Select(select) => {
+            let plain = select.projection.iter().all(|item| {
+                matches!(
+                    item,
+                    SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }
+                )
+            });
+            plain.then_some(select.projection.len())
+        }
+        _ => None,
+    }
+}
+
+/// The new value of each column that SET names.
+fn assigned<'a>(
+    table: &str,
+    columns: &Schema,
+    clauses: &'a [SetClause],
+) -> Result<Vec<Option<&'a Expr>>> {
+    let mut values = vec![None; columns.fields().len()];
+    let mut assign = |name: &ast::ObjectName, value: &'a Expr| -> Result<()> {
+        let place = syntax::column_place(table, columns, name)?;
+        match values[place].replace(value) {
+            None => Ok(()),
+            Some(_) => Err(Error::syntax_error(format!(
+                "multiple assignments to same column \"{}\"",
+                columns.field(place).name()
+            ))),
+        }
+    };
+    for clause in clauses {
+        match (&clause.target, &clause.value) {
+            (AssignmentTarget::ColumnName(name), value) => assign(name, value)?,
+            (AssignmentTarget::Tuple(names), Expr::Tuple(row)) if names.len() == row.len() => {
+                for (name, value) in names.iter().zip(row) {
+                    assign(name, value)?;
+                }
+            }
+            (AssignmentTarget::Tuple(_), Expr::Tuple(_)) => {
+                return Err(Error::syntax_error(
+                    "number of columns does not match number of values",
+                ));
+            }
+            (AssignmentTarget::Tuple(_), _) => {
+                return Err(
+                    unsupported("SET (…) = (SELECT …)").with_hint("Assign each column on its own.")
+                );
+            }
+        }
+    }
+    Ok(values)
+}
+
+/// The work of one statement on the query threads.
+struct Task {
+    warehouse: Arc<Warehouse>,
+    relation: Arc<Relation>,
+    base: Arc<Content>,
+    kind: ChangeKind,
+    state: SessionState,
+    control: Arc<StatementControl>,
+}
+
+impl Task {
+    /// The files after the change, and the rows that it concerned.
+    async fn run(self, rows: Rows) -> Result<(Vec<StoredFile>, u64)> {
+        let columns = Arc::clone(self.base.columns());
+        let mut writer = self.warehouse.writer(&self.relation, columns)?;
+        let mut removal = Removal::new(Arc::clone(&self.base));
+        if let Err(error) = self.consume(rows, &mut writer, &mut removal).await {
+            writer.discard().await;
+            return Err(error);
+        }
+        let count = match self.kind {
+            ChangeKind::Insert => writer.rows(),
+            _ => removal.rows(),
+        };
+        if count == 0 {
+            writer.discard().await;
+            return Ok((self.base.files().to_vec(), 0));
+        }
+        let written = writer.finish().await?;
+        let mut files = tokio::select! {
+            biased;
+            () = self.control.stopped() => Err(self.control.error()),
+            files = removal.apply(&self.warehouse, &self.relation, &self.state) => files,
+        }?;
+        files.extend(written);
+        Ok((files, count))
+    }
+
+    async fn consume(
+        &self,
+        rows: Rows,
+        writer: &mut RowWriter,
+        removal: &mut Removal,
+    ) -> Result<()> {
+        let limits = TextLimits::of(self.base.columns());
+        let mut stream = rows.start()?;
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = self.control.stopped() => return Err(self.control.error()),
+                batch = stream.next() => batch,
+            };
+            let Some(batch) = batch else { return Ok(()) };
+            let batch = batch?;
+            match self.kind {
+                ChangeKind::Insert => writer.write(&limits.apply(batch)?).await?,
+                ChangeKind::Delete => {
+                    mark(&batch, removal)?;
+                }
+                ChangeKind::Update => {
+                    let rows = first_seen(&batch, removal)?;
+                    writer.write(&limits.apply(rows)?).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Marks the rows of the addresses; which of them were not marked before.
+fn mark(batch: &RecordBatch, removal: &mut Removal) -> Result<Vec<bool>> {
+    let bad = || Error::internal("rows to change have no addresses");
+    let column = |at: usize| {
+        let column = batch
+            .columns()
+            .get(at)
+            .and_then(|column| column.as_primitive_opt::<Int64Type>());
+        column
+            .filter(|column| column.null_count() == 0)
+            .ok_or_else(bad)
+    };
+    let (files, places) = (column(0)?, column(1)?);
+    let rows = files.values().iter().zip(places.values());
+    rows.map(|(file, place)| removal.mark(*file, *place))
+        .collect()
+}
+
+/// The new rows of those that were not changed before: of several rows that FROM joins to one, the first
+/// decides, as in PostgreSQL.
+fn first_seen(batch: &RecordBatch, removal: &mut Removal) -> Result<RecordBatch> {
+    let first = BooleanArray::from(mark(batch, removal)?);
+    let own: Vec<usize> = (ADDRESS_COLUMNS..batch.num_columns()).collect();
+    let rows = batch
+        .project(&own)
+        .and_then(|rows| filter_record_batch(&rows, &first));
+    rows.map_err(|error| Error::internal("new rows were not taken out").with_source(error))
+}

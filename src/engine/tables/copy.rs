@@ -1,0 +1,221 @@
+//! COPY … FROM STDIN: rows of a client, added to a table.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Ident, ObjectName};
+use futures::{Stream, StreamExt};
+
+use super::assign::{TextLimits, value_field};
+use super::{TableStatement, syntax};
+use crate::auth::privilege::Privilege;
+use crate::engine::command::Completion;
+use crate::engine::control::StatementControl;
+use crate::engine::plan;
+use crate::engine::session::{Columns, CopyRequest, Session};
+use crate::error::{Error, Result};
+use crate::storage::StoredFile;
+use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation, RowWriter};
+
+/// A prepared COPY … FROM STDIN.
+#[derive(Debug)]
+pub(in crate::engine) struct Copy {
+    table: ObjectName,
+    named: Vec<ObjectName>,
+    request: CopyRequest,
+}
+
+/// A COPY that waits for its rows.
+#[derive(Debug)]
+pub struct CopyInto {
+    /// The table, as errors name it.
+    pub table: String,
+    /// The columns that the client sends.
+    pub columns: Columns,
+    /// The options as written.
+    pub request: CopyRequest,
+    relation: Arc<Relation>,
+    base: Arc<Content>,
+    places: Vec<usize>,
+    /// The value of each column that is not sent.
+    defaults: Vec<Option<ScalarValue>>,
+}
+
+type CopyStatement = (
+    CopySource,
+    CopyTarget,
+    Vec<ast::CopyOption>,
+    Vec<ast::CopyLegacyOption>,
+);
+
+impl Session {
+    pub(in crate::engine) fn prepare_copy(
+        &self,
+        (source, target, options, legacy): CopyStatement,
+    ) -> Result<TableStatement> {
+        if target != CopyTarget::Stdin && target != CopyTarget::Stdout {
+            return Err(Error::insufficient_privilege(
+                "COPY from a file or program of the server is not allowed",
+            )
+            .with_hint("Use COPY … FROM STDIN, or psql's \\copy."));
+        }
+        let CopySource::Table {
+            table_name,
+            columns,
+        } = source
+        else {
+            return Err(Error::syntax_error("COPY query is only available with TO"));
+        };
+        self.written(&table_name)?;
+        let named = |column: &Ident| ObjectName::from(vec![column.clone()]);
+        Ok(TableStatement::Copy(Box::new(Copy {
+            table: table_name,
+            named: columns.iter().map(named).collect(),
+            request: CopyRequest { options, legacy },
+        })))
+    }
+
+    pub(in crate::engine) async fn begin_copy(
+        &mut self,
+        copy: &Copy,
+        control: &Arc<StatementControl>,
+    ) -> Result<CopyInto> {
+        self.check_writable("COPY FROM")?;
+        let relation = self.written(&copy.table)?;
+        if relation.kind == Kind::View {
+            return Err(Error::wrong_object_type(format!(
+                "cannot copy to view \"{}\"",
+                relation.name
+            )));
+        }
+        self.check_privilege(&relation, Privilege::Insert)?;
+        self.hold_stopping(&relation, control).await?;
+        let base = self.content_to_change(&relation).await?;
+        let table = base.columns();
+        let places = syntax::target_places(&relation.name, table, &copy.named)?;
+        let sent: Vec<_> = places.iter().map(|at| table.field(*at)).collect();
+        let names = sent.iter().map(|field| field.name().clone()).collect();
+        let fields = sent
+            .iter()
+            .map(|field| value_field(field).as_ref().clone().with_name(field.name()));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut defaults = Vec::with_capacity(table.fields().len());
+        for (place, field) in table.fields().iter().enumerate() {
+            let has_default = field.metadata().contains_key(DEFAULT_METADATA);
+            defaults.push(match places.contains(&place) {
+                true => None,
+                false if has_default => Some(self.constant_default(field, control).await?),
+                false => Some(ScalarValue::try_from(field.data_type())?),
+            });
+        }
+        Ok(CopyInto {
+            table: relation.name.clone(),
+            columns: Columns { schema, names },
+            request: copy.request.clone(),
+            relation,
+            base,
+            places,
+            defaults,
+        })
+    }
+
+    /// The DEFAULT of a column, computed once for a COPY: all its rows are of one moment.
+    async fn constant_default(
+        &self,
+        field: &datafusion::arrow::datatypes::Field,
+        control: &Arc<StatementControl>,
+    ) -> Result<ScalarValue> {
+        let mut query = plan::template("SELECT 1")?;
+        let item = ast::SelectItem::UnnamedExpr(syntax::default_of(field)?);
+        syntax::select_mut(&mut query)?.projection = vec![item];
+        let statement = ast::Statement::Query(Box::new(query));
+        let value = self.single_value(&statement, control).await?;
+        Ok(value.cast_to(field.data_type())?)
+    }
+
+    /// Adds the rows that a client sends; what is added is staged.
+    pub async fn copy_rows(
+        &mut self,
+        copy: CopyInto,
+        rows: impl Stream<Item = Result<RecordBatch>> + Send + 'static,
+        control: &Arc<StatementControl>,
+    ) -> Result<Completion> {
+        let columns = Arc::clone(copy.base.columns());
+        let warehouse = self.warehouse()?;
+        let writer = warehouse.writer(&copy.relation, Arc::clone(&columns))?;
+        let (relation, base) = (Arc::clone(&copy.relation), Arc::clone(&copy.base));
+        let control = Arc::clone(control);
+        let task = self
+            .shared
+            .workers
+            .spawn_query(copy.take(rows, writer, control));
+        let (added, count) = task
+            .await
+            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        if count > 0 {
+            let files = base.files().iter().cloned().chain(added).collect();
+            let now = warehouse.content_of(columns, files, Some(base.as_ref()))?;
+            self.stage(|staged| {
+                staged.set_content(&relation.id, Some(base), now, Operation::Append);
+            });
+        }
+        Ok(Completion::tag(&format!("COPY {count}")))
+    }
+}
+
+impl CopyInto {
+    async fn take(
+        self,
+        rows: impl Stream<Item = Result<RecordBatch>>,
+        mut writer: RowWriter,
+        control: Arc<StatementControl>,
+    ) -> Result<(Vec<StoredFile>, u64)> {
+        let limits = TextLimits::of(self.base.columns());
+        let consumed = async {
+            let mut rows = std::pin::pin!(rows);
+            loop {
+                let batch = tokio::select! {
+                    biased;
+                    () = control.stopped() => return Err(control.error()),
+                    batch = rows.next() => batch,
+                };
+                let Some(batch) = batch else { return Ok(()) };
+                let batch = self.completed(&batch?)?;
+                writer.write(&limits.apply(batch)?).await?;
+            }
+        };
+        match consumed.await {
+            Ok(()) => {
+                let count = writer.rows();
+                Ok((writer.finish().await?, count))
+            }
+            Err(error) => {
+                writer.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The rows with the columns that were not sent, in the order of the table.
+    fn completed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let columns: &SchemaRef = self.base.columns();
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.fields().len());
+        for (place, default) in self.defaults.iter().enumerate() {
+            let sent = self.places.iter().position(|at| *at == place);
+            arrays.push(match (sent, default) {
+                (Some(at), _) => Arc::clone(batch.column(at)),
+                (None, Some(value)) => value.to_array_of_size(batch.num_rows())?,
+                (None, None) => return Err(Error::internal("a column has no value")),
+            });
+        }
+        let names = columns.fields().iter().zip(&arrays).map(|(field, array)| {
+            datafusion::arrow::datatypes::Field::new(field.name(), array.data_type().clone(), true)
+        });
+        let schema = Arc::new(Schema::new(names.collect::<Vec<_>>()));
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        RecordBatch::try_new_with_options(schema, arrays, &options)
+            .map_err(|error| Error::internal("copied rows were not completed").with_source(error))
+    }
+}

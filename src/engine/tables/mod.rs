@@ -1,0 +1,234 @@
+//! Statements that change tables: INSERT, UPDATE, DELETE, and what makes, renames and drops them.
+//!
+//! What a statement does is staged in its session's [`Work`] and becomes real when its transaction ends.
+//! Rows to change are found by an ordinary query for their addresses, so that every condition that a
+//! SELECT takes means the same here.
+
+mod assign;
+mod change;
+mod copy;
+mod create;
+mod drop;
+pub(super) mod names;
+mod resolve;
+mod syntax;
+mod work;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
+use datafusion::sql::sqlparser::ast::{self, CreateTable, CreateView};
+
+pub(super) use self::assign::Assignment;
+pub use self::copy::CopyInto;
+pub(super) use self::work::Work;
+use super::command::Completion;
+use super::plan::PlannedQuery;
+use super::session::Session;
+use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
+use crate::warehouse::Relation;
+
+/// A prepared statement that changes tables.
+#[derive(Debug)]
+pub(super) enum TableStatement {
+    /// Rows are added, changed or removed.
+    Change(Box<Change>),
+    /// CREATE TABLE … AS.
+    CreateAs(Box<CreateAs>),
+    /// CREATE TABLE.
+    Create(Box<CreateTable>),
+    /// CREATE VIEW.
+    CreateView(Box<CreateView>),
+    /// COPY … FROM STDIN.
+    Copy(Box<copy::Copy>),
+    /// What needs no plan.
+    Definition(Box<ast::Statement>),
+}
+
+/// INSERT, UPDATE or DELETE.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) kind: ChangeKind,
+    pub(super) relation: Arc<Relation>,
+    /// The table's columns when the statement was prepared.
+    pub(super) columns: SchemaRef,
+    /// The query for the rows.
+    pub(super) query: ast::Statement,
+    pub(super) planned: PlannedQuery,
+}
+
+/// What happens to rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChangeKind {
+    Insert,
+    Update,
+    Delete,
+}
+
+/// CREATE TABLE … AS.
+#[derive(Debug)]
+pub(super) struct CreateAs {
+    pub(super) table: CreateTable,
+    pub(super) query: ast::Statement,
+    pub(super) planned: PlannedQuery,
+}
+
+impl TableStatement {
+    /// The plan of its query.
+    pub(super) fn planned(&self) -> Option<&PlannedQuery> {
+        match self {
+            Self::Change(change) => Some(&change.planned),
+            Self::CreateAs(create) => Some(&create.planned),
+            Self::Create(_) | Self::CreateView(_) | Self::Copy(_) | Self::Definition(_) => None,
+        }
+    }
+}
+
+/// Whether a statement is SELECT … INTO.
+pub(super) fn is_select_into(statement: &ast::Statement) -> bool {
+    matches!(statement, ast::Statement::Query(query)
+        if matches!(query.body.as_ref(), ast::SetExpr::Select(select) if select.into.is_some()))
+}
+
+/// SELECT … INTO as the CREATE TABLE … AS that it is.
+pub(super) fn create_of_select_into(mut statement: ast::Statement) -> Result<ast::Statement> {
+    let into = match &mut statement {
+        ast::Statement::Query(query) => match query.body.as_mut() {
+            ast::SetExpr::Select(select) => select.into.take(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (ast::Statement::Query(query), Some(into)) = (statement, into) else {
+        return Err(Error::internal("a SELECT INTO is none"));
+    };
+    let table = CreateTableBuilder::new(into.name)
+        .temporary(into.temporary)
+        .query(Some(query));
+    Ok(table.build().into())
+}
+
+/// Whether a statement is one of those here.
+pub(super) fn concerns(statement: &ast::Statement) -> bool {
+    use ast::Statement as S;
+    matches!(
+        statement,
+        S::Insert(_)
+            | S::Update(_)
+            | S::Delete(_)
+            | S::CreateTable(_)
+            | S::CreateView(_)
+            | S::CreateSchema { .. }
+            | S::Drop { .. }
+            | S::Truncate(_)
+            | S::AlterTable(_)
+            | S::Comment { .. }
+    )
+}
+
+impl Session {
+    /// Prepares a statement that changes tables.
+    pub(super) async fn prepare_table_statement(
+        &self,
+        statement: ast::Statement,
+        declared: &[Option<u32>],
+        control: &Arc<super::control::StatementControl>,
+    ) -> Result<TableStatement> {
+        use ast::Statement as S;
+        match statement {
+            S::Insert(insert) => self.prepare_insert(&insert, declared, control).await,
+            S::Update(update) => self.prepare_update(&update, declared, control).await,
+            S::Delete(delete) => self.prepare_delete(&delete, declared, control).await,
+            S::CreateTable(mut table) => match table.query.take() {
+                Some(query) => {
+                    let query = ast::Statement::Query(query);
+                    let planned = self.plan(&query, declared, None, control).await?;
+                    Ok(TableStatement::CreateAs(Box::new(CreateAs {
+                        table,
+                        query,
+                        planned,
+                    })))
+                }
+                None => Ok(TableStatement::Create(Box::new(table))),
+            },
+            S::CreateView(view) => Ok(TableStatement::CreateView(Box::new(view))),
+            other => Ok(TableStatement::Definition(Box::new(other))),
+        }
+    }
+
+    /// Refuses what changes something in a transaction that must not.
+    pub(super) fn check_writable(&self, command: &str) -> Result<()> {
+        match self.settings().get("transaction_read_only") {
+            Some("on") => Err(Error::new(
+                SqlState::ReadOnlySqlTransaction,
+                format!("cannot execute {command} in a read-only transaction"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run_definition(
+        &mut self,
+        statement: &ast::Statement,
+        control: &Arc<super::control::StatementControl>,
+    ) -> Result<Completion> {
+        use ast::Statement as S;
+        match statement {
+            S::CreateSchema {
+                schema_name,
+                if_not_exists,
+                ..
+            } => self.create_schema(schema_name, *if_not_exists),
+            S::Drop {
+                object_type,
+                if_exists,
+                names,
+                cascade,
+                ..
+            } => {
+                self.drop_objects(*object_type, names, *if_exists, *cascade)
+                    .await
+            }
+            S::Truncate(truncate) => self.truncate(truncate).await,
+            S::AlterTable(alter) => self.alter_table(alter, control).await,
+            S::Comment {
+                object_type,
+                object_name,
+                comment,
+                ..
+            } => {
+                self.comment(*object_type, object_name, comment.clone())
+                    .await
+            }
+            other => super::command::run(self, other),
+        }
+    }
+}
+
+impl Session {
+    /// Runs a statement that changes tables.
+    pub(super) async fn run_table_statement(
+        &mut self,
+        statement: &TableStatement,
+        prepared: &super::session::Prepared,
+        values: Vec<datafusion::scalar::ScalarValue>,
+        control: &Arc<super::control::StatementControl>,
+    ) -> Result<Completion> {
+        match statement {
+            TableStatement::Change(change) => {
+                self.change_rows(change, prepared, values, control).await
+            }
+            TableStatement::CreateAs(create) => {
+                self.create_as(create, prepared, values, control).await
+            }
+            TableStatement::Create(table) => self.create_table(table, control).await,
+            TableStatement::CreateView(view) => {
+                self.create_view(view, &prepared.text, control).await
+            }
+            TableStatement::Copy(_) => Err(Error::internal("a COPY was run without its rows")),
+            TableStatement::Definition(statement) => self.run_definition(statement, control).await,
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a session's transaction has done to tables, and its end.
+
+use std::sync::Arc;
+
+use crate::engine::session::{Session, TransactionStatus};
+use crate::engine::session_command;
+use crate::engine::statement::session_command::SessionCommand;
+use crate::error::{Error, Result};
+use crate::warehouse::{Relation, Staged, TEMPORARY_SCHEMA, TableLock, View, Warehouse};
+
+/// The changes of a session that are not committed, and its temporary tables.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Work {
+    pub(super) staged: Arc<Staged>,
+    temporary: Arc<Staged>,
+    /// By the ids of tables: held until the transaction ends.
+    locks: Vec<(String, TableLock)>,
+    savepoints: Vec<(String, Arc<Staged>)>,
+}
+
+impl Work {
+    /// Forgets what the transaction did.
+    fn undo(&mut self) {
+        self.staged = Arc::default();
+        self.savepoints.clear();
+        self.locks.clear();
+    }
+
+    fn savepoint(&self, name: &str) -> Option<usize> {
+        self.savepoints.iter().rposition(|(known, _)| known == name)
+    }
+}
+
+/// 0A000: there is no place to keep tables.
+pub(super) fn no_warehouse() -> Error {
+    Error::feature_not_supported("tables are kept in a warehouse folder")
+        .with_detail("This server was started without one: it reads tables in place.")
+        .with_hint("Start it with --warehouse DIR.")
+}
+
+impl Session {
+    /// The tables written here, as the next statement sees them.
+    pub(in crate::engine) fn view(&self) -> Option<Arc<View>> {
+        let warehouse = self.shared.warehouse.as_ref()?;
+        let (temporary, staged) = (
+            Arc::clone(&self.work.temporary),
+            Arc::clone(&self.work.staged),
+        );
+        Some(Arc::new(warehouse.view(temporary, staged)))
+    }
+
+    pub(super) fn warehouse(&self) -> Result<Arc<Warehouse>> {
+        self.shared.warehouse.clone().ok_or_else(no_warehouse)
+    }
+
+    pub(super) fn existing_view(&self) -> Result<Arc<View>> {
+        self.view().ok_or_else(no_warehouse)
+    }
+
+    /// Changes what the transaction has staged.
+    pub(super) fn stage(&mut self, change: impl FnOnce(&mut Staged)) {
+        change(Arc::make_mut(&mut self.work.staged));
+    }
+
+    /// Waits until this transaction alone may change a table.
+    pub(super) async fn hold(&mut self, relation: &Relation) -> Result<()> {
+        if relation.schema == TEMPORARY_SCHEMA
+            || self.work.locks.iter().any(|(id, _)| *id == relation.id)
+        {
+            return Ok(());
+        }
+        let warehouse = self.warehouse()?;
+        let lock = warehouse.lock_table(&relation.id, self.backend.pid).await?;
+        self.work.locks.push((relation.id.clone(), lock));
+        Ok(())
+    }
+
+    /// The statements that were sent together are over: without a block, what they did is committed. If
+    /// that fails, none of it was done.
+    pub async fn settle(&mut self) -> Result<()> {
+        match self.transaction_status() {
+            TransactionStatus::Idle => self.commit_work().await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Forgets what statements without a block did.
+    pub(in crate::engine) fn undo_work(&mut self) {
+        self.work.undo();
+    }
+
+    async fn commit_work(&mut self) -> Result<()> {
+        let work = &mut self.work;
+        if work.staged.is_empty() {
+            work.undo();
+            return Ok(());
+        }
+        let mut staged = std::mem::take(&mut work.staged).as_ref().clone();
+        let temporary = staged.take_temporary(&work.temporary);
+        let outcome = match &self.shared.warehouse {
+            Some(warehouse) => warehouse.commit(&staged).await,
+            None => Err(no_warehouse()),
+        };
+        if outcome.is_ok() && !temporary.is_empty() {
+            Arc::make_mut(&mut self.work.temporary).absorb(temporary);
+        }
+        self.work.undo();
+        outcome
+    }
+
+    /// What a transaction command means for changed tables. If COMMIT cannot make the changes real, the
+    /// block is rolled back.
+    pub(in crate::engine) async fn settle_work(&mut self, command: &SessionCommand) -> Result<()> {
+        use SessionCommand as C;
+        match command {
+            C::Commit { .. } => match self.transaction_status() {
+                TransactionStatus::InTransaction => {
+                    let committed = self.commit_work().await;
+                    if let Err(error) = committed {
+                        session_command::run(self, &C::Rollback { chain: false })?;
+                        return Err(error);
+                    }
+                }
+                TransactionStatus::Failed => self.work.undo(),
+                TransactionStatus::Idle => self.commit_work().await?,
+            },
+            C::Rollback { .. } => self.work.undo(),
+            C::Savepoint(name) => {
+                let staged = Arc::clone(&self.work.staged);
+                self.work.savepoints.push((name.clone(), staged));
+            }
+            C::Release(name) => {
+                if let Some(at) = self.work.savepoint(name) {
+                    self.work.savepoints.truncate(at);
+                }
+            }
+            C::RollbackTo(name) => {
+                if let Some(at) = self.work.savepoint(name) {
+                    self.work.staged = Arc::clone(&self.work.savepoints[at].1);
+                    self.work.savepoints.truncate(at + 1);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! The log of one Delta table: its versions, and commits to it.
+//!
+//! Everything that calls the Delta library stands here. Its futures need the network runtime.
+
+use std::collections::HashMap;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::stats::Precision;
+use datafusion::scalar::ScalarValue;
+use deltalake_core::DeltaTableBuilder;
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove};
+use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
+use object_store::ObjectStore;
+use object_store::path::Path;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{columns, fault};
+use crate::error::{Error, Result};
+use crate::storage::StoredFile;
+
+/// Attempts to append when another program commits at the same moment.
+const APPEND_RETRIES_MAX: usize = 15;
+
+/// What a commit does to a table, as its history tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Rows were added.
+    Append,
+    /// Rows were changed.
+    Update,
+    /// Rows were removed.
+    Delete,
+    /// Rows were merged in.
+    Merge,
+    /// The rows were replaced by others.
+    Overwrite,
+}
+
+/// The log of a table in one folder.
+pub(super) struct DeltaLog {
+    store: LogStoreRef,
+    /// The table's folder, as a path from the root of the store.
+    folder: Path,
+    table: String,
+}
+
+/// A version of a table as its log tells it.
+#[derive(Debug, Clone)]
+pub(super) struct Version {
+    state: DeltaTableState,
+    pub(super) columns: SchemaRef,
+}
+
+/// What a commit changes.
+pub(super) struct Change<'a> {
+    pub(super) operation: Operation,
+    pub(super) added: Vec<&'a StoredFile>,
+    /// Files of the version that the change was made on.
+    pub(super) removed: Vec<&'a StoredFile>,
+    /// The table's columns, if they are others now.
+    pub(super) columns: Option<&'a Schema>,
+}
+
+impl DeltaLog {
+    /// The log in a local folder. `table` is what errors call it.
+    pub(super) fn local(store: Arc<dyn ObjectStore>, folder: &FsPath, table: &str) -> Result<Self> {
+        let place = || Error::io_error(format!("{} is no place for a table", folder.display()));
+        let url = Url::from_directory_path(folder).map_err(|()| place())?;
+        let builder = fault::of_log(table, DeltaTableBuilder::from_url(url.clone()))?;
+        let store = builder.with_storage_backend(store, url).build_storage();
+        Ok(Self {
+            store: fault::of_log(table, store)?,
+            folder: Path::from_absolute_path(folder).map_err(|error| place().with_source(error))?,
+            table: table.to_owned(),
+        })
+    }
+
+    /// The first version of a table.
+    pub(super) async fn create(&self, name: &str, change: &Change<'_>) -> Result<Version> {
+        let schema = change
+            .columns
+            .ok_or_else(|| Error::internal("a new table has no columns"))?;
+        let id = format!("{:032x}", rand::random::<u128>());
+        let metadata = metadata(&id, name, schema, change)?;
+        let protocol = protocol(schema)?;
+        let operation = DeltaOperation::Create {
+            mode: SaveMode::ErrorIfExists,
+            location: self.store.root_url().clone(),
+            protocol: protocol.clone(),
+            metadata: metadata.clone(),
+        };
+        let mut actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
+        actions.extend(self.data_actions(change)?);
+        let commit = CommitBuilder::default().with_actions(actions).build(
+            None,
+            Arc::clone(&self.store),
+            operation,
+        );
+        let done = fault::of_log(&self.table, commit.await)?;
+        Version::new(done.snapshot())
+    }
+
+    /// The latest version.
+    pub(super) async fn load(&self) -> Result<Version> {
+        let state = DeltaTableState::try_new(self.store.as_ref(), None).await;
+        Version::new(fault::of_log(&self.table, state)?)
+    }
+
+    /// The latest version, from an earlier one.
+    pub(super) async fn latest(&self, known: &Version) -> Result<Version> {
+        let mut state = known.state.clone();
+        fault::of_log(&self.table, state.update(self.store.as_ref(), None).await)?;
+        Version::new(state)
+    }
+
+    /// Commits a change of `base`; 40001 if another program committed what does not go together with it.
+    pub(super) async fn commit(&self, base: &Version, change: &Change<'_>) -> Result<Version> {
+        let predicate = None;
+        let operation = match change.operation {
+            Operation::Append => write(SaveMode::Append),
+            Operation::Overwrite => write(SaveMode::Overwrite),
+            Operation::Delete => DeltaOperation::Delete { predicate },
+            Operation::Update => DeltaOperation::Update { predicate },
+            Operation::Merge => DeltaOperation::Merge {
+                predicate,
+                merge_predicate: None,
+                matched_predicates: Vec::new(),
+                not_matched_predicates: Vec::new(),
+                not_matched_by_source_predicates: Vec::new(),
+            },
+        };
+        let mut actions = Vec::new();
+        if let Some(schema) = change.columns {
+            let known = base.state.metadata();
+            let metadata = metadata(known.id(), known.name().unwrap_or_default(), schema, change)?;
+            actions.push(Action::Metadata(metadata));
+            if columns::has_plain_timestamps(schema)
+                && !columns::has_plain_timestamps(&base.columns)
+            {
+                actions.push(Action::Protocol(protocol(schema)?));
+            }
+        }
+        actions.extend(self.data_actions(change)?);
+        // Rows that are only added do not depend on what another program commits; all else was computed
+        // from the version it was made on.
+        let is_append = change.operation == Operation::Append && change.columns.is_none();
+        let retries = if is_append { APPEND_RETRIES_MAX } else { 0 };
+        let commit = CommitBuilder::from(CommitProperties::default().with_max_retries(retries))
+            .with_actions(actions)
+            .build(Some(&base.state), Arc::clone(&self.store), operation);
+        let done = fault::of_log(&self.table, commit.await)?;
+        Version::new(done.snapshot())
+    }
+
+    /// Where the files of a version lie.
+    pub(super) fn files(&self, version: &Version) -> Result<Vec<Path>> {
+        let mut paths = Vec::new();
+        for file in version.state.log_data().iter() {
+            if file.deletion_vector_descriptor().is_some() {
+                return Err(Error::feature_not_supported(format!(
+                    "table \"{}\" has deletion vectors, which are not supported",
+                    self.table
+                )));
+            }
+            let path = file.object_store_path();
+            paths.push(Path::from_iter(self.folder.parts().chain(path.parts())));
+        }
+        Ok(paths)
+    }
+
+    fn data_actions(&self, change: &Change<'_>) -> Result<Vec<Action>> {
+        let mut actions = Vec::new();
+        for file in &change.removed {
+            actions.push(Action::Remove(Remove {
+                path: self.relative(file)?,
+                data_change: true,
+                deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
+                extended_file_metadata: Some(true),
+                partition_values: Some(HashMap::new()),
+                size: Some(file.bytes() as i64),
+                ..Remove::default()
+            }));
+        }
+        for file in &change.added {
+            actions.push(Action::Add(Add {
+                path: self.relative(file)?,
+                size: file.bytes() as i64,
+                modification_time: file.modified_ms(),
+                data_change: true,
+                stats: Some(statistics(file).to_string()),
+                ..Add::default()
+            }));
+        }
+        Ok(actions)
+    }
+
+    fn relative(&self, file: &StoredFile) -> Result<String> {
+        let parts = file.path().prefix_match(&self.folder);
+        let parts = parts.ok_or_else(|| Error::internal("a file lies outside of its table"))?;
+        Ok(Path::from_iter(parts).to_string())
+    }
+}
+
+impl Version {
+    fn new(state: DeltaTableState) -> Result<Self> {
+        let mapped = state
+            .metadata()
+            .configuration()
+            .get("delta.columnMapping.mode")
+            .is_some_and(|mode| mode != "none");
+        if mapped {
+            return Err(Error::feature_not_supported(
+                "Delta tables with column mapping are not supported",
+            ));
+        }
+        let metadata = serde_json::to_value(state.metadata())
+            .map_err(|error| Error::internal("a log cannot be read").with_source(error))?;
+        let schema = metadata.get("schemaString").and_then(Value::as_str);
+        let schema = schema.ok_or_else(|| Error::data_corrupted("a Delta table has no schema"))?;
+        Ok(Self {
+            columns: columns::from_delta(schema)?,
+            state,
+        })
+    }
+
+    /// Its number.
+    pub(super) fn number(&self) -> u64 {
+        self.state.version()
+    }
+}
+
+fn write(mode: SaveMode) -> DeltaOperation {
+    DeltaOperation::Write {
+        mode,
+        partition_by: None,
+        predicate: None,
+    }
+}
+
+/// Tables of plain types are for every reader; times without a zone need a feature.
+fn protocol(columns: &Schema) -> Result<Protocol> {
+    let protocol = match columns::has_plain_timestamps(columns) {
+        false => json!({ "minReaderVersion": 1, "minWriterVersion": 2 }),
+        true => json!({
+            "minReaderVersion": 3,
+            "minWriterVersion": 7,
+            "readerFeatures": ["timestampNtz"],
+            "writerFeatures": ["timestampNtz"],
+        }),
+    };
+    serde_json::from_value(protocol).map_err(unbuilt)
+}
+
+fn metadata(id: &str, name: &str, columns: &Schema, _: &Change<'_>) -> Result<Metadata> {
+    let metadata = json!({
+        "id": id,
+        "name": name,
+        "description": columns.metadata().get("comment"),
+        "format": { "provider": "parquet", "options": {} },
+        "schemaString": columns::to_delta(columns)?.to_string(),
+        "partitionColumns": [],
+        "configuration": {},
+        "createdTime": chrono::Utc::now().timestamp_millis(),
+    });
+    serde_json::from_value(metadata).map_err(unbuilt)
+}
+
+fn unbuilt(error: serde_json::Error) -> Error {
+    Error::internal("a commit was not built").with_source(error)
+}
+
+/// The counts and bounds that let readers pass over a file. Bounds of text are left out: they would keep
+/// names and addresses in the log after the rows are erased.
+fn statistics(file: &StoredFile) -> Value {
+    let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
+    let columns = file.schema().fields().iter();
+    for (field, known) in columns.zip(&file.statistics().column_statistics) {
+        let name = field.name().clone();
+        if field.data_type().is_nested() {
+            continue;
+        }
+        if let Precision::Exact(count) = known.null_count {
+            nulls.insert(name.clone(), json!(count));
+        }
+        let bound = |value: &Precision<ScalarValue>| match value {
+            Precision::Exact(value) => bound(value),
+            _ => None,
+        };
+        if let (Some(min), Some(max)) = (bound(&known.min_value), bound(&known.max_value)) {
+            least.insert(name.clone(), min);
+            greatest.insert(name, max);
+        }
+    }
+    json!({
+        "numRecords": file.rows(),
+        "minValues": least,
+        "maxValues": greatest,
+        "nullCount": nulls,
+    })
+}
+
+fn bound(value: &ScalarValue) -> Option<Value> {
+    match value {
+        ScalarValue::Int16(Some(value)) => Some(json!(value)),
+        ScalarValue::Int32(Some(value)) => Some(json!(value)),
+        ScalarValue::Int64(Some(value)) => Some(json!(value)),
+        ScalarValue::Date32(Some(_)) => {
+            let text = value.cast_to(&DataType::Utf8).ok()?;
+            Some(json!(text.to_string()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_plain_types_is_for_every_reader() {
+        let plain = Schema::empty();
+        let told = serde_json::to_value(protocol(&plain).unwrap()).unwrap();
+        assert_eq!(told["minReaderVersion"], 1);
+        assert_eq!(
+            bound(&ScalarValue::Date32(Some(0))),
+            Some(json!("1970-01-01"))
+        );
+        assert_eq!(bound(&ScalarValue::from("Ann")), None);
+    }
+}

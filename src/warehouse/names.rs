@@ -1,0 +1,260 @@
+//! The rows of the catalog file that name schemas, tables and views.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::ipc::reader::StreamReader;
+use datafusion::arrow::ipc::writer::StreamWriter;
+use rusqlite::{Transaction, params};
+
+use crate::config::tables::TableNotes;
+use crate::error::{Error, Result};
+use crate::metastore::Metastore;
+use crate::sqlstate::SqlState;
+
+/// A schema that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// Its name.
+    pub name: String,
+    /// The role that owns it.
+    pub owner: String,
+    /// The comment on it.
+    pub comment: Option<String>,
+}
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Rows that statements change.
+    Table,
+    /// A query.
+    View,
+}
+
+/// A table or view that somebody made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relation {
+    /// What it keeps when it is renamed; also the name of a table's folder.
+    pub id: String,
+    /// Its schema.
+    pub schema: String,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The role that owns it.
+    pub owner: String,
+    /// The statement that made a view.
+    pub definition: Option<String>,
+    /// The schemas that a view's query finds bare names in.
+    pub search_path: Vec<String>,
+    /// The columns of a view when it was made.
+    pub columns: Option<SchemaRef>,
+    /// The comment on it, and keys, which are shown and not enforced.
+    pub notes: TableNotes,
+}
+
+/// All names at one time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    pub(super) schemas: BTreeMap<String, Arc<Schema>>,
+    pub(super) relations: BTreeMap<(String, String), Arc<Relation>>,
+}
+
+/// What a transaction did to a name.
+#[derive(Debug, Clone)]
+pub(super) struct Renamed<T> {
+    /// What the name stood for when the transaction came to it.
+    pub(super) was: Option<Arc<T>>,
+    /// What it stands for now.
+    pub(super) now: Option<Arc<T>>,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::View => "view",
+        }
+    }
+}
+
+/// Reads all names.
+pub(super) fn load(store: &Metastore) -> Result<Names> {
+    store.read(|transaction| read(transaction).map_err(|error| store.failed(error)))
+}
+
+fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
+    let mut names = Names::default();
+    let sql = "SELECT s.name, r.name, s.comment FROM schemas s JOIN roles r ON r.id = s.owner";
+    let mut query = transaction.prepare(sql)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let schema = Schema {
+            name: row.get(0)?,
+            owner: row.get(1)?,
+            comment: row.get(2)?,
+        };
+        names.schemas.insert(schema.name.clone(), Arc::new(schema));
+    }
+    let sql = "SELECT t.id, t.schema, t.name, t.kind, r.name, t.definition, t.notes, t.search_path, t.columns
+               FROM relations t JOIN roles r ON r.id = t.owner";
+    let mut query = transaction.prepare(sql)?;
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let kind: String = row.get(3)?;
+        let relation = Relation {
+            id: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+            kind: if kind == Kind::View.name() {
+                Kind::View
+            } else {
+                Kind::Table
+            },
+            owner: row.get(4)?,
+            definition: row.get(5)?,
+            notes: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+            search_path: serde_json::from_str(&row.get::<_, String>(7)?).unwrap_or_default(),
+            columns: row
+                .get::<_, Option<Vec<u8>>>(8)?
+                .and_then(|bytes| from_ipc(&bytes)),
+        };
+        let key = (relation.schema.clone(), relation.name.clone());
+        names.relations.insert(key, Arc::new(relation));
+    }
+    Ok(names)
+}
+
+/// Makes the changes of a transaction; 42P07 if a name was taken meanwhile, 40001 if what it stood for is
+/// not that any more.
+pub(super) fn write(
+    store: &Metastore,
+    transaction: &Transaction<'_>,
+    schemas: &BTreeMap<String, Renamed<Schema>>,
+    relations: &BTreeMap<(String, String), Renamed<Relation>>,
+) -> Result<()> {
+    let failed = |error| store.failed(error);
+    // Away first: a rename frees the name that another one takes.
+    for was in relations
+        .values()
+        .filter_map(|change| change.was.as_deref())
+    {
+        let sql = "DELETE FROM relations WHERE schema = ?1 AND name = ?2 AND id = ?3";
+        let gone = transaction
+            .execute(sql, params![was.schema, was.name, was.id])
+            .map_err(failed)?;
+        if gone == 0 {
+            return Err(Error::new(
+                SqlState::SerializationFailure,
+                format!(
+                    "relation \"{}\" was changed by another transaction",
+                    was.name
+                ),
+            )
+            .with_hint("Run the transaction again."));
+        }
+        if was.kind == Kind::Table {
+            let sql = "INSERT OR IGNORE INTO dropped_tables (id) VALUES (?1)";
+            transaction.execute(sql, [&was.id]).map_err(failed)?;
+        }
+    }
+    for (name, change) in schemas {
+        write_schema(transaction, name, change).map_err(failed)?;
+    }
+    for relation in relations
+        .values()
+        .filter_map(|change| change.now.as_deref())
+    {
+        insert(transaction, relation).map_err(|error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => already_exists(&relation.name),
+            _ => store.failed(error),
+        })?;
+    }
+    Ok(())
+}
+
+fn write_schema(
+    transaction: &Transaction<'_>,
+    name: &str,
+    change: &Renamed<Schema>,
+) -> rusqlite::Result<usize> {
+    match &change.now {
+        None => transaction.execute("DELETE FROM schemas WHERE name = ?1", [name]),
+        Some(schema) => {
+            let sql = "INSERT INTO schemas (name, owner, comment) VALUES
+                (?1, coalesce((SELECT id FROM roles WHERE name = ?2), 10), ?3)
+                ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, comment = excluded.comment";
+            transaction.execute(sql, params![schema.name, schema.owner, schema.comment])
+        }
+    }
+}
+
+fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Result<usize> {
+    let sql = "INSERT INTO relations
+        (id, schema, name, kind, owner, definition, notes, search_path, columns) VALUES
+        (?1, ?2, ?3, ?4, coalesce((SELECT id FROM roles WHERE name = ?5), 10), ?6, ?7, ?8, ?9)";
+    transaction.execute(
+        sql,
+        params![
+            relation.id,
+            relation.schema,
+            relation.name,
+            relation.kind.name(),
+            relation.owner,
+            relation.definition,
+            serde_json::to_string(&relation.notes).unwrap_or_else(|_| "{}".to_owned()),
+            serde_json::Value::from(relation.search_path.clone()).to_string(),
+            relation.columns.as_ref().and_then(to_ipc),
+        ],
+    )?;
+    // A table that only got another name is not dropped.
+    transaction.execute("DELETE FROM dropped_tables WHERE id = ?1", [&relation.id])
+}
+
+/// Takes the tables that were dropped; their folders may be removed.
+pub(super) fn dropped(store: &Metastore) -> Result<Vec<String>> {
+    store.read(|transaction| {
+        let ids = || {
+            let mut query = transaction.prepare("SELECT id FROM dropped_tables")?;
+            let ids = query.query_map([], |row| row.get(0))?;
+            ids.collect::<rusqlite::Result<Vec<String>>>()
+        };
+        ids().map_err(|error| store.failed(error))
+    })
+}
+
+/// Forgets a dropped table whose folder is gone.
+pub(super) fn forget(store: &Metastore, id: &str) -> Result<()> {
+    store.write(|transaction| {
+        let sql = "DELETE FROM dropped_tables WHERE id = ?1";
+        transaction
+            .execute(sql, [id])
+            .map(drop)
+            .map_err(|error| store.failed(error))
+    })
+}
+
+/// A schema as the first message of an Arrow stream.
+fn to_ipc(columns: &SchemaRef) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut writer = StreamWriter::try_new(&mut bytes, columns).ok()?;
+    writer.finish().ok()?;
+    drop(writer);
+    Some(bytes)
+}
+
+fn from_ipc(bytes: &[u8]) -> Option<SchemaRef> {
+    let reader = StreamReader::try_new(bytes, None).ok()?;
+    Some(reader.schema())
+}
+
+/// 42P07
+pub fn already_exists(name: &str) -> Error {
+    Error::new(
+        SqlState::DuplicateTable,
+        format!("relation \"{name}\" already exists"),
+    )
+}

@@ -1,0 +1,198 @@
+//! Writes rows to Parquet files that no table names yet.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::arrow::util::display::FormatOptions;
+use object_store::ObjectStoreExt;
+use object_store::buffered::BufWriter;
+use object_store::path::Path;
+use parquet::arrow::AsyncArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use super::{columns, fault};
+use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
+use crate::storage::{FileStore, StoredFile};
+
+/// Rows of a row group.
+const GROUP_ROWS_MAX: usize = 256 * 1024;
+/// Encoded bytes of a row group after which it is written, so that wide rows do not take the memory.
+const GROUP_BYTES_MAX: usize = 64 << 20;
+/// Bytes after which a file is complete and the next begins.
+const FILE_BYTES_MAX: usize = 256 << 20;
+/// Compression of pages: the level that zstd calls its default.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Writes the rows of one statement.
+pub struct RowWriter {
+    files: Arc<FileStore>,
+    folder: Path,
+    table: String,
+    columns: SchemaRef,
+    /// The columns as they stand in files.
+    written: SchemaRef,
+    open: Option<(Path, AsyncArrowWriter<BufWriter>)>,
+    done: Vec<Path>,
+    rows: u64,
+}
+
+impl RowWriter {
+    /// A writer of files in `folder` with the columns of the table that errors call `table`.
+    pub(super) fn new(
+        files: Arc<FileStore>,
+        folder: Path,
+        table: &str,
+        columns: SchemaRef,
+    ) -> Self {
+        Self {
+            files,
+            folder,
+            table: table.to_owned(),
+            written: columns::in_files(&columns),
+            columns,
+            open: None,
+            done: Vec::new(),
+            rows: 0,
+        }
+    }
+
+    /// The columns that rows are written with.
+    pub fn columns(&self) -> &SchemaRef {
+        &self.columns
+    }
+
+    /// Rows written so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Writes rows whose columns are those of the table, by place. 23502 for a NULL in a column that
+    /// takes none, 22003 for a number that does not fit.
+    pub async fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let batch = conform(batch, &self.written, &self.table)?;
+        let (path, mut writer) = match self.open.take() {
+            Some(open) => open,
+            None => self.start()?,
+        };
+        let written = fill(&mut writer, &batch).await;
+        let is_full = writer.bytes_written() > FILE_BYTES_MAX;
+        // Known again also if it failed, so that what is left of it can be removed.
+        self.open = Some((path, writer));
+        written?;
+        self.rows += batch.num_rows() as u64;
+        if is_full {
+            self.close().await?;
+        }
+        Ok(())
+    }
+
+    /// Completes the files and reads what they hold.
+    pub async fn finish(mut self) -> Result<Vec<StoredFile>> {
+        self.close().await?;
+        self.files.open_all(std::mem::take(&mut self.done)).await
+    }
+
+    /// Removes what was written.
+    pub async fn discard(mut self) {
+        if let Some((path, writer)) = self.open.take() {
+            drop(writer);
+            self.done.push(path);
+        }
+        for path in &self.done {
+            if let Err(error) = self.files.store().delete(path).await {
+                tracing::debug!(%error, %path, "a file that no table names stays until the next start");
+            }
+        }
+    }
+
+    fn start(&self) -> Result<(Path, AsyncArrowWriter<BufWriter>)> {
+        let name = format!("part-{:032x}.parquet", rand::random::<u128>());
+        let path = self.folder.clone().join(name);
+        let level = ZstdLevel::try_new(ZSTD_LEVEL)
+            .map_err(|error| Error::internal("a compression level is wrong").with_source(error))?;
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .set_max_row_group_row_count(Some(GROUP_ROWS_MAX))
+            .set_created_by(format!("loyalhouse {}", env!("CARGO_PKG_VERSION")))
+            .build();
+        let object = BufWriter::new(Arc::clone(self.files.store()), path.clone());
+        let columns = Arc::clone(&self.written);
+        let writer =
+            AsyncArrowWriter::try_new(object, columns, Some(properties)).map_err(unwritten)?;
+        Ok((path, writer))
+    }
+
+    async fn close(&mut self) -> Result<()> {
+        if let Some((path, writer)) = self.open.take() {
+            // Known before it is complete, so that what is left of it can be removed.
+            self.done.push(path);
+            writer.close().await.map_err(unwritten)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for RowWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RowWriter({}, {} rows)", self.folder, self.rows)
+    }
+}
+
+async fn fill(writer: &mut AsyncArrowWriter<BufWriter>, batch: &RecordBatch) -> Result<()> {
+    writer.write(batch).await.map_err(unwritten)?;
+    if writer.in_progress_size() > GROUP_BYTES_MAX {
+        writer.flush().await.map_err(unwritten)?;
+    }
+    Ok(())
+}
+
+fn unwritten(error: parquet::errors::ParquetError) -> Error {
+    fault::write_failed("a data file could not be written", error)
+}
+
+/// The batch with the table's types and without NULL where none may be.
+fn conform(batch: &RecordBatch, columns: &SchemaRef, table: &str) -> Result<RecordBatch> {
+    if batch.num_columns() != columns.fields().len() {
+        return Err(Error::internal(
+            "rows to write have another number of columns",
+        ));
+    }
+    let options = CastOptions {
+        safe: false,
+        format_options: FormatOptions::default(),
+    };
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
+    for (array, field) in batch.columns().iter().zip(columns.fields()) {
+        let array = match array.data_type() == field.data_type() {
+            true => Arc::clone(array),
+            false => cast_with_options(array, field.data_type(), &options).map_err(|error| {
+                Error::numeric_value_out_of_range(format!(
+                    "a value does not fit column \"{}\" of relation \"{table}\"",
+                    field.name()
+                ))
+                .with_source(error)
+            })?,
+        };
+        if !field.is_nullable() && array.logical_null_count() > 0 {
+            return Err(Error::new(
+                SqlState::NotNullViolation,
+                format!(
+                    "null value in column \"{}\" of relation \"{table}\" violates not-null constraint",
+                    field.name()
+                ),
+            ));
+        }
+        arrays.push(array);
+    }
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(columns), arrays, &options)
+        .map_err(|error| Error::internal("rows to write do not fit their table").with_source(error))
+}

@@ -1,0 +1,192 @@
+//! Tables that the server writes, across restarts, crashes and sessions.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::client::Client;
+use super::fixtures;
+use super::process::Server;
+
+fn serve(folder: &Path) -> Server {
+    let flags = ["--warehouse", &folder.to_string_lossy()];
+    Server::start(&fixtures::data(), &flags)
+}
+
+fn one(client: &mut Client, sql: &str) -> String {
+    let answer = client.simple(sql).unwrap();
+    answer.rows[0][0].clone().unwrap_or_default()
+}
+
+#[test]
+fn what_is_committed_is_there_after_a_kill_and_what_is_not_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let server = serve(folder.path());
+        let mut client = Client::connect(server.port);
+        for sql in [
+            "CREATE SCHEMA shop",
+            "CREATE TABLE shop.scores AS SELECT bucket, count(*) AS n FROM numbers GROUP BY bucket",
+            "CREATE VIEW shop.best AS SELECT max(n) AS n FROM shop.scores",
+            "INSERT INTO shop.scores VALUES (10, 7)",
+            "COMMENT ON TABLE shop.scores IS 'answers by bucket'",
+            "CREATE TABLE public.gone (id int)",
+            "DROP TABLE public.gone",
+            "CREATE TEMP TABLE mine (id int)",
+            "BEGIN",
+            "INSERT INTO shop.scores VALUES (11, 8)",
+            "CREATE TABLE unfinished AS SELECT 1 AS x",
+        ] {
+            client.simple(sql).unwrap();
+        }
+        // Dropped here: killed, with the transaction open.
+    }
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    assert_eq!(one(&mut client, "SELECT count(*) FROM shop.scores"), "11");
+    assert_eq!(one(&mut client, "SELECT sum(n) FROM shop.scores"), "10007");
+    assert_eq!(one(&mut client, "SELECT n FROM shop.best"), "1000");
+    assert_eq!(
+        one(
+            &mut client,
+            "SELECT obj_description('shop.scores'::regclass)"
+        ),
+        "answers by bucket"
+    );
+    assert_eq!(
+        client.simple("SELECT * FROM unfinished").unwrap_err().code,
+        "42P01"
+    );
+    assert_eq!(
+        client.simple("SELECT * FROM mine").unwrap_err().code,
+        "42P01"
+    );
+    // One folder a table: what crashes and drops left behind was removed.
+    let tables = std::fs::read_dir(folder.path().join("tables"))
+        .unwrap()
+        .count();
+    assert_eq!(tables, 1);
+    client.simple("UPDATE shop.scores SET n = n + 1").unwrap();
+    assert_eq!(one(&mut client, "SELECT sum(n) FROM shop.scores"), "10018");
+}
+
+#[test]
+fn a_second_server_does_not_get_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_loyalhouse"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--warehouse"])
+        .arg(folder.path())
+        .arg(fixtures::data())
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains("is used by another server"), "{said}");
+    drop(server);
+    serve(folder.path());
+}
+
+#[test]
+fn two_sessions_lose_no_update() {
+    const ROUNDS: usize = 20;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Arc::new(serve(folder.path()));
+    let mut client = Client::connect(server.port);
+    client
+        .simple("CREATE TABLE counter AS SELECT 0 AS n")
+        .unwrap();
+    let writers: Vec<_> = (0..2)
+        .map(|_| {
+            let port = server.port;
+            std::thread::spawn(move || {
+                let mut client = Client::connect(port);
+                for _ in 0..ROUNDS {
+                    client.simple("UPDATE counter SET n = n + 1").unwrap();
+                    let rows = client.simple("SELECT n FROM counter").unwrap().rows;
+                    assert_eq!(rows.len(), 1, "a reader saw a half-made version");
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    let total = (2 * ROUNDS).to_string();
+    assert_eq!(one(&mut client, "SELECT n FROM counter"), total);
+}
+
+#[test]
+fn a_transaction_keeps_others_from_its_table_until_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let (mut first, mut second) = (Client::connect(server.port), Client::connect(server.port));
+    first.simple("CREATE TABLE a AS SELECT 1 AS n").unwrap();
+    first.simple("CREATE TABLE b AS SELECT 1 AS n").unwrap();
+    first.simple("BEGIN; UPDATE a SET n = n + 1").unwrap();
+    // Readers go on with what is committed.
+    assert_eq!(one(&mut second, "SELECT n FROM a"), "1");
+    second.simple("SET statement_timeout = '200ms'").unwrap();
+    let waiting = second.simple("UPDATE a SET n = 100").unwrap_err();
+    assert_eq!(waiting.code, "57014");
+    second.simple("RESET statement_timeout").unwrap();
+    second.simple("BEGIN; UPDATE b SET n = n + 1").unwrap();
+    let crossing = std::thread::spawn(move || {
+        let done = second.simple("UPDATE a SET n = n * 10");
+        second
+            .simple(if done.is_ok() { "COMMIT" } else { "ROLLBACK" })
+            .unwrap();
+        done.map_err(|error| error.code)
+    });
+    let here = first
+        .simple("UPDATE b SET n = n * 10")
+        .map_err(|error| error.code);
+    first
+        .simple(if here.is_ok() { "COMMIT" } else { "ROLLBACK" })
+        .unwrap();
+    let there = crossing.join().unwrap();
+    let codes = [here.err(), there.err()];
+    let deadlocks = codes
+        .iter()
+        .flatten()
+        .filter(|code| *code == "40P01")
+        .count();
+    assert_eq!(
+        (deadlocks, codes.iter().flatten().count()),
+        (1, 1),
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn files_that_are_read_in_place_are_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    for sql in [
+        "INSERT INTO numbers VALUES (1, 'x', 1)",
+        "UPDATE numbers SET id = 1",
+        "DELETE FROM numbers",
+        "TRUNCATE numbers",
+        "DROP TABLE numbers",
+        "ALTER TABLE numbers RENAME TO digits",
+    ] {
+        let error = client.simple(sql).unwrap_err();
+        assert_eq!(error.code, "0A000", "{sql}: {}", error.message);
+    }
+    assert_eq!(
+        client
+            .simple("CREATE TABLE numbers (id int)")
+            .unwrap_err()
+            .code,
+        "42P07"
+    );
+    assert_eq!(one(&mut client, "SELECT count(*) FROM numbers"), "10000");
+}
+
+#[test]
+fn without_a_folder_there_is_no_place_for_tables() {
+    let server = Server::shared();
+    let mut client = Client::connect(server.port);
+    let error = client.simple("CREATE TABLE t (id int)").unwrap_err();
+    assert_eq!(error.code, "0A000");
+}
