@@ -244,7 +244,7 @@ impl SchemaProvider for StoredRows {
             return Ok(None);
         };
         let content = self.0.content(&relation).await?;
-        Ok(Some(self.0.addressed(&content)?))
+        Ok(Some(content.addressed()?))
     }
 
     fn table_exist(&self, id: &str) -> bool {

@@ -39,20 +39,20 @@ pub struct SessionFacts {
     pub tables: Option<Arc<SessionTables>>,
 }
 
+/// What the catalog read for the last statement of a session that asked it.
+pub type LastSnapshot = Arc<RwLock<Option<Arc<Snapshot>>>>;
+
 /// The tables of one statement, and what the catalog read of them.
 #[derive(Debug)]
 pub struct SessionTables {
     pub(super) database: Arc<Database>,
-    pub(super) snapshot: RwLock<Option<Arc<Snapshot>>>,
+    pub(super) snapshot: LastSnapshot,
 }
 
 impl SessionTables {
-    /// The tables of `database`.
-    pub fn new(database: Arc<Database>) -> Arc<Self> {
-        Arc::new(Self {
-            database,
-            snapshot: RwLock::new(None),
-        })
+    /// The tables of `database` in the session of `snapshot`.
+    pub fn new(database: Arc<Database>, snapshot: LastSnapshot) -> Arc<Self> {
+        Arc::new(Self { database, snapshot })
     }
 }
 

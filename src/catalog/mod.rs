@@ -40,8 +40,8 @@ use datafusion::logical_expr::TableType;
 use crate::config::tables::Notes;
 
 pub use self::facts::{
-    ActivityRow, CursorRow, GrantRow, LockRow, MemberRow, PreparedRow, RoleRow, Securable,
-    ServerFacts, SessionFacts, SessionTables, SettingRow,
+    ActivityRow, CursorRow, GrantRow, LastSnapshot, LockRow, MemberRow, PreparedRow, RoleRow,
+    Securable, ServerFacts, SessionFacts, SessionTables, SettingRow,
 };
 pub use self::procs::{FunctionDescription, FunctionKind};
 use self::relation_table::RelationTable;

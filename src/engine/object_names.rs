@@ -20,7 +20,7 @@ use super::semantics::rewrite_expressions;
 use super::session::Session;
 use crate::catalog::functions::object_name;
 use crate::catalog::pg_type::PG_TYPE_METADATA;
-use crate::catalog::{SessionFacts, SystemCatalog};
+use crate::catalog::{SessionFacts, SessionTables, SystemCatalog};
 use crate::values::encode::{ObjectNames, TextStyle};
 use crate::values::types::{PgType, names_objects};
 
@@ -56,9 +56,14 @@ impl Session {
         if !schema.fields().iter().any(|field| names_objects(field)) {
             return style;
         }
+        let mut session = self.facts().facts();
+        if self.shared.warehouse.is_some() {
+            let database = Arc::clone(&self.shared.database);
+            session.tables = Some(SessionTables::new(database, Arc::clone(&self.snapshot)));
+        }
         let names = Names {
             catalog: self.shared.system(),
-            session: self.facts().facts(),
+            session,
         };
         TextStyle {
             names: Some(Arc::new(names)),

@@ -31,6 +31,7 @@ use super::statement::{self, Parsed};
 use super::tables::{self, Assignment, CopyInto, TableStatement, Work};
 use crate::auth::change::Change;
 use crate::calendar::Reader;
+use crate::catalog::LastSnapshot;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
@@ -59,6 +60,8 @@ pub struct Session {
     pub(super) changes: PendingChanges,
     /// Changes of tables that are not committed.
     pub(super) work: Work,
+    /// What the catalog read for the last statement that asked it: results name objects by it.
+    pub(super) snapshot: LastSnapshot,
     /// Notifications that wait for the end of the transaction.
     notifications: Vec<Notification>,
     /// The version of the settings that others were told of.
@@ -274,13 +277,15 @@ impl Rows {
 impl Session {
     pub(super) fn new(shared: Arc<Shared>, backend: BackendGuard, settings: Settings) -> Self {
         backend.set_application_name(settings.get("application_name").unwrap_or_default());
+        let work = Work::new(shared.warehouse.clone());
         Self {
             shared,
             backend,
             settings: Arc::new(Mutex::new(settings)),
             transaction: Transaction::default(),
             changes: PendingChanges::default(),
-            work: Work::default(),
+            work,
+            snapshot: LastSnapshot::default(),
             notifications: Vec::new(),
             told: None,
             statements: HashMap::new(),
@@ -1159,6 +1164,7 @@ impl Session {
             authority: Arc::clone(&self.shared.authority),
             time: self.session_time(),
             view: self.view(),
+            snapshot: Arc::clone(&self.snapshot),
         }
     }
 

@@ -436,6 +436,9 @@ fn discard(session: &mut Session, what: Discarded) -> Result<Completion> {
         Discarded::Temp => "DISCARD TEMP",
     };
     let mut completion = Completion::tag(tag);
+    if what == Discarded::Temp {
+        session.work.drop_temporary();
+    }
     if what == Discarded::All {
         if session.transaction.block.is_some() {
             return Err(inside(tag));
@@ -444,6 +447,7 @@ fn discard(session: &mut Session, what: Discarded) -> Result<Completion> {
         session.drop_statements();
         session.release_locks(Released::Everything);
         session.backend().unlisten(None);
+        session.work.drop_temporary();
         completion.closes_portals = true;
         completion.closes_held = true;
     }

@@ -33,7 +33,7 @@ use super::stoppable::StopJoins;
 use super::{functions, guard, numeric};
 use crate::auth::{Authority, Authorization};
 use crate::catalog::database::Database;
-use crate::catalog::{SessionFacts, SessionTables, SystemCatalog};
+use crate::catalog::{LastSnapshot, SessionFacts, SessionTables, SystemCatalog};
 use crate::config::tables::Notes;
 use crate::error::{Error, Result};
 use crate::runtime::{Clock, Workers};
@@ -200,7 +200,10 @@ pub fn for_statement(
     let database = match &variables.view {
         Some(view) => {
             let database = Arc::new(committed.seen(Arc::clone(view)));
-            facts.tables = Some(SessionTables::new(Arc::clone(&database)));
+            facts.tables = Some(SessionTables::new(
+                Arc::clone(&database),
+                Arc::clone(&variables.snapshot),
+            ));
             super::database::show(&mut state, Arc::clone(&database));
             database
         }
@@ -240,6 +243,8 @@ pub struct SessionVariables {
     pub(crate) time: SessionTime,
     /// The tables written here as its statement sees them.
     pub(crate) view: Option<Arc<View>>,
+    /// What the catalog read for it last.
+    pub(crate) snapshot: LastSnapshot,
 }
 
 impl SessionVariables {
@@ -252,6 +257,7 @@ impl SessionVariables {
             authority: Authority::open_to_all(),
             time: SessionTime::default(),
             view: None,
+            snapshot: LastSnapshot::default(),
         }
     }
 

@@ -18,7 +18,7 @@ use super::durable::DurableStore;
 use super::fault;
 use super::folder_table::{FolderTable, TableFile};
 use super::footer::{self, Footer};
-use super::pinned::{self, Origin, PinnedFile};
+use super::pinned::{self, Lease, Origin, PinnedFile};
 use crate::error::{Error, Result};
 
 /// Name of the store of managed tables among those of the runtime.
@@ -57,6 +57,16 @@ impl FileStore {
             store_url,
             runtime,
         }))
+    }
+
+    /// The same store; whatever reads from it keeps `lease`.
+    #[must_use]
+    pub fn leased(&self, lease: Lease) -> Arc<Self> {
+        Arc::new(Self {
+            origin: Arc::new(self.origin.leased(lease)),
+            store_url: self.store_url.clone(),
+            runtime: Arc::clone(&self.runtime),
+        })
     }
 
     /// The store, with paths from its root.

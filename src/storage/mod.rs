@@ -40,6 +40,7 @@ use tokio::runtime::Handle;
 pub use self::files::{FILE_COLUMN, FileStore, ROW_COLUMN, StoredFile};
 pub use self::lake::{Finding, Lake};
 pub use self::location::Location;
+pub use self::pinned::Lease;
 
 /// What tells the time to [`Lake`]; tests hand in their own.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;

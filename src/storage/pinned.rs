@@ -50,7 +50,12 @@ pub(super) struct Origin {
     pub(super) shown_root: String,
     /// Set when a file was found gone or changed: the listing is to be made again.
     pub(super) outdated: AtomicBool,
+    /// Kept as long as anything may read from here.
+    lease: Option<Lease>,
 }
+
+/// Something to keep as long as files are read; what it does when it is dropped is its own affair.
+pub type Lease = Arc<dyn Any + Send + Sync>;
 
 impl Origin {
     pub(super) fn new(store: Arc<dyn ObjectStore>, local: bool, shown_root: String) -> Self {
@@ -59,6 +64,15 @@ impl Origin {
             local,
             shown_root,
             outdated: AtomicBool::new(false),
+            lease: None,
+        }
+    }
+
+    /// The same store, which keeps `lease` as long as anything reads from it.
+    pub(super) fn leased(&self, lease: Lease) -> Self {
+        Self {
+            lease: Some(lease),
+            ..Self::new(Arc::clone(&self.store), self.local, self.shown_root.clone())
         }
     }
 
@@ -71,7 +85,8 @@ impl Origin {
 impl fmt::Debug for Origin {
     // A store's own Debug may print credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Origin({})", self.shown_root)
+        let lease = if self.lease.is_some() { ", leased" } else { "" };
+        write!(f, "Origin({}{lease})", self.shown_root)
     }
 }
 

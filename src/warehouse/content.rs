@@ -17,6 +17,7 @@ pub struct Content {
     columns: SchemaRef,
     files: Vec<StoredFile>,
     provider: Arc<dyn TableProvider>,
+    store: Arc<FileStore>,
     /// The version of the log that it was read from or that it will be committed on.
     pub(super) version: Option<Version>,
 }
@@ -24,7 +25,7 @@ pub struct Content {
 impl Content {
     /// The rows of `files` under `columns`.
     pub(super) fn new(
-        store: &FileStore,
+        store: Arc<FileStore>,
         columns: SchemaRef,
         files: Vec<StoredFile>,
         version: Option<Version>,
@@ -34,6 +35,7 @@ impl Content {
             columns,
             files,
             provider,
+            store,
             version,
         }))
     }
@@ -51,6 +53,16 @@ impl Content {
     /// The table.
     pub fn provider(&self) -> &Arc<dyn TableProvider> {
         &self.provider
+    }
+
+    /// The table with the address of each row.
+    pub fn addressed(&self) -> Result<Arc<dyn TableProvider>> {
+        self.addressed_of(&self.files)
+    }
+
+    /// The rows of some of the files, with their addresses.
+    pub(super) fn addressed_of(&self, files: &[StoredFile]) -> Result<Arc<dyn TableProvider>> {
+        self.store.addressed(Arc::clone(&self.columns), files)
     }
 
     /// Rows of all files.

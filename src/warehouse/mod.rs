@@ -11,6 +11,7 @@ mod columns;
 mod content;
 mod delta;
 mod fault;
+mod folder;
 mod locks;
 mod names;
 mod rows;
@@ -18,7 +19,8 @@ mod staged;
 mod write;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -33,6 +35,7 @@ pub use self::columns::{DEFAULT_METADATA, stored};
 pub use self::content::Content;
 pub use self::delta::Operation;
 use self::delta::{DeltaLog, Version};
+use self::folder::Folders;
 use self::locks::Locks;
 pub use self::locks::TableLock;
 use self::names::Names;
@@ -51,8 +54,12 @@ pub const TEMPORARY_SCHEMA: &str = "pg_temp";
 const TABLES_FOLDER: &str = "tables";
 /// Folder of temporary tables in the warehouse folder; emptied at start.
 const TEMPORARY_FOLDER: &str = "temporary";
+/// Who may look into the folders of tables: their owner.
+const FOLDER_MODE: u32 = 0o700;
 /// The file that a server holds while it uses a warehouse folder.
 const LOCK_FILE: &str = "server.lock";
+/// Who may read and write it.
+const FILE_MODE: u32 = 0o600;
 
 /// The tables of one warehouse folder. One server at a time has it open.
 #[derive(Debug)]
@@ -67,6 +74,7 @@ pub struct Warehouse {
     names: RwLock<Arc<Names>>,
     contents: Mutex<HashMap<String, Known>>,
     locks: Arc<Locks>,
+    folders: Folders,
     generation: AtomicU64,
     /// Held until the warehouse is closed, also by a crash.
     _lock: File,
@@ -99,7 +107,11 @@ impl Warehouse {
         let folder = folder.canonicalize().map_err(failed)?;
         let lock = lock(&folder)?;
         for inner in [TABLES_FOLDER, TEMPORARY_FOLDER] {
-            std::fs::create_dir_all(folder.join(inner)).map_err(failed)?;
+            let made = DirBuilder::new()
+                .recursive(true)
+                .mode(FOLDER_MODE)
+                .create(folder.join(inner));
+            made.map_err(failed)?;
         }
         let names = names::load(&metastore)?;
         let warehouse = Arc::new(Self {
@@ -112,6 +124,7 @@ impl Warehouse {
             names: RwLock::new(Arc::new(names)),
             contents: Mutex::default(),
             locks: Arc::default(),
+            folders: Folders::default(),
             generation: AtomicU64::new(1),
             _lock: lock,
         });
@@ -148,15 +161,16 @@ impl Warehouse {
         Ok(RowWriter::new(files, folder, &relation.name, columns))
     }
 
-    /// The content of `files` under `columns`, on the version of `base`.
+    /// The content of `files` of a table under `columns`, on the version of `base`.
     pub fn content_of(
         &self,
+        relation: &Relation,
         columns: SchemaRef,
         files: Vec<crate::storage::StoredFile>,
         base: Option<&Content>,
     ) -> Result<Arc<Content>> {
         let version = base.and_then(|base| base.version.clone());
-        Content::new(&self.files, columns, files, version)
+        Content::new(self.store_of(relation), columns, files, version)
     }
 
     /// The committed content of a table; the very latest if `now`, else as known for a few seconds.
@@ -204,12 +218,13 @@ impl Warehouse {
         {
             return Ok(Arc::clone(before));
         }
-        self.at_version(version, paths, before.map(AsRef::as_ref))
+        self.at_version(relation, version, paths, before.map(AsRef::as_ref))
             .await
     }
 
     async fn at_version(
         &self,
+        relation: &Relation,
         version: Version,
         paths: Vec<Path>,
         before: Option<&Content>,
@@ -229,7 +244,7 @@ impl Warehouse {
             })
             .collect();
         Content::new(
-            &self.files,
+            self.store_of(relation),
             Arc::clone(&version.columns),
             files,
             Some(version),
@@ -266,7 +281,9 @@ impl Warehouse {
                 Some(base) => log.commit(base, &change).await?,
             };
             let paths = log.files(&version)?;
-            let content = self.at_version(version, paths, Some(&content.now)).await?;
+            let content = self
+                .at_version(relation, version, paths, Some(&content.now))
+                .await?;
             committed.push((id.clone(), content));
         }
         let schemas = &staged.schemas;
@@ -287,15 +304,31 @@ impl Warehouse {
         {
             if !kept.contains_key(&was.id) {
                 contents.remove(&was.id);
+                self.abandon(was);
             }
         }
         drop(contents);
         if !schemas.is_empty() || !relations.is_empty() {
-            let names = names::load(&self.metastore)?;
-            *self.names.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+            // Not read from the file again: nothing may fail behind the commit.
+            let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut held).apply(schemas, relations);
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// The store of a table's files; what reads from it keeps the table's folder.
+    fn store_of(&self, relation: &Relation) -> Arc<FileStore> {
+        let folder = self.folders.of(&relation.id, &self.table_folder(relation));
+        self.files.leased(folder)
+    }
+
+    /// Removes the folder of a table that no name will point at, once nothing reads from it.
+    pub fn abandon(&self, relation: &Relation) {
+        if relation.kind == Kind::Table {
+            self.folders
+                .abandon(&relation.id, &self.table_folder(relation));
+        }
     }
 
     fn names(&self) -> Arc<Names> {
@@ -388,6 +421,7 @@ fn lock(folder: &FsPath) -> Result<File> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(FILE_MODE)
         .open(&path)
         .map_err(|error| {
             Error::io_error(format!("could not open {}", path.display()))

@@ -63,6 +63,28 @@ pub(super) struct Names {
     pub(super) relations: BTreeMap<(String, String), Arc<Relation>>,
 }
 
+impl Names {
+    /// What [`write`] has made of the catalog file.
+    pub(super) fn apply(
+        &mut self,
+        schemas: &BTreeMap<String, Renamed<Schema>>,
+        relations: &BTreeMap<(String, String), Renamed<Relation>>,
+    ) {
+        for (name, change) in schemas {
+            match &change.now {
+                Some(now) => self.schemas.insert(name.clone(), Arc::clone(now)),
+                None => self.schemas.remove(name),
+            };
+        }
+        for (key, change) in relations {
+            match &change.now {
+                Some(now) => self.relations.insert(key.clone(), Arc::clone(now)),
+                None => self.relations.remove(key),
+            };
+        }
+    }
+}
+
 /// What a transaction did to a name.
 #[derive(Debug, Clone)]
 pub(super) struct Renamed<T> {

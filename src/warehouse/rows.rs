@@ -82,10 +82,7 @@ impl Removal {
                 None => kept.push(file.clone()),
                 Some(marks) if marks.count_set_bits() == marks.len() => {}
                 Some(marks) => {
-                    let rewritten = self
-                        .content
-                        .rewrite(warehouse, file, &marks, state, &mut writer)
-                        .await;
+                    let rewritten = self.content.rewrite(file, &marks, state, &mut writer).await;
                     if let Err(error) = rewritten {
                         writer.discard().await;
                         return Err(error);
@@ -102,15 +99,12 @@ impl Content {
     /// Writes the rows of a file that are not marked.
     async fn rewrite(
         &self,
-        warehouse: &Warehouse,
         file: &StoredFile,
         marks: &BooleanBuffer,
         state: &SessionState,
         writer: &mut RowWriter,
     ) -> Result<()> {
-        let table = warehouse
-            .files
-            .addressed(Arc::clone(self.columns()), std::slice::from_ref(file))?;
+        let table = self.addressed_of(std::slice::from_ref(file))?;
         let plan = table.scan(state, None, &[], None).await?;
         let mut rows = execute_stream(plan, state.task_ctx())?;
         let mut read = 0;

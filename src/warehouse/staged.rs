@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datafusion::catalog::TableProvider;
-
 use super::content::Content;
 use super::delta::Operation;
 use super::names::{Names, Relation, Renamed, Schema};
@@ -138,16 +136,32 @@ impl Staged {
         temporary
     }
 
-    /// Adds what a transaction did to temporary tables that were there before, too.
-    pub fn absorb(&mut self, other: Self) {
+    /// The tables and views that this makes, by name or under another one.
+    pub fn made(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        let known: BTreeSet<&str> = self
+            .relations
+            .values()
+            .filter_map(|change| change.was.as_deref())
+            .map(|relation| relation.id.as_str())
+            .collect();
+        let now = self
+            .relations
+            .values()
+            .filter_map(|change| change.now.as_ref());
+        now.filter(move |relation| !known.contains(relation.id.as_str()))
+    }
+
+    /// Adds what a transaction did to temporary tables; those that it dropped.
+    pub fn absorb(&mut self, other: Self) -> Vec<Arc<Relation>> {
+        let mut gone = Vec::new();
         for (key, change) in other.relations {
-            if let Some(was) = self.relations.remove(&key).and_then(|known| known.now)
-                && change.now.as_ref().is_none_or(|now| now.id != was.id)
-            {
-                self.contents.remove(&was.id);
-            }
-            if change.now.is_some() {
-                self.relations.insert(key, change);
+            gone.extend(self.relations.remove(&key).and_then(|known| known.now));
+            if let Some(now) = change.now {
+                let made = Renamed {
+                    was: None,
+                    now: Some(now),
+                };
+                self.relations.insert(key, made);
             }
         }
         for (id, content) in other.contents {
@@ -160,7 +174,9 @@ impl Staged {
             .map(|relation| relation.id.as_str())
             .collect();
         self.contents.retain(|id, _| live.contains(id.as_str()));
+        gone.retain(|relation| !live.contains(relation.id.as_str()));
         self.touch();
+        gone
     }
 }
 
@@ -268,12 +284,6 @@ impl View {
             self.temporary.serial(),
             self.staged.serial(),
         ]
-    }
-
-    /// The table of a content, with the address of each row.
-    pub fn addressed(&self, content: &Content) -> Result<Arc<dyn TableProvider>> {
-        let columns = Arc::clone(content.columns());
-        self.warehouse.files.addressed(columns, content.files())
     }
 
     /// The content of a table that its transaction changed, or of a temporary one.

@@ -143,9 +143,11 @@ fn the_right_password_lets_in_and_the_stored_verifier_lets_nobody() {
     }
     for entry in fs::read_dir(house.path("warehouse")).unwrap() {
         let path = entry.unwrap().path();
-        let bytes = fs::read(&path).unwrap();
-        let found = bytes.windows(11).any(|window| window == b"open sesame");
-        assert!(!found, "the password stands in {}", path.display());
+        if path.is_file() {
+            let bytes = fs::read(&path).unwrap();
+            let found = bytes.windows(11).any(|window| window == b"open sesame");
+            assert!(!found, "the password stands in {}", path.display());
+        }
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::fixtures;
@@ -67,6 +68,49 @@ fn what_is_committed_is_there_after_a_kill_and_what_is_not_is_gone() {
     assert_eq!(tables, 1);
     client.simple("UPDATE shop.scores SET n = n + 1").unwrap();
     assert_eq!(one(&mut client, "SELECT sum(n) FROM shop.scores"), "10018");
+}
+
+#[test]
+fn folders_of_dropped_and_temporary_tables_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    let mut reader = Client::connect(server.port);
+    for sql in [
+        "CREATE TABLE old AS SELECT * FROM numbers",
+        "CREATE TEMP TABLE mine AS SELECT * FROM numbers",
+        "CREATE TEMP TABLE kept AS SELECT * FROM numbers",
+    ] {
+        client.simple(sql).unwrap();
+    }
+    // A cursor that has not begun to read keeps the files of its table.
+    reader
+        .simple("BEGIN; DECLARE c CURSOR FOR SELECT id FROM old ORDER BY id")
+        .unwrap();
+    client.simple("DROP TABLE old; DROP TABLE mine").unwrap();
+    assert_eq!(reader.simple("FETCH 1 FROM c").unwrap().rows.len(), 1);
+    assert_eq!(reader.simple("FETCH ALL FROM c").unwrap().rows.len(), 9_999);
+    reader.simple("COMMIT").unwrap();
+    client
+        .simple("BEGIN; CREATE TABLE undone AS SELECT 1 AS x; ROLLBACK")
+        .unwrap();
+    let left = |inner: &str| {
+        std::fs::read_dir(folder.path().join(inner))
+            .unwrap()
+            .count()
+    };
+    eventually(|| left("tables") == 0 && left("temporary") == 1);
+    drop(client);
+    eventually(|| left("temporary") == 0);
+}
+
+/// Waits for what happens in the background.
+fn eventually(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "it did not come to that");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -291,6 +291,7 @@ impl Session {
             .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
         if count > 0 {
             let now = self.warehouse()?.content_of(
+                &relation,
                 Arc::clone(base.columns()),
                 files,
                 Some(base.as_ref()),

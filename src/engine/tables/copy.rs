@@ -156,7 +156,7 @@ impl Session {
             .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
         if count > 0 {
             let files = base.files().iter().cloned().chain(added).collect();
-            let now = warehouse.content_of(columns, files, Some(base.as_ref()))?;
+            let now = warehouse.content_of(&relation, columns, files, Some(base.as_ref()))?;
             self.stage(|staged| {
                 staged.set_content(&relation.id, Some(base), now, Operation::Append);
             });

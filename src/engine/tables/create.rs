@@ -144,7 +144,9 @@ impl Session {
         };
         let mut relation = self.new_relation(place, Kind::Table);
         relation.notes = notes;
-        let content = self.warehouse()?.content_of(columns, Vec::new(), None)?;
+        let content = self
+            .warehouse()?
+            .content_of(&relation, columns, Vec::new(), None)?;
         self.stage(|staged| {
             let id = relation.id.clone();
             staged.set_relation(key(&relation), None, Some(Arc::new(relation)));
@@ -282,7 +284,9 @@ impl Session {
         let (files, count) = task
             .await
             .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
-        let content = self.warehouse()?.content_of(columns, files, None)?;
+        let content = self
+            .warehouse()?
+            .content_of(&relation, columns, files, None)?;
         self.stage(|staged| {
             let id = relation.id.clone();
             if let Some(old) = &replaced {

@@ -198,9 +198,12 @@ impl Session {
             self.hold(&relation).await?;
             let base = self.content_to_change(&relation).await?;
             let columns = Arc::clone(base.columns());
-            let empty = self
-                .warehouse()?
-                .content_of(columns, Vec::new(), Some(base.as_ref()))?;
+            let empty = self.warehouse()?.content_of(
+                &relation,
+                columns,
+                Vec::new(),
+                Some(base.as_ref()),
+            )?;
             self.stage(|staged| {
                 staged.set_content(&relation.id, Some(base), empty, Operation::Delete);
             });
@@ -289,9 +292,9 @@ impl Session {
                 let columns =
                     commented(base.columns(), &relation.name, &column, comment.as_deref())?;
                 let files = base.files().to_vec();
-                let now = self
-                    .warehouse()?
-                    .content_of(columns, files, Some(base.as_ref()))?;
+                let now =
+                    self.warehouse()?
+                        .content_of(&relation, columns, files, Some(base.as_ref()))?;
                 self.stage(|staged| {
                     staged.set_content(&relation.id, Some(base), now, Operation::Append);
                 });

@@ -11,6 +11,7 @@ use crate::warehouse::{Relation, Staged, TEMPORARY_SCHEMA, TableLock, View, Ware
 /// The changes of a session that are not committed, and its temporary tables.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Work {
+    warehouse: Option<Arc<Warehouse>>,
     pub(super) staged: Arc<Staged>,
     temporary: Arc<Staged>,
     /// By the ids of tables: held until the transaction ends.
@@ -19,15 +20,45 @@ pub(in crate::engine) struct Work {
 }
 
 impl Work {
+    /// None yet.
+    pub(in crate::engine) fn new(warehouse: Option<Arc<Warehouse>>) -> Self {
+        let mut work = Self::default();
+        work.warehouse = warehouse;
+        work
+    }
+
     /// Forgets what the transaction did.
     fn undo(&mut self) {
-        self.staged = Arc::default();
+        let staged = std::mem::take(&mut self.staged);
+        self.abandon(&staged);
         self.savepoints.clear();
         self.locks.clear();
     }
 
+    /// Ends the session's temporary tables.
+    pub(in crate::engine) fn drop_temporary(&mut self) {
+        let temporary = std::mem::take(&mut self.temporary);
+        self.abandon(&temporary);
+    }
+
+    /// Removes the tables that were made and are not kept.
+    fn abandon(&self, staged: &Staged) {
+        if let Some(warehouse) = &self.warehouse {
+            staged
+                .made()
+                .for_each(|relation| warehouse.abandon(relation));
+        }
+    }
+
     fn savepoint(&self, name: &str) -> Option<usize> {
         self.savepoints.iter().rposition(|(known, _)| known == name)
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.undo();
+        self.drop_temporary();
     }
 }
 
@@ -102,7 +133,12 @@ impl Session {
             None => Err(no_warehouse()),
         };
         if outcome.is_ok() && !temporary.is_empty() {
-            Arc::make_mut(&mut self.work.temporary).absorb(temporary);
+            let work = &mut self.work;
+            for gone in Arc::make_mut(&mut work.temporary).absorb(temporary) {
+                work.warehouse
+                    .iter()
+                    .for_each(|warehouse| warehouse.abandon(&gone));
+            }
         }
         self.work.undo();
         outcome
