@@ -126,7 +126,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "warehouse",
         default: "none",
-        description: "Folder of the catalog with its roles and grants; it is made if it is not there.",
+        description: "Folder of the tables that SQL makes, and of the catalog with its names, roles and grants; it is made if it is not there.",
     },
 ];
 

@@ -69,7 +69,7 @@ struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:5433].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Folder of the catalog with its roles and grants; it is made if it is not there.
+    /// Folder of the tables that SQL makes, and of the catalog with its names, roles and grants; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     warehouse: Option<PathBuf>,
     /// Serve a generated sample: customers, orders, events, surveys, reviews, subscriptions.
