@@ -64,7 +64,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// What [`write`] has made of the catalog file.
+    /// What [`write()`] has made of the catalog file.
     pub(super) fn apply(
         &mut self,
         schemas: &BTreeMap<String, Renamed<Schema>>,

@@ -1,6 +1,6 @@
 //! Statements that change tables: INSERT, UPDATE, DELETE, and what makes, renames and drops them.
 //!
-//! What a statement does is staged in its session's [`Work`] and becomes real when its transaction ends.
+//! What a statement does is staged in its session's `Work` and becomes real when its transaction ends.
 //! Rows to change are found by an ordinary query for their addresses, so that every condition that a
 //! SELECT takes means the same here.
 

@@ -1,6 +1,6 @@
 //! Whole rows as values: `SELECT t FROM t`, `row_to_json(t)`, `(t).c`, `t IS NULL`.
 //!
-//! The name of a relation that is no column becomes a call of [`WHOLE_ROW`] with the names and values of the
+//! The name of a relation that is no column becomes a call of `WHOLE_ROW` with the names and values of the
 //! relation's columns. Where they cannot be told from the statement and the tables it names, the name
 //! stays as it is, and the planner says that there is no such column.
 
