@@ -4,7 +4,8 @@
     regress.py record  REGRESS OUT --reference DSN [NAME …]   runs the files of REGRESS/sql on the reference
     regress.py compare OUT --server DSN [NAME …]              asks a server the same and says what differs
 
-`compare` sorts the differences by how bad they are (CLASSES), and within that by cause.
+`compare` sorts the differences by how bad they are (CLASSES), and within that by cause. regress_known.tsv says why each is
+there: it prints how many cases each reason explains, every case that none explains, and fails if there are such.
 
 REGRESS is src/test/regress of a PostgreSQL source tree; nothing of it is kept here. `record` works in a schema of its own,
 which it drops, and leaves in OUT what each statement gave (NAME.json) and the tables it read as Parquet: OUT/lake is to be
@@ -17,6 +18,7 @@ import argparse
 import collections
 import datetime
 import decimal
+import fnmatch
 import json
 import os
 import re
@@ -352,8 +354,8 @@ def difference(sql, wanted, got, made=frozenset()):
             return None
         if got["error"] in ("broken", "57014", "XX000"):
             return "slow or broken", f"{got['error']} {got['text'][:60]}", got["text"]
-        missing = re.search(r'(?i)(?:type|function|relation|aggregate|table)\s+"?(?:\w+\.)?(\w+)|type (\w+)\b', got["text"])
-        if missing and got["error"] in ("42883", "42704", "42P01", "0A000") and {(missing[1] or "").lower(), (missing[2] or "").lower()} & made:
+        missing = re.search(r"""(?i)(?:type|function|relation|aggregate|table) ["']?(?:\w+\.)?(\w+)["']? (?:does not exist|not found)""", got["text"])
+        if missing and missing[1].lower() in made:
             return "set up", f"error {got['error']}", got["text"]
         if "error" in wanted:
             return "code", f"error {got['error']}, wanted {wanted['error']}", f"{got['text']} / {wanted['text']}"
@@ -371,7 +373,7 @@ def unlike(sql, wanted, got):
     """The kind of a difference between two answers, and what shows it."""
     if len(wanted["types"]) != len(got.get("types", [])):
         return "number of columns", f"{got.get('names')} / {wanted['names']}"
-    ordered = re.search(r"(?i)\border\s+by\b", sql)
+    ordered = re.search(r"(?i)\border\s+by\b", outermost(sql))
     key = lambda row: [(cell is not None, cell or "") for cell in row]
     left, right = (answer["rows"] if ordered else sorted(answer["rows"], key=key) for answer in (wanted, got))
     if left != right and sorted(left, key=key) != sorted(right, key=key):
@@ -390,12 +392,59 @@ def unlike(sql, wanted, got):
     return None
 
 
+def outermost(sql):
+    """A statement without what stands in parentheses: the order of rows that only those give is nobody's to expect."""
+    bare = re.sub(r"'[^']*'", "''", sql)
+    while (shorter := re.sub(r"\([^()]*\)", " ", bare)) != bare:
+        bare = shorter
+    return bare
+
+
 def is_equal(left, right):
     try:
         a, b = decimal.Decimal(left), decimal.Decimal(right)
         return a == b or abs(a - b) <= abs(a) * decimal.Decimal("1e-14")
     except (decimal.InvalidOperation, TypeError):
         return False
+
+
+def reasons():
+    """The lines of regress_known.tsv: class, file, patterns of the statement and of what is shown, reason."""
+    found = []
+    for line in Path(__file__).with_name("regress_known.tsv").read_text().splitlines():
+        if line and not line.startswith("#"):
+            each, file, statement, shown, reason = line.split("\t")
+            if statement == shown == "-":
+                sys.exit(f"regress_known.tsv explains everything: {line}")
+            pattern = lambda text: re.compile("" if text == "-" else text, re.IGNORECASE)
+            found.append((each, file, pattern(statement), pattern(shown), reason, line))
+    return found
+
+
+def explain(causes, whole):
+    """Prints how many cases each reason explains and the cases that none explains; how many these are."""
+    known, used, left = reasons(), collections.Counter(), []
+    by_reason = collections.defaultdict(collections.Counter)
+    for each, found in causes.items():
+        for cause, cases in found.items():
+            for name, sql, shown in cases:
+                sql, shown = " ".join(sql.split()), f"{cause}: {shown}"
+                fits = next((one for one in known if one[0] in (each, "*") and fnmatch.fnmatch(name, one[1]) and one[2].search(sql) and one[3].search(shown)), None)
+                if fits:
+                    used[fits[5]] += 1
+                    by_reason[each][fits[4]] += 1
+                else:
+                    left.append((each, name, sql, shown))
+    for each, counted in by_reason.items():
+        print(f"\n# {sum(counted.values())} of {sum(map(len, causes[each].values()))} {each} explained")
+        for reason, count in counted.most_common():
+            print(f"{count:5}  {reason}")
+    print(f"\n# {len(left)} unexplained")
+    for each, name, sql, shown in left:
+        print(f"   {each} | {name}: {sql[:300]}\n      -> {shown[:300]}")
+    for line in (one[5] for one in known if whole and not used[one[5]]):
+        print(f"explains nothing: {line}")
+    return len(left)
 
 
 def compare(arguments):
@@ -437,6 +486,8 @@ def compare(arguments):
                 print(f"   {name}: {' '.join(sql.split())[:300]}\n      -> {shown[:300]}")
     if arguments.differences:
         Path(arguments.differences).write_text("".join(json.dumps([each, cause, *case]) + "\n" for each, found in causes.items() for cause, cases in found.items() for case in cases))
+    if explain(causes, not arguments.names):
+        sys.exit(1)
 
 
 def main():
