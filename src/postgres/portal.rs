@@ -132,8 +132,14 @@ impl RunningResult {
         }
     }
 
-    /// Why the task ended without saying so: it panicked.
+    /// Why the task ended: what it said last, or that it panicked.
     async fn failure(&mut self) -> Error {
+        // A result that cannot start may say so and end before anything is asked of it.
+        while let Some(chunk) = self.chunks.recv().await {
+            if let Err(error) = chunk {
+                return error;
+            }
+        }
         match self.task.take() {
             Some(task) => match task.await {
                 Err(error) => panic_error(error),

@@ -78,6 +78,9 @@ pub(super) fn array(
     if is_text(from) {
         return parsed(array, (from, to), wanted, forms);
     }
+    if from == pg::JSONB && to != pg::JSON && to != pg::JSONB {
+        return json_scalars(array, to, wanted, forms);
+    }
     if let (DataType::List(of), DataType::List(item)) = (array.data_type(), wanted) {
         let lists = array.as_list::<i32>();
         let deeper = matches!(of.data_type(), DataType::List(_))
@@ -111,6 +114,43 @@ pub(super) fn array(
         pg::FLOAT4 => float4(array, wanted),
         pg::JSONB | pg::JSON => parsed_text(array, source, to, wanted, forms),
         _ => Ok(cast_with_options(array, wanted, &CHECKED)?),
+    }
+}
+
+/// The numbers or booleans of jsonb.
+fn json_scalars(
+    array: &ArrayRef,
+    to: PgType,
+    wanted: &DataType,
+    forms: &Forms,
+) -> Result<ArrayRef> {
+    let texts = cast_with_options(array, &DataType::Utf8View, &CHECKED)?;
+    let fits = if to == pg::BOOL { "boolean" } else { "numeric" };
+    let mut values = Vec::with_capacity(texts.len());
+    for text in texts.as_string_view() {
+        let kind = match text.and_then(|text| text.bytes().next()) {
+            Some(b'{') => "object",
+            Some(b'[') => "array",
+            Some(b'"') => "string",
+            Some(b'n') => "null",
+            Some(b't' | b'f') => "boolean",
+            _ => "numeric",
+        };
+        if text.is_some() && kind != fits {
+            let message = format!("cannot cast jsonb {kind} to type {}", to.sql_name());
+            return Err(Error::invalid_parameter_value(message).into());
+        }
+        values.push(match [pg::INT2, pg::INT4, pg::INT8].contains(&to) {
+            true => read(text, pg::NUMERIC, &numeric::free(), forms)?,
+            false => read(text, to, wanted, forms)?,
+        });
+    }
+    let read = ScalarValue::iter_to_array(values)?;
+    match to {
+        pg::INT2 => integers::<Int16Type>(&read, to, wanted),
+        pg::INT4 => integers::<Int32Type>(&read, to, wanted),
+        pg::INT8 => integers::<Int64Type>(&read, to, wanted),
+        _ => Ok(read),
     }
 }
 

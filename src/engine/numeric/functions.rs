@@ -134,7 +134,12 @@ impl NumberFunction {
                 Some(vec![wider.clone(); 2])
             }
             _ => {
-                let (left, right) = of(left, right)?;
+                // A constant without a type has as many decimals as it likes.
+                let open = |of: &DataType| match of.is_string() {
+                    true => super::free(),
+                    false => of.clone(),
+                };
+                let (left, right) = of(&open(left), &open(right))?;
                 match self.kind {
                     Kind::Mod => Some(vec![common(left, right); 2]),
                     _ => Some(vec![
@@ -305,7 +310,7 @@ impl NumberFunction {
             if value == 0.0 && second < 0.0 {
                 return Err(roots::bad_power(true));
             }
-            if value < 0.0 && value.is_finite() && second.is_finite() && second.fract() != 0.0 {
+            if value < 0.0 && second.is_finite() && second.fract() != 0.0 {
                 return Err(roots::bad_power(false));
             }
             let result = value.powf(second);

@@ -120,6 +120,9 @@ pub(super) fn power(base: Number, to: Number) -> Result<i256> {
     if digits > 38.0 {
         return Err(overflow().into());
     }
+    if digits < -f64::from(PLACES) {
+        return Ok(i256::ZERO);
+    }
     let places = match whole {
         true => SIGNIFICANT_DIGITS_MIN,
         false => SIGNIFICANT_DIGITS_MIN - digits as i32,

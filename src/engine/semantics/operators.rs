@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field};
+use datafusion::arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, Field, i256};
 use datafusion::common::DFSchema;
 use datafusion::common::config::ConfigOptions;
 use datafusion::error::Result;
@@ -113,7 +113,11 @@ pub(super) fn common_float(left: &DataType, right: &DataType) -> Option<DataType
 }
 
 fn concerns_numbers(operator: &BinaryOperator) -> bool {
-    is_arithmetic(operator) || is_comparison(operator)
+    is_arithmetic(operator) || is_comparison(operator) || is_containment(operator)
+}
+
+fn is_containment(operator: &BinaryOperator) -> bool {
+    matches!(operator, BinaryOperator::AtArrow | BinaryOperator::ArrowAt)
 }
 
 /// `x = 'text'` where `x` is of a type whose texts Arrow does not read: the text is read here.
@@ -180,12 +184,41 @@ pub(in crate::engine) fn is_string_constant(expr: &Expr) -> bool {
     )
 }
 
-/// The constant as a value of the other's type, if it is boolean, uuid, bytea, jsonb or character(n).
+/// A string constant as the number that it spells, with its own decimals: beside a numeric it must not be
+/// rounded to the decimals of that.
+pub(super) fn exact_number(constant: &Expr) -> Result<Expr> {
+    let target = Arc::new(Field::new("", numeric::free(), true));
+    let read = casts::constant(constant, &target, &ConfigOptions::default())?;
+    let Expr::Literal(ScalarValue::Decimal256(Some(mut value), _, mut scale), _) = read else {
+        return Ok(read);
+    };
+    let ten = i256::from_i128(10);
+    while scale > 0 && value.wrapping_rem(ten) == i256::ZERO {
+        value = value.wrapping_div(ten);
+        scale -= 1;
+    }
+    let digits = value.to_string().trim_start_matches('-').len() as i32;
+    let number = match (numeric::decimal(digits, scale), value.to_i128()) {
+        (DataType::Decimal128(precision, scale), Some(value)) => {
+            ScalarValue::Decimal128(Some(value), precision, scale)
+        }
+        (DataType::Decimal256(precision, scale), _) => {
+            ScalarValue::Decimal256(Some(value), precision, scale)
+        }
+        _ => return Ok(constant.clone()),
+    };
+    Ok(Expr::Literal(number, None))
+}
+
+/// The constant as a value of the other's type, if it is numeric, an array, boolean, uuid, bytea, jsonb or character(n).
 pub(in crate::engine) fn read_beside(
     constant: Expr,
     other: &Expr,
     schema: &DFSchema,
 ) -> Result<Expr> {
+    if super::type_of(other, schema).is_ok_and(|of| of.is_decimal()) {
+        return exact_number(&constant);
+    }
     let shallow = matches!(
         other,
         Expr::Column(_)
@@ -200,6 +233,9 @@ pub(in crate::engine) fn read_beside(
     let Ok((_, field)) = other.to_field(schema) else {
         return Ok(constant);
     };
+    if matches!(field.data_type(), DataType::List(_)) {
+        return casts::constant(&constant, &field, &ConfigOptions::default());
+    }
     match crate::values::types::column_type(&field).0 {
         BOOL | UUID | BYTEA | JSONB | BPCHAR => {
             casts::constant(&constant, &field, &ConfigOptions::default())

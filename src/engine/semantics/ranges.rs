@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-use super::operators::{as_type, common_float, is_string_constant, read_beside};
+use super::operators::{as_type, common_float, exact_number, is_string_constant, read_beside};
 use super::{rewrite_expressions, type_of};
 use crate::engine::casts;
 use crate::engine::numeric::{common, shape};
@@ -108,8 +108,41 @@ fn with_constants_read(expr: Expr, schema: &DFSchema) -> Result<Expr> {
                 else_expr,
             )))
         }
+        Expr::Between(between) => {
+            let Between {
+                expr,
+                negated,
+                low,
+                high,
+            } = between;
+            let parts = numbers_read(vec![*expr, *low, *high], schema)?;
+            let mut parts = parts.into_iter().map(Box::new);
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some(expr), Some(low), Some(high)) => {
+                    Ok(Expr::Between(Between::new(expr, negated, low, high)))
+                }
+                _ => Ok(Expr::Literal(ScalarValue::Boolean(None), None)),
+            }
+        }
+        Expr::ScalarFunction(mut call) if has_one_type(call.func.name()) => {
+            call.args = numbers_read(call.args, schema)?;
+            Ok(Expr::ScalarFunction(call))
+        }
         other => Ok(other),
     }
+}
+
+/// Expressions of one type, strings among them read as numbers if one of the others is numeric.
+fn numbers_read(parts: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
+    let is_numeric = |part: &Expr| type_of(part, schema).is_ok_and(|of| of.is_decimal());
+    if !parts.iter().any(is_string_constant) || !parts.iter().any(is_numeric) {
+        return Ok(parts);
+    }
+    let read = |part: Expr| match is_string_constant(&part) {
+        true => exact_number(&part),
+        false => Ok(part),
+    };
+    parts.into_iter().map(read).collect()
 }
 
 /// The results of a CASE that are strings beside results of another type, which they are read as.
@@ -146,7 +179,10 @@ fn read_results(case: &mut Case, schema: &DFSchema, options: &ConfigOptions) -> 
     };
     for result in &mut results {
         if is_string_constant(result) {
-            **result = casts::constant(result, &field, options)?;
+            **result = match field.data_type().is_decimal() {
+                true => exact_number(result)?,
+                false => casts::constant(result, &field, options)?,
+            };
         }
     }
     Ok(())

@@ -76,11 +76,11 @@ pub fn rewrite(statement: &mut Statement) -> Result<Rewritten> {
     match statement {
         Statement::Query(query) => output::prepare(query),
         Statement::CreateView(view) if view.columns.is_empty() => {
-            output::name_inner(&mut view.query);
+            output::name_inner(&mut view.query, false);
         }
         Statement::CreateTable(table) => {
             if let Some(query) = &mut table.query {
-                output::name_inner(query);
+                output::name_inner(query, false);
             }
         }
         _ => {}
@@ -117,7 +117,7 @@ impl VisitorMut for Rewriter {
             for table in &mut with.cte_tables {
                 names.push(folded(&table.alias.name));
                 if table.alias.columns.is_empty() {
-                    output::name_inner(&mut table.query);
+                    output::name_inner(&mut table.query, false);
                 }
             }
         }
@@ -171,9 +171,12 @@ impl VisitorMut for Rewriter {
                 ..
             } => strip_pg_catalog(name),
             TableFactor::Derived {
-                subquery, alias, ..
+                subquery,
+                alias,
+                lateral,
+                ..
             } if alias.as_ref().is_none_or(|alias| alias.columns.is_empty()) => {
-                output::name_inner(subquery);
+                output::name_inner(subquery, *lateral);
             }
             _ => {}
         }

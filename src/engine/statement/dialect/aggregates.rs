@@ -24,6 +24,12 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         return rewrite_ordered_set(expr, &name);
     }
     match name.as_str() {
+        "count" if matches!(&function.args, FunctionArguments::List(list) if list.args.is_empty()) =>
+        {
+            return Err(Error::wrong_object_type(
+                "count(*) must be used to call a parameterless aggregate function",
+            ));
+        }
         "every" => rename(function, "bool_and"),
         "variance" => rename(function, "var_samp"),
         "string_agg" if has_varying_delimiter(function) => {

@@ -50,8 +50,9 @@ pub(super) fn prepare(query: &mut Query) {
     name_items(&mut query.body);
 }
 
-/// Names unnamed items of a derived table or CTE, so that an outer query can refer to them.
-pub(super) fn name_inner(query: &mut Query) {
+/// Names unnamed items of a derived table or CTE, so that an outer query can refer to them; with `columns`
+/// columns of a table, too: one of an outer query would be called otherwise.
+pub(super) fn name_inner(query: &mut Query, columns: bool) {
     let order = query.order_by.clone();
     let Some(select) = first_select_mut(&mut query.body) else {
         return;
@@ -75,7 +76,11 @@ pub(super) fn name_inner(query: &mut Query) {
             .count()
             == 1;
         let clashes = mentioned.iter().any(|parts| parts.last() == Some(name));
-        if !is_column(expr) && name != UNNAMED && unique && !clashes {
+        let named = match &*expr {
+            Expr::CompoundIdentifier(_) => columns,
+            expr => !is_column(expr),
+        };
+        if named && name != UNNAMED && unique && !clashes {
             let (expr, alias) = (super::build::take(expr), Ident::with_quote('"', name));
             *item = SelectItem::ExprWithAlias { expr, alias };
         }

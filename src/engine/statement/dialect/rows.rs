@@ -122,12 +122,15 @@ pub(super) fn rewrite_call(expr: &mut Expr) -> Result<()> {
     let Expr::Function(function) = expr else {
         return Ok(());
     };
-    if function.over.is_some() {
-        return Ok(());
-    }
     let Some(set) = known(&function_name(function)) else {
         return Ok(());
     };
+    if function.over.is_some() {
+        return Err(Error::wrong_object_type(format!(
+            "OVER specified, but {} is not a window function nor an aggregate function",
+            set.name
+        )));
+    }
     let arguments = arguments(&function.args);
     if set.name == "unnest" && arguments.first().is_some_and(gives_list) {
         return Ok(());

@@ -236,11 +236,11 @@ fn put_name(field: Field, moment: &Moment, narrow: bool, out: &mut BytesMut) -> 
             if moment.month == 0 && moment.year == 0 {
                 return Ok(());
             }
-            // A whole number of years counts as month zero or as the last of the year before.
+            // Months count from the end of the years: a whole number of them ends with the twelfth, or
+            // begins with the first where they go back.
             let index = match moment.month {
-                0 if moment.year >= 0 => return put_padded("", 4, narrow, out),
-                0 => 11,
-                month if month < 0 => (12 + month - 1).rem_euclid(12),
+                0 if moment.year < 0 => 0,
+                month if month < 0 => month,
                 month => month - 1,
             };
             (ROMANS[index.rem_euclid(12) as usize], case, 4)
