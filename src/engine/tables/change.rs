@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::StreamExt;
 
 use super::assign::{Assignment, Source, TextLimits};
+use super::merge::{self, Action};
 use super::syntax::{self, ChangedTable};
 use super::{Change, ChangeKind, TableStatement};
 use crate::auth::privilege::Privilege;
@@ -34,6 +35,7 @@ impl ChangeKind {
             Self::Insert => "INSERT",
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Merge => "MERGE",
         }
     }
 
@@ -42,6 +44,8 @@ impl ChangeKind {
             Self::Insert => Privilege::Insert,
             Self::Update => Privilege::Update,
             Self::Delete => Privilege::Delete,
+            // Each WHEN asks for its own besides.
+            Self::Merge => Privilege::Select,
         }
     }
 
@@ -50,6 +54,7 @@ impl ChangeKind {
             Self::Insert => Operation::Append,
             Self::Update => Operation::Update,
             Self::Delete => Operation::Delete,
+            Self::Merge => Operation::Merge,
         }
     }
 }
@@ -60,7 +65,7 @@ fn unsupported(what: &str) -> Error {
 
 impl Session {
     /// The table that rows are changed of, which its user may change, and its columns.
-    async fn changed(
+    pub(super) async fn changed(
         &self,
         name: &ast::ObjectName,
         kind: ChangeKind,
@@ -151,6 +156,7 @@ impl Session {
             columns,
             query,
             planned,
+            actions: Vec::new(),
         })))
     }
 
@@ -218,6 +224,7 @@ impl Session {
             columns,
             query,
             planned,
+            actions: Vec::new(),
         })))
     }
 
@@ -249,6 +256,7 @@ impl Session {
             columns,
             query,
             planned,
+            actions: Vec::new(),
         })))
     }
 
@@ -282,6 +290,7 @@ impl Session {
             relation: Arc::clone(&relation),
             base: Arc::clone(&base),
             kind: change.kind,
+            actions: change.actions.clone(),
             state,
             control: Arc::clone(control),
         };
@@ -351,7 +360,7 @@ fn first_width(query: &Statement) -> Option<usize> {
 }
 
 /// The new value of each column that SET names.
-fn assigned<'a>(
+pub(super) fn assigned<'a>(
     table: &str,
     columns: &Schema,
     clauses: &'a [SetClause],
@@ -396,6 +405,7 @@ struct Task {
     relation: Arc<Relation>,
     base: Arc<Content>,
     kind: ChangeKind,
+    actions: Vec<Action>,
     state: SessionState,
     control: Arc<StatementControl>,
 }
@@ -406,13 +416,18 @@ impl Task {
         let columns = Arc::clone(self.base.columns());
         let mut writer = self.warehouse.writer(&self.relation, columns)?;
         let mut removal = Removal::new(Arc::clone(&self.base));
-        if let Err(error) = self.consume(rows, &mut writer, &mut removal).await {
-            writer.discard().await;
-            return Err(error);
-        }
+        let consumed = self.consume(rows, &mut writer, &mut removal).await;
+        let merged = match consumed {
+            Ok(merged) => merged,
+            Err(error) => {
+                writer.discard().await;
+                return Err(error);
+            }
+        };
         let count = match self.kind {
             ChangeKind::Insert => writer.rows(),
-            _ => removal.rows(),
+            ChangeKind::Update | ChangeKind::Delete => removal.rows(),
+            ChangeKind::Merge => merged,
         };
         if count == 0 {
             writer.discard().await;
@@ -428,13 +443,15 @@ impl Task {
         Ok((files, count))
     }
 
+    /// Writes and marks what the rows say; the pairs of a MERGE that did something.
     async fn consume(
         &self,
         rows: Rows,
         writer: &mut RowWriter,
         removal: &mut Removal,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         let limits = TextLimits::of(self.base.columns());
+        let mut merged = 0;
         let mut stream = rows.start()?;
         loop {
             let batch = tokio::select! {
@@ -442,7 +459,9 @@ impl Task {
                 () = self.control.stopped() => return Err(self.control.error()),
                 batch = stream.next() => batch,
             };
-            let Some(batch) = batch else { return Ok(()) };
+            let Some(batch) = batch else {
+                return Ok(merged);
+            };
             let batch = batch?;
             match self.kind {
                 ChangeKind::Insert => writer.write(&limits.apply(batch)?).await?,
@@ -452,6 +471,9 @@ impl Task {
                 ChangeKind::Update => {
                     let rows = first_seen(&batch, removal)?;
                     writer.write(&limits.apply(rows)?).await?;
+                }
+                ChangeKind::Merge => {
+                    merged += merge::apply(&batch, &self.actions, removal, writer, &limits).await?;
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! Statements that change tables: INSERT, UPDATE, DELETE, and what makes, renames and drops them.
+//! Statements that change tables: INSERT, UPDATE, DELETE, MERGE, and what makes, renames and drops them.
 //!
 //! What a statement does is staged in its session's `Work` and becomes real when its transaction ends.
 //! Rows to change are found by an ordinary query for their addresses, so that every condition that a
@@ -9,6 +9,7 @@ mod change;
 mod copy;
 mod create;
 mod drop;
+mod merge;
 pub(super) mod names;
 mod resolve;
 mod syntax;
@@ -57,6 +58,8 @@ pub(super) struct Change {
     /// The query for the rows.
     pub(super) query: ast::Statement,
     pub(super) planned: PlannedQuery,
+    /// What each WHEN of a MERGE does.
+    pub(super) actions: Vec<merge::Action>,
 }
 
 /// What happens to rows.
@@ -65,6 +68,7 @@ pub(super) enum ChangeKind {
     Insert,
     Update,
     Delete,
+    Merge,
 }
 
 /// CREATE TABLE … AS.
@@ -118,6 +122,7 @@ pub(super) fn concerns(statement: &ast::Statement) -> bool {
         S::Insert(_)
             | S::Update(_)
             | S::Delete(_)
+            | S::Merge(_)
             | S::CreateTable(_)
             | S::CreateView(_)
             | S::CreateSchema { .. }
@@ -141,6 +146,7 @@ impl Session {
             S::Insert(insert) => self.prepare_insert(&insert, declared, control).await,
             S::Update(update) => self.prepare_update(&update, declared, control).await,
             S::Delete(delete) => self.prepare_delete(&delete, declared, control).await,
+            S::Merge(merge) => Box::pin(self.prepare_merge(&merge, declared, control)).await,
             S::CreateTable(mut table) => match table.query.take() {
                 Some(query) => {
                     let query = ast::Statement::Query(query);

@@ -236,6 +236,15 @@ impl ChangedTable {
         Ok(Statement::Query(Box::new(query)))
     }
 
+    /// An expression whose columns go by the alias.
+    pub(super) fn shortened(&self, mut expr: Expr) -> Expr {
+        if self.has_own_name {
+            let mut shorten = Shorten(&self.name);
+            let _: ControlFlow<()> = VisitMut::visit(&mut expr, &mut shorten);
+        }
+        expr
+    }
+
     /// The column of the table.
     pub(super) fn column(&self, name: &str) -> Expr {
         Expr::CompoundIdentifier(vec![self.alias.clone(), Ident::with_quote('"', name)])
