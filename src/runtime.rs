@@ -129,6 +129,18 @@ impl Workers {
         self.statement.spawn(future)
     }
 
+    /// Runs query operators to their end. A panic among them is this call's error (XX000).
+    pub async fn query<T>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+    {
+        let task = self.spawn_query(work);
+        task.await.unwrap_or_else(|error| Err(panic_error(error)))
+    }
+
     /// Runs parsing or planning on a thread of its own with a big stack.
     ///
     /// A panic there is this call's error (XX000). If the caller stops waiting, the thread finishes

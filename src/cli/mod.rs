@@ -333,16 +333,13 @@ impl Query {
 
     async fn print(&self, session: &Session, rows: Rows) -> Result<()> {
         let format = self.format;
-        let task = session.workers().spawn_query(async move {
+        let printed = session.workers().query(async move {
             let stream = rows.start_named()?;
             let mut out = std::io::stdout();
             let terminal = out.is_terminal();
             Ok(output::write_result(stream, format, terminal, &mut out).await?)
         });
-        let printed: Result<u64> = task
-            .await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)));
-        printed.map(|_| ())
+        printed.await.map(|_: u64| ())
     }
 }
 

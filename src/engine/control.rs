@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Why a statement was stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,18 @@ impl StatementControl {
         self.token.is_cancelled()
     }
 
+    /// The next item of what runs for the statement; the reason as an error once it is stopped.
+    pub async fn next<T, E: Into<Error>>(
+        &self,
+        items: &mut (impl Stream<Item = std::result::Result<T, E>> + Unpin),
+    ) -> Result<Option<T>> {
+        tokio::select! {
+            biased;
+            () = self.stopped() => Err(self.error()),
+            item = items.next() => item.transpose().map_err(Into::into),
+        }
+    }
+
     /// Completes when the statement is stopped.
     pub async fn stopped(&self) {
         self.token.cancelled().await;
@@ -86,7 +99,7 @@ impl StatementControl {
     }
 
     /// An error if the statement was stopped.
-    pub fn check(&self) -> crate::error::Result<()> {
+    pub fn check(&self) -> Result<()> {
         if self.is_stopped() {
             Err(self.error())
         } else {

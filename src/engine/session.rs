@@ -903,30 +903,17 @@ impl Session {
         parameters: &[Parameter],
         control: &Arc<StatementControl>,
     ) -> Result<Vec<ScalarValue>> {
-        use futures::StreamExt;
         let control = Arc::clone(control);
-        let task = self.shared.workers.spawn_query(async move {
+        let first = self.shared.workers.query(async move {
             let mut stream = rows.start()?;
-            loop {
-                let batch = tokio::select! {
-                    biased;
-                    () = control.stopped() => return Err(control.error()),
-                    batch = stream.next() => batch,
-                };
-                match batch {
-                    Some(batch) => {
-                        let batch = batch?;
-                        if batch.num_rows() > 0 {
-                            return Ok(batch);
-                        }
-                    }
-                    None => return Err(Error::internal("the arguments gave no row")),
+            while let Some(batch) = control.next(&mut stream).await? {
+                if batch.num_rows() > 0 {
+                    return Ok(batch);
                 }
             }
+            Err(Error::internal("the arguments gave no row"))
         });
-        let batch = task
-            .await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        let batch = first.await?;
         batch
             .columns()
             .iter()
@@ -1076,38 +1063,28 @@ impl Session {
                 plan::make_runnable(&state, &shared.lake, planned, Vec::new(), 0, &planning).await
             })
             .await?;
-        let task = self.shared.workers.spawn_query(async move {
-            use futures::TryStreamExt;
-            let stream = execute_stream(runnable.plan, runnable.context)?;
-            let batches: Vec<RecordBatch> = stream.try_collect().await?;
-            let row = batches.iter().find(|batch| batch.num_rows() > 0);
-            let value = row.and_then(|batch| batch.columns().first());
-            let value = value.ok_or_else(|| Error::internal("a value has no row"))?;
-            Ok(ScalarValue::try_from_array(value, 0)?)
+        let control = Arc::clone(control);
+        let value = self.shared.workers.query(async move {
+            let mut stream = execute_stream(runnable.plan, runnable.context)?;
+            while let Some(batch) = control.next(&mut stream).await? {
+                if let Some(column) = batch.columns().first().filter(|column| !column.is_empty()) {
+                    return Ok(ScalarValue::try_from_array(column, 0)?);
+                }
+            }
+            Err(Error::internal("a value has no row"))
         });
-        task.await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
+        value.await
     }
 
     /// Runs a query for its metrics alone.
     async fn drain(&self, query: RunnableQuery, control: &Arc<StatementControl>) -> Result<()> {
-        use futures::StreamExt;
         let control = Arc::clone(control);
-        let task = self.shared.workers.spawn_query(async move {
+        let drained = self.shared.workers.query(async move {
             let mut stream = execute_stream(query.plan, query.context)?;
-            loop {
-                tokio::select! {
-                    biased;
-                    () = control.stopped() => return Err(control.error()),
-                    batch = stream.next() => match batch {
-                        Some(batch) => drop(batch?),
-                        None => return Ok(()),
-                    },
-                }
-            }
+            while control.next(&mut stream).await?.is_some() {}
+            Ok(())
         });
-        task.await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
+        drained.await
     }
 
     /// Runs `work` on a planning thread; a stopped statement does not wait for it.

@@ -100,6 +100,20 @@ impl RowWriter {
         self.files.open_all(std::mem::take(&mut self.done)).await
     }
 
+    /// The files and the number of their rows, if all rows were `written`; otherwise removes them.
+    pub async fn conclude(self, written: Result<()>) -> Result<(Vec<StoredFile>, u64)> {
+        match written {
+            Ok(()) => {
+                let count = self.rows();
+                Ok((self.finish().await?, count))
+            }
+            Err(error) => {
+                self.discard().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Removes what was written.
     pub async fn discard(mut self) {
         if let Some((path, writer)) = self.open.take() {

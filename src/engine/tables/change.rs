@@ -12,7 +12,6 @@ use datafusion::sql::sqlparser::ast::{
     self, Assignment as SetClause, AssignmentTarget, Delete, Expr, FromTable, Insert, SelectItem,
     Statement, TableObject, Update, UpdateTableFromKind,
 };
-use futures::StreamExt;
 
 use super::assign::{Assignment, Source, TextLimits};
 use super::merge::{self, Action};
@@ -294,10 +293,7 @@ impl Session {
             state,
             control: Arc::clone(control),
         };
-        let done = self.shared.workers.spawn_query(task.run(rows));
-        let (files, count) = done
-            .await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        let (files, count) = self.shared.workers.query(task.run(rows)).await?;
         if count > 0 {
             let now = self.warehouse()?.content_of(
                 &relation,
@@ -453,16 +449,7 @@ impl Task {
         let limits = TextLimits::of(self.base.columns());
         let mut merged = 0;
         let mut stream = rows.start()?;
-        loop {
-            let batch = tokio::select! {
-                biased;
-                () = self.control.stopped() => return Err(self.control.error()),
-                batch = stream.next() => batch,
-            };
-            let Some(batch) = batch else {
-                return Ok(merged);
-            };
-            let batch = batch?;
+        while let Some(batch) = self.control.next(&mut stream).await? {
             match self.kind {
                 ChangeKind::Insert => writer.write(&limits.apply(batch)?).await?,
                 ChangeKind::Delete => {
@@ -477,6 +464,7 @@ impl Task {
                 }
             }
         }
+        Ok(merged)
     }
 }
 

@@ -9,15 +9,14 @@ use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Ident, Objec
 use futures::{Stream, StreamExt};
 
 use super::assign::{TextLimits, value_field};
-use super::{TableStatement, syntax};
+use super::{TableStatement, syntax, write_all};
 use crate::auth::privilege::Privilege;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
 use crate::engine::plan;
 use crate::engine::session::{Columns, CopyRequest, Session};
 use crate::error::{Error, Result};
-use crate::storage::StoredFile;
-use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation, RowWriter};
+use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation};
 
 /// A prepared COPY … FROM STDIN.
 #[derive(Debug)]
@@ -146,14 +145,14 @@ impl Session {
         let warehouse = self.warehouse()?;
         let writer = warehouse.writer(&copy.relation, Arc::clone(&columns))?;
         let (relation, base) = (Arc::clone(&copy.relation), Arc::clone(&copy.base));
+        let limits = TextLimits::of(&columns);
+        let rows = rows.map(move |batch| limits.apply(copy.completed(&batch?)?));
         let control = Arc::clone(control);
-        let task = self
+        let written = self
             .shared
             .workers
-            .spawn_query(copy.take(rows, writer, control));
-        let (added, count) = task
-            .await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+            .query(async move { write_all(rows.boxed(), writer, &control).await });
+        let (added, count) = written.await?;
         if count > 0 {
             let files = base.files().iter().cloned().chain(added).collect();
             let now = warehouse.content_of(&relation, columns, files, Some(base.as_ref()))?;
@@ -166,38 +165,6 @@ impl Session {
 }
 
 impl CopyInto {
-    async fn take(
-        self,
-        rows: impl Stream<Item = Result<RecordBatch>>,
-        mut writer: RowWriter,
-        control: Arc<StatementControl>,
-    ) -> Result<(Vec<StoredFile>, u64)> {
-        let limits = TextLimits::of(self.base.columns());
-        let consumed = async {
-            let mut rows = std::pin::pin!(rows);
-            loop {
-                let batch = tokio::select! {
-                    biased;
-                    () = control.stopped() => return Err(control.error()),
-                    batch = rows.next() => batch,
-                };
-                let Some(batch) = batch else { return Ok(()) };
-                let batch = self.completed(&batch?)?;
-                writer.write(&limits.apply(batch)?).await?;
-            }
-        };
-        match consumed.await {
-            Ok(()) => {
-                let count = writer.rows();
-                Ok((writer.finish().await?, count))
-            }
-            Err(error) => {
-                writer.discard().await;
-                Err(error)
-            }
-        }
-    }
-
     /// The rows with the columns that were not sent, in the order of the table.
     fn completed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns: &SchemaRef = self.base.columns();

@@ -9,10 +9,10 @@ use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateView, Expr, Ident, IndexColumn, ObjectName,
     SchemaName, SelectItem, Statement, TableConstraint,
 };
-use futures::StreamExt;
+use futures::TryStreamExt;
 
 use super::resolve::{Found, shown};
-use super::{CreateAs, syntax};
+use super::{CreateAs, syntax, write_all};
 use crate::auth::OWNER;
 use crate::auth::privilege::{Object, Privilege};
 use crate::config::tables::{ForeignKeyNote, TableNotes};
@@ -24,7 +24,7 @@ use crate::engine::statement::dialect::{cast_to, name_of, name_parts};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{
-    self, DEFAULT_METADATA, Kind, Operation, Relation, RowWriter, TEMPORARY_SCHEMA, already_exists,
+    self, DEFAULT_METADATA, Kind, Operation, Relation, TEMPORARY_SCHEMA, already_exists,
 };
 
 /// Columns of one table, as in PostgreSQL.
@@ -276,14 +276,12 @@ impl Session {
             .rows(&create.query, &create.planned, prepared, values, control)
             .await?;
         let writer = self.warehouse()?.writer(&relation, Arc::clone(&columns))?;
-        let stopping = Arc::clone(control);
-        let task = self
-            .shared
-            .workers
-            .spawn_query(write_all(rows, writer, stopping));
-        let (files, count) = task
-            .await
-            .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))?;
+        let control = Arc::clone(control);
+        let written = self.shared.workers.query(async move {
+            let stream = rows.start()?.map_err(Error::from);
+            write_all(stream, writer, &control).await
+        });
+        let (files, count) = written.await?;
         let content = self
             .warehouse()?
             .content_of(&relation, columns, files, None)?;
@@ -538,36 +536,4 @@ fn check_replaceable(old: Option<&Schema>, new: &Schema) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Writes every row of a query.
-async fn write_all(
-    rows: crate::engine::session::Rows,
-    mut writer: RowWriter,
-    control: Arc<StatementControl>,
-) -> Result<(Vec<crate::storage::StoredFile>, u64)> {
-    let consumed = async {
-        let mut stream = rows.start()?;
-        loop {
-            let batch = tokio::select! {
-                biased;
-                () = control.stopped() => return Err(control.error()),
-                batch = stream.next() => batch,
-            };
-            match batch {
-                Some(batch) => writer.write(&batch?).await?,
-                None => return Ok(()),
-            }
-        }
-    };
-    match consumed.await {
-        Ok(()) => {
-            let count = writer.rows();
-            Ok((writer.finish().await?, count))
-        }
-        Err(error) => {
-            writer.discard().await;
-            Err(error)
-        }
-    }
 }

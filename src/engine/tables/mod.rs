@@ -17,19 +17,24 @@ mod work;
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use datafusion::sql::sqlparser::ast::{self, CreateTable, CreateView};
+use futures::Stream;
 
 pub(super) use self::assign::Assignment;
 pub use self::copy::CopyInto;
 pub(super) use self::work::Work;
 use super::command::Completion;
+use super::control::StatementControl;
 use super::plan::PlannedQuery;
-use super::session::Session;
+use super::session::{Prepared, Session};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use crate::warehouse::Relation;
+use crate::storage::StoredFile;
+use crate::warehouse::{Relation, RowWriter};
 
 /// A prepared statement that changes tables.
 #[derive(Debug)]
@@ -139,7 +144,7 @@ impl Session {
         &self,
         statement: ast::Statement,
         declared: &[Option<u32>],
-        control: &Arc<super::control::StatementControl>,
+        control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
         use ast::Statement as S;
         match statement {
@@ -178,7 +183,7 @@ impl Session {
     async fn run_definition(
         &mut self,
         statement: &ast::Statement,
-        control: &Arc<super::control::StatementControl>,
+        control: &Arc<StatementControl>,
     ) -> Result<Completion> {
         use ast::Statement as S;
         match statement {
@@ -218,9 +223,9 @@ impl Session {
     pub(super) async fn run_table_statement(
         &mut self,
         statement: &TableStatement,
-        prepared: &super::session::Prepared,
-        values: Vec<datafusion::scalar::ScalarValue>,
-        control: &Arc<super::control::StatementControl>,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        control: &Arc<StatementControl>,
     ) -> Result<Completion> {
         match statement {
             TableStatement::Change(change) => {
@@ -237,4 +242,20 @@ impl Session {
             TableStatement::Definition(statement) => self.run_definition(statement, control).await,
         }
     }
+}
+
+/// Writes rows until there are no more or the statement is stopped.
+async fn write_all(
+    mut rows: impl Stream<Item = Result<RecordBatch>> + Unpin,
+    mut writer: RowWriter,
+    control: &StatementControl,
+) -> Result<(Vec<StoredFile>, u64)> {
+    let written = async {
+        while let Some(batch) = control.next(&mut rows).await? {
+            writer.write(&batch).await?;
+        }
+        Ok(())
+    };
+    let written = written.await;
+    writer.conclude(written).await
 }
