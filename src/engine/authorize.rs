@@ -18,7 +18,7 @@ use crate::catalog;
 use crate::catalog::database::ROWS_SCHEMA;
 use crate::error::{Error, Result};
 use crate::storage::{self, Lake};
-use crate::warehouse::{TEMPORARY_SCHEMA, View};
+use crate::warehouse::{Relation, TEMPORARY_SCHEMA, View};
 
 /// Relations of the system that tell secrets: superusers may read them.
 const SECRET_RELATIONS: &[&str] = &[
@@ -172,15 +172,13 @@ impl<'a> Check<'a> {
         written.is_some() || tables.iter().any(|known| known == table)
     }
 
-    /// Whether the table is the session's: a temporary one, or of a role that it has.
+    /// Whether the table is the session's.
     fn owns(&self, schema: &str, table: &str) -> bool {
         let written = self
             .view
             .as_ref()
             .and_then(|view| view.relation(schema, table));
-        written.is_some_and(|relation| {
-            schema == TEMPORARY_SCHEMA || self.session.has_role(&relation.owner)
-        })
+        written.is_some_and(|relation| owns(&self.session, &relation))
     }
 
     /// Schema and name, as the planner resolves them.
@@ -193,6 +191,12 @@ impl<'a> Check<'a> {
     }
 }
 
-fn denied(kind: &str, name: &str) -> Error {
+/// Whether a relation that is written here is the session's: a temporary one, or of a role that it has.
+pub(super) fn owns(session: &Authorization, relation: &Relation) -> bool {
+    relation.schema == TEMPORARY_SCHEMA || session.has_role(&relation.owner)
+}
+
+/// 42501
+pub(super) fn denied(kind: &str, name: &str) -> Error {
     Error::insufficient_privilege(format!("permission denied for {kind} {name}"))
 }

@@ -494,10 +494,7 @@ pub fn declared_type(data_type: &ast::DataType) -> Result<Option<u32>> {
 /// The name of a statement or cursor as it is kept.
 pub fn folded_name(name: &ast::ObjectName) -> String {
     let ident = name.0.last().and_then(ast::ObjectNamePart::as_ident);
-    ident.map_or_else(String::new, |ident| match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    })
+    ident.map(dialect::name_of).unwrap_or_default()
 }
 
 /// `SELECT CAST(value AS type), …`: the arguments of an EXECUTE.

@@ -341,6 +341,11 @@ impl Session {
         if self.transaction_status() == TransactionStatus::Idle {
             self.release_locks(Released::Transaction);
             self.send_notifications(true);
+            // An idle session keeps nothing of the catalog: there may be a thousand of them.
+            *self
+                .snapshot
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 

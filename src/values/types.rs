@@ -166,6 +166,9 @@ pub const REG_TYPES: &[PgType] = &[
     REGTYPE,
 ];
 
+/// The types of numbers.
+pub const NUMBERS: &[PgType] = &[INT2, INT4, INT8, FLOAT4, FLOAT8, NUMERIC];
+
 /// `unknown`: a parameter or literal whose type is still open. It has no array type.
 pub const UNKNOWN: PgType = PgType {
     oid: 705,

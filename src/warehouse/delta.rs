@@ -87,7 +87,7 @@ impl DeltaLog {
             .columns
             .ok_or_else(|| Error::internal("a new table has no columns"))?;
         let id = format!("{:032x}", rand::random::<u128>());
-        let metadata = metadata(&id, name, schema, change)?;
+        let metadata = metadata(&id, name, schema)?;
         let protocol = protocol(schema)?;
         let operation = DeltaOperation::Create {
             mode: SaveMode::ErrorIfExists,
@@ -137,14 +137,8 @@ impl DeltaLog {
         };
         let mut actions = Vec::new();
         if let Some(schema) = change.columns {
-            let known = base.state.metadata();
-            let metadata = metadata(known.id(), known.name().unwrap_or_default(), schema, change)?;
-            actions.push(Action::Metadata(metadata));
-            if columns::has_plain_timestamps(schema)
-                && !columns::has_plain_timestamps(&base.columns)
-            {
-                actions.push(Action::Protocol(protocol(schema)?));
-            }
+            actions.push(Action::Metadata(changed_metadata(&base.state, schema)?));
+            actions.extend(changed_protocol(&base.state, schema)?.map(Action::Protocol));
         }
         actions.extend(self.data_actions(change)?);
         // Rows that are only added do not depend on what another program commits; all else was computed
@@ -257,7 +251,46 @@ fn protocol(columns: &Schema) -> Result<Protocol> {
     serde_json::from_value(protocol).map_err(unbuilt)
 }
 
-fn metadata(id: &str, name: &str, columns: &Schema, _: &Change<'_>) -> Result<Metadata> {
+/// The protocol of a table that gets columns which the one it has does not allow. Features that another
+/// program turned on stay.
+fn changed_protocol(base: &DeltaTableState, columns: &Schema) -> Result<Option<Protocol>> {
+    let needed = serde_json::to_value(protocol(columns)?).map_err(unbuilt)?;
+    let mut known = serde_json::to_value(base.protocol()).map_err(unbuilt)?;
+    let mut changed = false;
+    for version in ["minReaderVersion", "minWriterVersion"] {
+        if known[version].as_i64() < needed[version].as_i64() {
+            known[version] = needed[version].clone();
+            changed = true;
+        }
+    }
+    for list in ["readerFeatures", "writerFeatures"] {
+        let mut names = known[list].as_array().cloned().unwrap_or_default();
+        let missing = needed[list].as_array().into_iter().flatten();
+        let missing: Vec<Value> = missing
+            .filter(|name| !names.contains(name))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            names.extend(missing);
+            known[list] = Value::Array(names);
+            changed = true;
+        }
+    }
+    match changed {
+        true => Ok(Some(serde_json::from_value(known).map_err(unbuilt)?)),
+        false => Ok(None),
+    }
+}
+
+/// The metadata of a table whose columns change; its id, settings and age stay.
+fn changed_metadata(base: &DeltaTableState, columns: &Schema) -> Result<Metadata> {
+    let mut metadata = serde_json::to_value(base.metadata()).map_err(unbuilt)?;
+    metadata["schemaString"] = Value::String(columns::to_delta(columns)?.to_string());
+    metadata["description"] = json!(columns.metadata().get("comment"));
+    serde_json::from_value(metadata).map_err(unbuilt)
+}
+
+fn metadata(id: &str, name: &str, columns: &Schema) -> Result<Metadata> {
     let metadata = json!({
         "id": id,
         "name": name,

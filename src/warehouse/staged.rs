@@ -192,12 +192,10 @@ pub struct View {
 }
 
 impl View {
-    /// Whether there is a table that is read in place.
-    pub fn lake_has(&self, schema: &str, table: &str) -> bool {
-        self.in_place
-            .table_names(schema)
-            .iter()
-            .any(|known| known == table)
+    /// Whether there is a relation of this name, written here or read in place.
+    pub fn has(&self, schema: &str, name: &str) -> bool {
+        let in_place = || self.in_place.table_names(schema);
+        self.relation(schema, name).is_some() || in_place().iter().any(|known| known == name)
     }
 
     /// The schemas that were made, without those that only hold files read in place.

@@ -182,14 +182,6 @@ fn has_cast(from: PgType, to: PgType) -> bool {
         return true;
     }
     let integers = [pg::INT2, pg::INT4, pg::INT8];
-    let numbers = [
-        pg::INT2,
-        pg::INT4,
-        pg::INT8,
-        pg::FLOAT4,
-        pg::FLOAT8,
-        pg::NUMERIC,
-    ];
     let is_object = |of: PgType| of == pg::OID || pg::REG_TYPES.contains(&of);
     match (pg::element_of(from), pg::element_of(to)) {
         (Some(from), Some(to)) => return has_cast(from, to),
@@ -198,7 +190,7 @@ fn has_cast(from: PgType, to: PgType) -> bool {
         _ => return false,
     }
     match (from, to) {
-        (from, to) if numbers.contains(&from) && numbers.contains(&to) => true,
+        (from, to) if pg::NUMBERS.contains(&from) && pg::NUMBERS.contains(&to) => true,
         (pg::BOOL, to) => to == pg::INT4,
         (from, pg::BOOL) => from == pg::INT4 || from == pg::JSONB,
         (pg::INT2VECTOR, to) => to == pg::INT2_ARRAY,
@@ -206,7 +198,7 @@ fn has_cast(from: PgType, to: PgType) -> bool {
         (from, to) if is_object(from) => to == pg::INT4 || to == pg::INT8 || is_object(to),
         (from, to) if is_object(to) => integers.contains(&from),
         (pg::JSON, to) => to == pg::JSONB,
-        (pg::JSONB, to) => to == pg::JSON || numbers.contains(&to),
+        (pg::JSONB, to) => to == pg::JSON || pg::NUMBERS.contains(&to),
         _ => false,
     }
 }

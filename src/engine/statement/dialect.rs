@@ -36,25 +36,13 @@ use datafusion::sql::sqlparser::ast::{
 pub use self::output::{output_name, output_names, without_separators};
 
 use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
+pub(in crate::engine) use self::build::{
+    cast, folded as name_of, null, number, parts as name_parts,
+};
 use crate::catalog::functions::{is_catalog_function, needs_snapshot};
 use crate::catalog::layout::{self, is_pg_catalog_relation};
 use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::error::{Error, Result};
-
-/// The parts of a name as they are looked up; none for names with computed parts.
-pub fn name_parts(name: &ObjectName) -> Option<Vec<String>> {
-    parts(name)
-}
-
-/// An identifier as it is looked up.
-pub fn name_of(ident: &Ident) -> String {
-    folded(ident)
-}
-
-/// `CAST(expr AS type)`.
-pub fn cast_to(expr: Expr, data_type: DataType) -> Expr {
-    build::cast(expr, data_type)
-}
 
 /// What a rewrite found out about a statement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -46,6 +46,15 @@ pub(in crate::engine) enum Source {
 }
 
 impl Assignment {
+    /// Of a query that gives every column, behind those that are `passed` on.
+    pub(super) fn of_all(columns: &SchemaRef, passed: usize) -> Self {
+        Self {
+            passed,
+            columns: Arc::clone(columns),
+            sources: (0..columns.fields().len()).map(Source::Given).collect(),
+        }
+    }
+
     /// The plan with each column cast to that of the table. 42601 for another number of columns, 42804 for
     /// a type that is not assigned to the column's.
     pub(in crate::engine) fn apply(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -56,13 +65,7 @@ impl Assignment {
         let (given, wanted) = (plan.schema().fields().len(), self.passed + named.count());
         // Of DEFAULT VALUES only that there is one row is of use.
         if given != wanted && wanted > 0 {
-            let (more, fewer) = match given > wanted {
-                true => ("expressions", "target columns"),
-                false => ("target columns", "expressions"),
-            };
-            return Err(Error::syntax_error(format!(
-                "INSERT has more {more} than {fewer}"
-            )));
+            return Err(wrong_width(given, wanted));
         }
         let column = |place: usize| {
             let (qualifier, field) = plan.schema().qualified_field(place);
@@ -96,6 +99,15 @@ impl Assignment {
         let plan = LogicalPlanBuilder::from(plan).project(named)?.build()?;
         Ok(plan)
     }
+}
+
+/// 42601 for more or fewer values than columns.
+pub(super) fn wrong_width(given: usize, wanted: usize) -> Error {
+    let (more, fewer) = match given > wanted {
+        true => ("expressions", "target columns"),
+        false => ("target columns", "expressions"),
+    };
+    Error::syntax_error(format!("INSERT has more {more} than {fewer}"))
 }
 
 /// The type that values of a column have in a statement. Texts of limited length are checked when they are
@@ -146,33 +158,19 @@ fn check_assignable(source: &Field, target: &Field) -> Result<()> {
 }
 
 fn is_assignable(from: PgType, to: PgType) -> bool {
-    let numbers = [
-        pg::INT2,
-        pg::INT4,
-        pg::INT8,
-        pg::FLOAT4,
-        pg::FLOAT8,
-        pg::NUMERIC,
-    ];
     let texts = [pg::TEXT, pg::VARCHAR, pg::BPCHAR, pg::NAME];
     let times = [pg::DATE, pg::TIMESTAMP, pg::TIMESTAMPTZ];
     let clocks = [pg::TIME, pg::TIMESTAMP, pg::TIMESTAMPTZ, pg::INTERVAL];
-    let within = |kinds: &[PgType]| {
-        [from, to]
-            .iter()
-            .all(|of| kinds.iter().any(|kind| kind.oid == of.oid))
-    };
-    let to_text = texts.iter().any(|text| text.oid == to.oid);
     let json = [pg::JSON, pg::JSONB];
-    let to_clock =
-        to.oid == pg::TIME.oid || (to.oid == pg::INTERVAL.oid && from.oid == pg::TIME.oid);
-    to_text
-        || within(&numbers)
+    let within = |kinds: &[PgType]| kinds.contains(&from) && kinds.contains(&to);
+    let to_clock = to == pg::TIME || (to == pg::INTERVAL && from == pg::TIME);
+    texts.contains(&to)
+        || within(pg::NUMBERS)
         || within(&times)
-        || (to_clock && clocks.iter().any(|kind| kind.oid == from.oid))
+        || (to_clock && clocks.contains(&from))
         || within(&json)
         // Arrays are assigned as their elements are; the cast itself refuses the others.
-        || (from.name.starts_with('_') && to.name.starts_with('_'))
+        || (pg::element_of(from).is_some() && pg::element_of(to).is_some())
 }
 
 /// The columns of a table whose texts have a limited length.

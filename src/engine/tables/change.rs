@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{Int64Type, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
@@ -16,8 +16,9 @@ use datafusion::sql::sqlparser::ast::{
 use super::assign::{Assignment, Source, TextLimits};
 use super::merge::{self, Action};
 use super::syntax::{self, ChangedTable};
-use super::{Change, ChangeKind, TableStatement};
-use crate::auth::privilege::Privilege;
+use super::{Change, ChangeKind, TableStatement, unsupported};
+use crate::auth::privilege::{Object, Privilege};
+use crate::engine::authorize;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
 use crate::engine::session::{Prepared, Rows, Session};
@@ -26,7 +27,7 @@ use crate::storage::StoredFile;
 use crate::warehouse::{Content, Kind, Operation, Relation, Removal, RowWriter, Warehouse};
 
 /// Columns that address a row: its file, and its place there.
-const ADDRESS_COLUMNS: usize = 2;
+pub(super) const ADDRESS_COLUMNS: usize = 2;
 
 impl ChangeKind {
     fn command(self) -> &'static str {
@@ -58,8 +59,15 @@ impl ChangeKind {
     }
 }
 
-fn unsupported(what: &str) -> Error {
-    Error::feature_not_supported(format!("{what} is not supported"))
+/// A change whose query is not planned yet.
+pub(super) struct Wanted {
+    pub(super) kind: ChangeKind,
+    pub(super) relation: Arc<Relation>,
+    pub(super) columns: SchemaRef,
+    pub(super) query: Statement,
+    /// The table that the query's rows are for; a DELETE wants their addresses alone.
+    pub(super) assignment: Option<Assignment>,
+    pub(super) actions: Vec<Action>,
 }
 
 impl Session {
@@ -86,16 +94,11 @@ impl Session {
     pub(super) fn check_privilege(&self, relation: &Relation, privilege: Privilege) -> Result<()> {
         let facts = self.facts();
         let authorization = facts.authorization();
-        let object = crate::auth::privilege::Object::table(&relation.schema, &relation.name);
-        let book = facts.authority.book();
-        let is_own = relation.schema == crate::warehouse::TEMPORARY_SCHEMA
-            || authorization.has_role(&relation.owner);
-        match is_own || authorization.may(&book, privilege, &object) {
+        let object = Object::table(&relation.schema, &relation.name);
+        let may = || authorization.may(&facts.authority.book(), privilege, &object);
+        match authorize::owns(&authorization, relation) || may() {
             true => Ok(()),
-            false => Err(Error::insufficient_privilege(format!(
-                "permission denied for table {}",
-                relation.name
-            ))),
+            false => Err(authorize::denied("table", &relation.name)),
         }
     }
 
@@ -146,31 +149,25 @@ impl Session {
                 assignment.sources[place] = Source::Default(value);
             }
         }
-        let planned = self
-            .plan(&query, declared, Some(&assignment), control)
-            .await?;
-        Ok(TableStatement::Change(Box::new(Change {
+        let wanted = Wanted {
             kind: ChangeKind::Insert,
             relation,
-            columns,
             query,
-            planned,
+            assignment: Some(assignment),
+            columns,
             actions: Vec::new(),
-        })))
+        };
+        self.planned(wanted, declared, control).await
     }
 
     /// The DEFAULT of a column, planned.
     pub(super) async fn default_value(
         &self,
-        field: &datafusion::arrow::datatypes::Field,
+        field: &Field,
         control: &Arc<StatementControl>,
     ) -> Result<LogicalExpr> {
-        let mut query = crate::engine::plan::template("SELECT 1")?;
-        let item = SelectItem::UnnamedExpr(syntax::default_of(field)?);
-        syntax::select_mut(&mut query)?.projection = vec![item];
-        let planned = self
-            .plan(&Statement::Query(Box::new(query)), &[], None, control)
-            .await?;
+        let query = syntax::select_one(syntax::default_of(field)?)?;
+        let planned = self.plan(&query, &[], None, control).await?;
         match planned.plan {
             LogicalPlan::Projection(projection) if projection.expr.len() == 1 => {
                 Ok(projection.expr[0].clone().unalias())
@@ -209,22 +206,16 @@ impl Session {
             ) => tables.clone(),
         };
         let query = table.select(&relation.id, items, others, update.selection.clone())?;
-        let assignment = Assignment {
-            passed: ADDRESS_COLUMNS,
-            columns: Arc::clone(&columns),
-            sources: (0..columns.fields().len()).map(Source::Given).collect(),
-        };
-        let planned = self
-            .plan(&query, declared, Some(&assignment), control)
-            .await?;
-        Ok(TableStatement::Change(Box::new(Change {
+        let assignment = Assignment::of_all(&columns, ADDRESS_COLUMNS);
+        let wanted = Wanted {
             kind: ChangeKind::Update,
             relation,
-            columns,
             query,
-            planned,
+            assignment: Some(assignment),
+            columns,
             actions: Vec::new(),
-        })))
+        };
+        self.planned(wanted, declared, control).await
     }
 
     pub(super) async fn prepare_delete(
@@ -248,14 +239,35 @@ impl Session {
         let (relation, columns) = self.changed(&table.name, ChangeKind::Delete).await?;
         let others = delete.using.clone().unwrap_or_default();
         let query = table.select(&relation.id, Vec::new(), others, delete.selection.clone())?;
-        let planned = self.plan(&query, declared, None, control).await?;
-        Ok(TableStatement::Change(Box::new(Change {
+        let wanted = Wanted {
             kind: ChangeKind::Delete,
             relation,
-            columns,
             query,
-            planned,
+            assignment: None,
+            columns,
             actions: Vec::new(),
+        };
+        self.planned(wanted, declared, control).await
+    }
+
+    /// Plans the query of a change.
+    pub(super) async fn planned(
+        &self,
+        wanted: Wanted,
+        declared: &[Option<u32>],
+        control: &Arc<StatementControl>,
+    ) -> Result<TableStatement> {
+        let assignment = wanted.assignment.as_ref();
+        let planned = self
+            .plan(&wanted.query, declared, assignment, control)
+            .await?;
+        Ok(TableStatement::Change(Box::new(Change {
+            kind: wanted.kind,
+            relation: wanted.relation,
+            columns: wanted.columns,
+            query: wanted.query,
+            planned,
+            actions: wanted.actions,
         })))
     }
 
@@ -456,7 +468,8 @@ impl Task {
                     mark(&batch, removal)?;
                 }
                 ChangeKind::Update => {
-                    let rows = first_seen(&batch, removal)?;
+                    let first = mark(&batch, removal)?;
+                    let rows = own_rows(&batch, ADDRESS_COLUMNS, first)?;
                     writer.write(&limits.apply(rows)?).await?;
                 }
                 ChangeKind::Merge => {
@@ -468,31 +481,34 @@ impl Task {
     }
 }
 
-/// Marks the rows of the addresses; which of them were not marked before.
-fn mark(batch: &RecordBatch, removal: &mut Removal) -> Result<Vec<bool>> {
-    let bad = || Error::internal("rows to change have no addresses");
+/// The columns that address rows: their files, and their places there.
+pub(super) fn addresses(
+    batch: &RecordBatch,
+) -> Result<(&PrimitiveArray<Int64Type>, &PrimitiveArray<Int64Type>)> {
     let column = |at: usize| {
-        let column = batch
-            .columns()
-            .get(at)
-            .and_then(|column| column.as_primitive_opt::<Int64Type>());
-        column
-            .filter(|column| column.null_count() == 0)
-            .ok_or_else(bad)
+        let column = batch.columns().get(at);
+        let column = column.and_then(|column| column.as_primitive_opt::<Int64Type>());
+        column.ok_or_else(|| Error::internal("rows to change have no addresses"))
     };
-    let (files, places) = (column(0)?, column(1)?);
+    Ok((column(0)?, column(1)?))
+}
+
+/// The rows that `stay`, without the first columns, which are not the table's.
+pub(super) fn own_rows(batch: &RecordBatch, passed: usize, stay: Vec<bool>) -> Result<RecordBatch> {
+    let own: Vec<usize> = (passed..batch.num_columns()).collect();
+    let rows = batch.project(&own);
+    let rows = rows.and_then(|rows| filter_record_batch(&rows, &BooleanArray::from(stay)));
+    rows.map_err(|error| Error::internal("new rows were not taken out").with_source(error))
+}
+
+/// Marks the rows of the addresses; which of them were not marked before: of several rows that FROM joins
+/// to one, the first decides, as in PostgreSQL.
+fn mark(batch: &RecordBatch, removal: &mut Removal) -> Result<Vec<bool>> {
+    let (files, places) = addresses(batch)?;
+    if files.null_count() + places.null_count() > 0 {
+        return Err(Error::internal("rows to change have no addresses"));
+    }
     let rows = files.values().iter().zip(places.values());
     rows.map(|(file, place)| removal.mark(*file, *place))
         .collect()
-}
-
-/// The new rows of those that were not changed before: of several rows that FROM joins to one, the first
-/// decides, as in PostgreSQL.
-fn first_seen(batch: &RecordBatch, removal: &mut Removal) -> Result<RecordBatch> {
-    let first = BooleanArray::from(mark(batch, removal)?);
-    let own: Vec<usize> = (ADDRESS_COLUMNS..batch.num_columns()).collect();
-    let rows = batch
-        .project(&own)
-        .and_then(|rows| filter_record_batch(&rows, &first));
-    rows.map_err(|error| Error::internal("new rows were not taken out").with_source(error))
 }

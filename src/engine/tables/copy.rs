@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Ident, ObjectName};
 use futures::{Stream, StreamExt};
@@ -13,7 +13,6 @@ use super::{TableStatement, syntax, write_all};
 use crate::auth::privilege::Privilege;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
-use crate::engine::plan;
 use crate::engine::session::{Columns, CopyRequest, Session};
 use crate::error::{Error, Result};
 use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation};
@@ -123,13 +122,10 @@ impl Session {
     /// The DEFAULT of a column, computed once for a COPY: all its rows are of one moment.
     async fn constant_default(
         &self,
-        field: &datafusion::arrow::datatypes::Field,
+        field: &Field,
         control: &Arc<StatementControl>,
     ) -> Result<ScalarValue> {
-        let mut query = plan::template("SELECT 1")?;
-        let item = ast::SelectItem::UnnamedExpr(syntax::default_of(field)?);
-        syntax::select_mut(&mut query)?.projection = vec![item];
-        let statement = ast::Statement::Query(Box::new(query));
+        let statement = syntax::select_one(syntax::default_of(field)?)?;
         let value = self.single_value(&statement, control).await?;
         Ok(value.cast_to(field.data_type())?)
     }
@@ -177,9 +173,11 @@ impl CopyInto {
                 (None, None) => return Err(Error::internal("a column has no value")),
             });
         }
-        let names = columns.fields().iter().zip(&arrays).map(|(field, array)| {
-            datafusion::arrow::datatypes::Field::new(field.name(), array.data_type().clone(), true)
-        });
+        let names = columns
+            .fields()
+            .iter()
+            .zip(&arrays)
+            .map(|(field, array)| Field::new(field.name(), array.data_type().clone(), true));
         let schema = Arc::new(Schema::new(names.collect::<Vec<_>>()));
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         RecordBatch::try_new_with_options(schema, arrays, &options)

@@ -6,21 +6,21 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateView, Expr, Ident, IndexColumn, ObjectName,
-    SchemaName, SelectItem, Statement, TableConstraint,
+    ColumnDef, ColumnOption, CreateTable, CreateView, Expr, IndexColumn, ObjectName, SchemaName,
+    Statement, TableConstraint,
 };
 use futures::TryStreamExt;
 
 use super::resolve::{Found, shown};
-use super::{CreateAs, syntax, write_all};
-use crate::auth::OWNER;
+use super::{CreateAs, syntax, unsupported, write_all};
 use crate::auth::privilege::{Object, Privilege};
+use crate::auth::{DATABASE, OWNER};
 use crate::config::tables::{ForeignKeyNote, TableNotes};
+use crate::engine::authorize;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
-use crate::engine::plan;
 use crate::engine::session::{Prepared, Session};
-use crate::engine::statement::dialect::{cast_to, name_of, name_parts};
+use crate::engine::statement::dialect::{cast as cast_to, name_of, name_parts, null};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{
@@ -52,9 +52,7 @@ impl Session {
         let may = authorization.may(&book, Privilege::Create, &object);
         match owns || may || schema == TEMPORARY_SCHEMA {
             true => Ok(()),
-            false => Err(Error::insufficient_privilege(format!(
-                "permission denied for schema {schema}"
-            ))),
+            false => Err(authorize::denied("schema", schema)),
         }
     }
 
@@ -81,9 +79,7 @@ impl Session {
         let authorization = facts.authorization();
         let book = facts.authority.book();
         if !authorization.may(&book, Privilege::Create, &Object::Database) {
-            return Err(Error::insufficient_privilege(
-                "permission denied for database loyalhouse",
-            ));
+            return Err(authorize::denied("database", DATABASE));
         }
         if let Some(owner) = &owner
             && !book.is_open()
@@ -117,8 +113,7 @@ impl Session {
     ) -> Result<Option<(String, String)>> {
         let (schema, table) = self.place(name, temporary)?;
         self.check_create(&schema)?;
-        let taken = self.existing_view()?.relation(&schema, &table).is_some()
-            || self.shared.lake.table_names(&schema).contains(&table);
+        let taken = self.existing_view()?.has(&schema, &table);
         match (taken, if_not_exists) {
             (false, _) => Ok(Some((schema, table))),
             (true, true) => Ok(None),
@@ -139,7 +134,7 @@ impl Session {
             return Ok(exists_notice(done, &table.name));
         };
         let (columns, notes) = match &table.like {
-            Some(_) => return Err(Error::feature_not_supported("LIKE is not supported")),
+            Some(_) => return Err(unsupported("LIKE")),
             None => self.declared_columns(table, control).await?,
         };
         let mut relation = self.new_relation(place, Kind::Table);
@@ -206,16 +201,8 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Field> {
         let name = name_of(&column.name);
-        let mut query = plan::template("SELECT 1")?;
-        let null = syntax::parse_expression("NULL")?;
-        let item = SelectItem::ExprWithAlias {
-            expr: cast_to(null, column.data_type.clone()),
-            alias: Ident::with_quote('"', name.clone()),
-        };
-        syntax::select_mut(&mut query)?.projection = vec![item];
-        let planned = self
-            .plan(&Statement::Query(Box::new(query)), &[], None, control)
-            .await?;
+        let query = syntax::select_one(cast_to(null(), column.data_type.clone()))?;
+        let planned = self.plan(&query, &[], None, control).await?;
         let field = planned.schema.fields().first().cloned();
         let field = field.ok_or_else(|| Error::internal("a column has no type"))?;
         let mut field =
@@ -318,9 +305,7 @@ impl Session {
 
     /// 42501 unless the relation is the session's.
     pub(super) fn check_owner(&self, relation: &Relation) -> Result<()> {
-        let owns = relation.schema == TEMPORARY_SCHEMA
-            || self.facts().authorization().has_role(&relation.owner);
-        match owns {
+        match authorize::owns(&self.facts().authorization(), relation) {
             true => Ok(()),
             false => Err(Error::insufficient_privilege(format!(
                 "must be owner of {} {}",
@@ -341,9 +326,7 @@ impl Session {
     ) -> Result<Completion> {
         self.check_writable("CREATE VIEW")?;
         if view.materialized {
-            return Err(Error::feature_not_supported(
-                "CREATE MATERIALIZED VIEW is not supported",
-            ));
+            return Err(unsupported("CREATE MATERIALIZED VIEW"));
         }
         let done = Completion::tag("CREATE VIEW");
         let old = match self.find(&view.name)? {
@@ -463,17 +446,15 @@ fn exists_notice(done: Completion, name: &ObjectName) -> Completion {
 }
 
 fn check_form(table: &CreateTable) -> Result<()> {
-    let unsupported = [
+    let refused = [
         (table.external, "CREATE EXTERNAL TABLE"),
         (table.inherits.is_some(), "INHERITS"),
         (table.partition_of.is_some(), "PARTITION OF"),
         (table.partition_by.is_some(), "PARTITION BY"),
         (table.clone.is_some(), "CLONE"),
     ];
-    match unsupported.iter().find(|(is_used, _)| *is_used) {
-        Some((_, what)) => Err(Error::feature_not_supported(format!(
-            "{what} is not supported"
-        ))),
+    match refused.iter().find(|(is_used, _)| *is_used) {
+        Some((_, what)) => Err(unsupported(what)),
         None => Ok(()),
     }
 }

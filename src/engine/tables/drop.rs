@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::create::{key, single};
 use super::names::view_query;
 use super::resolve::{Found, in_place, no_schema, shown};
+use super::unsupported;
 use crate::auth::privilege::Privilege;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
@@ -19,10 +20,6 @@ use crate::engine::statement::dialect::{name_of, name_parts};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{Kind, Operation, Relation, already_exists};
-
-fn unsupported(what: &str) -> Error {
-    Error::feature_not_supported(format!("{what} is not supported"))
-}
 
 impl Session {
     pub(super) async fn drop_objects(
@@ -246,9 +243,7 @@ impl Session {
 
     /// Gives a relation another name or schema.
     fn rename(&mut self, relation: &Arc<Relation>, schema: &str, name: &str) -> Result<()> {
-        let view = self.existing_view()?;
-        let taken = view.relation(schema, name).is_some() || view.lake_has(schema, name);
-        if taken {
+        if self.existing_view()?.has(schema, name) {
             return Err(already_exists(name));
         }
         let mut renamed = relation.as_ref().clone();

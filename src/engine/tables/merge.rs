@@ -5,31 +5,30 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use datafusion::arrow::compute::filter_record_batch;
-use datafusion::arrow::datatypes::{Int32Type, Int64Type, Schema};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::datatypes::{Int32Type, Schema};
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, DataType, Expr, Join, JoinConstraint, JoinOperator, Merge,
     MergeAction, MergeClause, MergeClauseKind, MergeInsertKind, SelectItem, Statement,
-    TableWithJoins, Value,
+    TableWithJoins,
 };
 
-use super::assign::{Assignment, Source, sql_type};
-use super::change::assigned;
+use super::assign::{Assignment, TextLimits, sql_type, wrong_width};
+use super::change::{ADDRESS_COLUMNS, Wanted, addresses, assigned, own_rows};
 use super::syntax::{self, ChangedTable};
-use super::{Change, ChangeKind, TableStatement};
+use super::{ChangeKind, TableStatement, unsupported};
 use crate::auth::privilege::Privilege;
 use crate::engine::control::StatementControl;
 use crate::engine::session::Session;
-use crate::engine::statement::dialect::cast_to;
+use crate::engine::statement::dialect::{cast as cast_to, null, number};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::storage::FILE_COLUMN;
 use crate::warehouse::{Removal, RowWriter};
 
 /// Columns before those of the table: file, place, number of the WHEN.
-pub(super) const MERGE_COLUMNS: usize = 3;
+const MERGE_COLUMNS: usize = ADDRESS_COLUMNS + 1;
 
 /// WHEN clauses of one statement.
 const CLAUSES_MAX: usize = 100;
@@ -50,9 +49,7 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
         if merge.output.is_some() {
-            return Err(Error::feature_not_supported(
-                "MERGE … OUTPUT is not supported",
-            ));
+            return Err(unsupported("MERGE … OUTPUT"));
         }
         if merge.clauses.len() > CLAUSES_MAX {
             return Err(
@@ -75,8 +72,8 @@ impl Session {
             conditions.push(condition(&target, clause)?);
             rows.push(values);
         }
-        let number = |at: usize| cast_to(number_literal(at), DataType::Integer(None));
-        let numbers = (1..=actions.len()).map(number).collect();
+        let numbered = |at: usize| cast_to(number(at as u64), DataType::Integer(None));
+        let numbers = (1..=actions.len()).map(numbered).collect();
         let mut items = vec![case(&conditions, numbers)];
         for place in 0..columns.fields().len() {
             items.push(case(
@@ -86,22 +83,15 @@ impl Session {
         }
         let items = items.into_iter().map(SelectItem::UnnamedExpr).collect();
         let query = joined(merge, &target, &relation.id, items, &actions)?;
-        let assignment = Assignment {
-            passed: MERGE_COLUMNS,
-            columns: Arc::clone(&columns),
-            sources: (0..columns.fields().len()).map(Source::Given).collect(),
-        };
-        let planned = self
-            .plan(&query, declared, Some(&assignment), control)
-            .await?;
-        Ok(TableStatement::Change(Box::new(Change {
+        let wanted = Wanted {
             kind: ChangeKind::Merge,
             relation,
-            columns,
             query,
-            planned,
+            assignment: Some(Assignment::of_all(&columns, MERGE_COLUMNS)),
+            columns,
             actions,
-        })))
+        };
+        self.planned(wanted, declared, control).await
     }
 }
 
@@ -113,14 +103,6 @@ impl Action {
             Self::Delete => Privilege::Delete,
         }
     }
-}
-
-fn number_literal(number: usize) -> Expr {
-    Expr::Value(Value::Number(number.to_string(), false).with_empty_span())
-}
-
-fn null() -> Expr {
-    Expr::Value(Value::Null.with_empty_span())
 }
 
 /// `CASE WHEN condition THEN value … END`: the first that holds decides, as the order of WHEN does.
@@ -144,9 +126,7 @@ fn condition(target: &ChangedTable, clause: &MergeClause) -> Result<Expr> {
         MergeClauseKind::Matched => Expr::IsNotNull(address),
         MergeClauseKind::NotMatched | MergeClauseKind::NotMatchedByTarget => Expr::IsNull(address),
         MergeClauseKind::NotMatchedBySource => {
-            return Err(Error::feature_not_supported(
-                "WHEN NOT MATCHED BY SOURCE is not supported",
-            ));
+            return Err(unsupported("WHEN NOT MATCHED BY SOURCE"));
         }
     };
     Ok(match &clause.predicate {
@@ -199,13 +179,7 @@ fn made_row(
             let given = row.content.len();
             let short = given < places.len() && !insert.columns.is_empty();
             if given > places.len() || short {
-                let (more, fewer) = match short {
-                    true => ("target columns", "expressions"),
-                    false => ("expressions", "target columns"),
-                };
-                return Err(Error::syntax_error(format!(
-                    "INSERT has more {more} than {fewer}"
-                )));
+                return Err(wrong_width(given, places.len()));
             }
             let values = fields.iter().enumerate().map(|(place, field)| {
                 let at = places.iter().position(|known| *known == place);
@@ -239,7 +213,9 @@ fn joined(
     let select = syntax::select_mut(&mut query)?;
     let stored = select.from.pop();
     let stored = stored.ok_or_else(|| Error::internal("a MERGE has no table"))?;
-    let on = JoinConstraint::On(target.shortened(merge.on.as_ref().clone()));
+    let mut on = merge.on.as_ref().clone();
+    target.shorten(&mut on);
+    let on = JoinConstraint::On(on);
     let join_operator = match actions.contains(&Action::Insert) {
         true => JoinOperator::LeftOuter(on),
         false => JoinOperator::Inner(on),
@@ -261,20 +237,12 @@ pub(super) async fn apply(
     actions: &[Action],
     removal: &mut Removal,
     writer: &mut RowWriter,
-    limits: &super::assign::TextLimits,
+    limits: &TextLimits,
 ) -> Result<u64> {
-    let bad = || Error::internal("pairs of a MERGE have no addresses");
-    let address = |at: usize| {
-        let column = batch.columns().get(at);
-        column
-            .and_then(|column| column.as_primitive_opt::<Int64Type>())
-            .ok_or_else(bad)
-    };
-    let (files, places) = (address(0)?, address(1)?);
-    let numbers = batch.columns().get(2);
-    let numbers = numbers
-        .and_then(|column| column.as_primitive_opt::<Int32Type>())
-        .ok_or_else(bad)?;
+    let (files, places) = addresses(batch)?;
+    let numbers = batch.columns().get(ADDRESS_COLUMNS);
+    let numbers = numbers.and_then(|column| column.as_primitive_opt::<Int32Type>());
+    let numbers = numbers.ok_or_else(|| Error::internal("pairs of a MERGE have no numbers"))?;
     let mut written = Vec::with_capacity(batch.num_rows());
     let mut done = 0;
     for row in 0..batch.num_rows() {
@@ -295,12 +263,7 @@ pub(super) async fn apply(
         }
         written.push(*action != Action::Delete);
     }
-    let own: Vec<usize> = (MERGE_COLUMNS..batch.num_columns()).collect();
-    let rows = batch
-        .project(&own)
-        .and_then(|rows| filter_record_batch(&rows, &BooleanArray::from(written)));
-    let rows =
-        rows.map_err(|error| Error::internal("merged rows were not taken out").with_source(error))?;
+    let rows = own_rows(batch, MERGE_COLUMNS, written)?;
     writer.write(&limits.apply(rows)?).await?;
     Ok(done)
 }

@@ -95,6 +95,11 @@ impl TableStatement {
     }
 }
 
+/// 0A000
+fn unsupported(what: &str) -> Error {
+    Error::feature_not_supported(format!("{what} is not supported"))
+}
+
 /// Whether a statement is SELECT … INTO.
 pub(super) fn is_select_into(statement: &ast::Statement) -> bool {
     matches!(statement, ast::Statement::Query(query)
@@ -148,7 +153,7 @@ impl Session {
     ) -> Result<TableStatement> {
         use ast::Statement as S;
         match statement {
-            S::Insert(insert) => self.prepare_insert(&insert, declared, control).await,
+            S::Insert(insert) => Box::pin(self.prepare_insert(&insert, declared, control)).await,
             S::Update(update) => self.prepare_update(&update, declared, control).await,
             S::Delete(delete) => self.prepare_delete(&delete, declared, control).await,
             S::Merge(merge) => Box::pin(self.prepare_merge(&merge, declared, control)).await,

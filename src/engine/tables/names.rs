@@ -11,7 +11,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::auth::privilege::{Object, Privilege};
+use crate::catalog::SessionFacts;
 use crate::catalog::layout::is_pg_catalog_relation;
+use crate::engine::authorize;
 use crate::engine::state::{CATALOG, SessionVariables};
 use crate::engine::statement::dialect::{name_of, name_parts};
 use crate::engine::statement::{self, limits};
@@ -26,16 +28,20 @@ pub(in crate::engine) fn resolve(
     statement: &mut Statement,
     state: &SessionState,
 ) -> Result<BTreeSet<(String, String)>> {
-    let variables = state.config_options().extensions.get::<SessionVariables>();
-    let Some((variables, view)) =
-        variables.and_then(|variables| Some((variables, variables.view.as_ref()?)))
-    else {
+    let extensions = &state.config_options().extensions;
+    let (Some(facts), Some(variables)) = (
+        extensions.get::<SessionFacts>(),
+        extensions.get::<SessionVariables>(),
+    ) else {
+        return Ok(BTreeSet::new());
+    };
+    let Some(view) = &variables.view else {
         return Ok(BTreeSet::new());
     };
     let mut resolver = Resolver {
         variables,
         view,
-        path: variables.facts().search_path,
+        path: &facts.search_path,
         default_schema: &state.config_options().catalog.default_schema,
         owner: None,
         through: BTreeSet::new(),
@@ -53,7 +59,7 @@ struct Resolver<'a> {
     variables: &'a SessionVariables,
     view: &'a Arc<View>,
     /// The schemas that a bare name is looked up in.
-    path: Vec<String>,
+    path: &'a [String],
     /// The schema in which the planner looks a bare name up.
     default_schema: &'a str,
     /// The owner of the view whose query this is.
@@ -164,17 +170,13 @@ impl Resolver<'_> {
                 }
                 let temporary = std::iter::once(TEMPORARY_SCHEMA);
                 let path = temporary.chain(self.path.iter().map(String::as_str));
-                let mut known = path.filter(|schema| self.exists(schema, table));
+                let mut known = path.filter(|schema| self.view.has(schema, table));
                 known
                     .next()
                     .map(|schema| (schema.to_owned(), table.clone()))
             }
             _ => None,
         }
-    }
-
-    fn exists(&self, schema: &str, table: &str) -> bool {
-        self.view.relation(schema, table).is_some() || self.view.lake_has(schema, table)
     }
 
     /// The owner of a view reads what its query names.
@@ -185,15 +187,13 @@ impl Resolver<'_> {
         let owns = self
             .view
             .relation(schema, table)
-            .is_some_and(|relation| authorization.has_role(&relation.owner));
+            .is_some_and(|relation| authorize::owns(&authorization, &relation));
         let object = Object::table(schema, table);
         if authorization.superuser || owns || authorization.may(&book, Privilege::Select, &object) {
             self.through.insert((schema.to_owned(), table.to_owned()));
             return Ok(());
         }
-        Err(Error::insufficient_privilege(format!(
-            "permission denied for table {table}"
-        )))
+        Err(authorize::denied("table", table))
     }
 
     /// The query of a view in place of its name.
@@ -208,7 +208,7 @@ impl Resolver<'_> {
         let mut inner = Resolver {
             variables: self.variables,
             view: self.view,
-            path: view.search_path.clone(),
+            path: &view.search_path,
             default_schema: self.default_schema,
             owner: Some(view.owner.clone()),
             through: std::mem::take(&mut self.through),

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::assign::sql_type;
 use crate::catalog::database::ROWS_SCHEMA;
 use crate::engine::plan;
-use crate::engine::statement::dialect::{cast_to, name_of, name_parts};
+use crate::engine::statement::dialect::{cast as cast_to, name_of, name_parts, null};
 use crate::error::{Error, Result};
 use crate::storage::{FILE_COLUMN, ROW_COLUMN};
 use crate::warehouse::DEFAULT_METADATA;
@@ -134,10 +134,6 @@ fn assign_cell(cell: &mut Expr, field: &Field) -> Result<()> {
     Ok(())
 }
 
-fn null() -> Expr {
-    Expr::Value(Value::Null.with_empty_span())
-}
-
 /// The DEFAULT of a column, or NULL.
 pub(super) fn default_of(field: &Field) -> Result<Expr> {
     let expr = match field.metadata().get(DEFAULT_METADATA) {
@@ -157,6 +153,13 @@ pub(super) fn parse_expression(text: &str) -> Result<Expr> {
         },
         _ => Err(Error::syntax_error(format!("\"{text}\" is no expression"))),
     }
+}
+
+/// `SELECT expr`
+pub(super) fn select_one(expr: Expr) -> Result<Statement> {
+    let mut query = plan::template("SELECT 1")?;
+    select_mut(&mut query)?.projection = vec![SelectItem::UnnamedExpr(expr)];
+    Ok(Statement::Query(Box::new(query)))
 }
 
 /// The SELECT of a query that is one.
@@ -229,20 +232,15 @@ impl ChangedTable {
         }
         select.from.extend(others);
         select.selection = condition;
-        if self.has_own_name {
-            let mut shorten = Shorten(&self.name);
-            let _: ControlFlow<()> = VisitMut::visit(select, &mut shorten);
-        }
+        self.shorten(select);
         Ok(Statement::Query(Box::new(query)))
     }
 
-    /// An expression whose columns go by the alias.
-    pub(super) fn shortened(&self, mut expr: Expr) -> Expr {
+    /// Makes the columns of a node go by the alias.
+    pub(super) fn shorten(&self, node: &mut impl VisitMut) {
         if self.has_own_name {
-            let mut shorten = Shorten(&self.name);
-            let _: ControlFlow<()> = VisitMut::visit(&mut expr, &mut shorten);
+            let _: ControlFlow<()> = VisitMut::visit(node, &mut Shorten(&self.name));
         }
-        expr
     }
 
     /// The column of the table.

@@ -35,7 +35,7 @@ pub(super) fn call(name: &str, arguments: Vec<Expr>) -> Expr {
 }
 
 /// `CAST(expr AS type)`.
-pub(super) fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub(in crate::engine) fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(expr),
@@ -51,12 +51,12 @@ pub(super) fn string(text: impl Into<String>) -> Expr {
 }
 
 /// A whole number.
-pub(super) fn number(value: u64) -> Expr {
+pub(in crate::engine) fn number(value: u64) -> Expr {
     Expr::Value(Value::Number(value.to_string(), false).with_empty_span())
 }
 
 /// NULL.
-pub(super) fn null() -> Expr {
+pub(in crate::engine) fn null() -> Expr {
     Expr::Value(Value::Null.with_empty_span())
 }
 
@@ -135,7 +135,7 @@ pub(super) fn literal_text(expr: &Expr) -> Option<&str> {
 }
 
 /// An identifier as it is looked up: quoted ones as written, others in lower case.
-pub(super) fn folded(ident: &Ident) -> String {
+pub(in crate::engine) fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() {
         ident.value.clone()
     } else {
@@ -144,7 +144,7 @@ pub(super) fn folded(ident: &Ident) -> String {
 }
 
 /// The folded parts of a name; none for names with computed parts.
-pub(super) fn parts(name: &ObjectName) -> Option<Vec<String>> {
+pub(in crate::engine) fn parts(name: &ObjectName) -> Option<Vec<String>> {
     name.0
         .iter()
         .map(|part| part.as_ident().map(folded))
