@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// The steps in order; `user_version` counts those that were run.
-const STEPS: &[&str] = &[ROLES, RELATIONS];
+const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS];
 
 /// Roles, who belongs to whom, and what they may do. Role 10 owns every object, as in PostgreSQL's
 /// numbering; until somebody gives it a login it is nobody's.
@@ -92,6 +92,9 @@ CREATE TABLE dropped_tables (
     id TEXT PRIMARY KEY
 ) STRICT;
 ";
+
+/// Folders of dropped tables are found by their names: those that no relation has.
+const FOLDERS: &str = "DROP TABLE dropped_tables;";
 
 /// Runs the steps that this catalog has not seen.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {

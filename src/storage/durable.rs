@@ -26,6 +26,17 @@ const STORE: &str = "durable local store";
 /// What the names of files begin with that are being written; the number of the writer follows.
 const STAGED_PREFIX: &str = ".staged-";
 
+/// What stands before the number behind the name of a file that is written in parts.
+const PART_MARK: char = '#';
+
+/// Whether a file has the name of one that is being written, by a put or in parts.
+pub fn is_unfinished(name: &str) -> bool {
+    let of_parts = name.rsplit_once(PART_MARK).is_some_and(|(_, number)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    of_parts || name.starts_with(STAGED_PREFIX)
+}
+
 /// The local file system, synced.
 #[derive(Debug)]
 pub(crate) struct DurableStore {
@@ -94,7 +105,7 @@ fn put(path: &FsPath, root: &FsPath, payload: &PutPayload, mode: &PutMode) -> Re
         }
     })();
     if !matches!((mode, &written), (PutMode::Overwrite, Ok(()))) {
-        // What is left of it is swept at the next start.
+        // What is left of it is removed at the next start.
         let _gone = std::fs::remove_file(&staged);
     }
     match written {

@@ -44,6 +44,8 @@ pub struct FileStore {
 pub struct StoredFile {
     meta: ObjectMeta,
     footer: Arc<Footer>,
+    /// Kept as long as anybody knows of the file by this.
+    hold: Option<Lease>,
 }
 
 impl FileStore {
@@ -74,6 +76,11 @@ impl FileStore {
         &self.origin.store
     }
 
+    /// Whether the files lie on this machine.
+    pub fn is_local(&self) -> bool {
+        self.origin.local
+    }
+
     /// Looks at a file: its size, version and footer.
     pub async fn open(&self, path: &Path) -> Result<StoredFile> {
         let name = self.origin.shown(path);
@@ -86,7 +93,11 @@ impl FileStore {
         let mut file = PinnedFile::new(Arc::clone(&self.origin), meta.clone());
         let metadata = pinned::cached_footer(&mut file, &cache).await?;
         let footer = Arc::new(footer::summarize(&name, &metadata)?);
-        Ok(StoredFile { meta, footer })
+        Ok(StoredFile {
+            meta,
+            footer,
+            hold: None,
+        })
     }
 
     /// [`FileStore::open`] of many, in their order.
@@ -134,6 +145,20 @@ impl StoredFile {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.meta.location
+    }
+
+    /// The same file, which keeps `hold`.
+    #[must_use]
+    pub fn held(self, hold: Lease) -> Self {
+        Self {
+            hold: Some(hold),
+            ..self
+        }
+    }
+
+    /// What it keeps.
+    pub fn hold(&self) -> Option<&Lease> {
+        self.hold.as_ref()
     }
 
     /// Its size in bytes.

@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 use datafusion::catalog::TableProvider;
 use tokio::runtime::Handle;
 
+pub use self::durable::is_unfinished;
 pub use self::files::{FILE_COLUMN, FileStore, ROW_COLUMN, StoredFile};
 pub use self::lake::{Finding, Lake};
 pub use self::location::Location;

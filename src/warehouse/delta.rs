@@ -9,12 +9,14 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::scalar::ScalarValue;
-use deltalake_core::DeltaTableBuilder;
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove};
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::config::TablePropertiesExt;
 use deltalake_core::table::state::DeltaTableState;
+use deltalake_core::{DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use serde_json::{Map, Value, json};
@@ -26,6 +28,14 @@ use crate::storage::StoredFile;
 
 /// Attempts to append when another program commits at the same moment.
 const APPEND_RETRIES_MAX: usize = 15;
+/// Key of a commit's information under which it tells a number of its own.
+const COMMIT_ID: &str = "loyalhouse.commit";
+/// Commits from one checkpoint of a new table's log to the next, so that a table of many opens quickly.
+const CHECKPOINT_COMMITS: u32 = 50;
+/// How long the log of a new table tells of versions and of files that are no longer part of it.
+const RETENTION: &str = "interval 7 days";
+/// Bytes of a file that compacting aims at, as its history tells.
+const COMPACT_BYTES: i64 = super::write::FILE_BYTES_MAX as i64;
 
 /// What a commit does to a table, as its history tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +50,8 @@ pub enum Operation {
     Merge,
     /// The rows were replaced by others.
     Overwrite,
+    /// The same rows were written to fewer files.
+    Compact,
 }
 
 /// The log of a table in one folder.
@@ -48,6 +60,8 @@ pub(super) struct DeltaLog {
     /// The table's folder, as a path from the root of the store.
     folder: Path,
     table: String,
+    /// Whether a failed write has surely not been made.
+    is_local: bool,
 }
 
 /// A version of a table as its log tells it.
@@ -56,6 +70,26 @@ pub(super) struct Version {
     state: DeltaTableState,
     pub(super) columns: SchemaRef,
 }
+
+/// A commit that was not made.
+#[derive(Debug)]
+pub(super) struct Uncommitted {
+    pub(super) error: Error,
+    /// Whether it may still turn out that it was.
+    pub(super) in_doubt: bool,
+}
+
+impl From<Error> for Uncommitted {
+    fn from(error: Error) -> Self {
+        Self {
+            error,
+            in_doubt: false,
+        }
+    }
+}
+
+/// What comes of a commit: its version, or none if that cannot be read now.
+pub(super) type Committed = std::result::Result<Option<Version>, Uncommitted>;
 
 /// What a commit changes.
 pub(super) struct Change<'a> {
@@ -78,11 +112,12 @@ impl DeltaLog {
             store: fault::of_log(table, store)?,
             folder: Path::from_absolute_path(folder).map_err(|error| place().with_source(error))?,
             table: table.to_owned(),
+            is_local: true,
         })
     }
 
     /// The first version of a table.
-    pub(super) async fn create(&self, name: &str, change: &Change<'_>) -> Result<Version> {
+    pub(super) async fn create(&self, name: &str, change: &Change<'_>) -> Committed {
         let schema = change
             .columns
             .ok_or_else(|| Error::internal("a new table has no columns"))?;
@@ -97,13 +132,7 @@ impl DeltaLog {
         };
         let mut actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
         actions.extend(self.data_actions(change)?);
-        let commit = CommitBuilder::default().with_actions(actions).build(
-            None,
-            Arc::clone(&self.store),
-            operation,
-        );
-        let done = fault::of_log(&self.table, commit.await)?;
-        Version::new(done.snapshot())
+        self.write(None, actions, operation, 0).await
     }
 
     /// The latest version.
@@ -120,7 +149,7 @@ impl DeltaLog {
     }
 
     /// Commits a change of `base`; 40001 if another program committed what does not go together with it.
-    pub(super) async fn commit(&self, base: &Version, change: &Change<'_>) -> Result<Version> {
+    pub(super) async fn commit(&self, base: &Version, change: &Change<'_>) -> Committed {
         let predicate = None;
         let operation = match change.operation {
             Operation::Append => write(SaveMode::Append),
@@ -134,6 +163,10 @@ impl DeltaLog {
                 not_matched_predicates: Vec::new(),
                 not_matched_by_source_predicates: Vec::new(),
             },
+            Operation::Compact => DeltaOperation::Optimize {
+                predicate,
+                target_size: COMPACT_BYTES,
+            },
         };
         let mut actions = Vec::new();
         if let Some(schema) = change.columns {
@@ -145,11 +178,89 @@ impl DeltaLog {
         // from the version it was made on.
         let is_append = change.operation == Operation::Append && change.columns.is_none();
         let retries = if is_append { APPEND_RETRIES_MAX } else { 0 };
-        let commit = CommitBuilder::from(CommitProperties::default().with_max_retries(retries))
-            .with_actions(actions)
-            .build(Some(&base.state), Arc::clone(&self.store), operation);
-        let done = fault::of_log(&self.table, commit.await)?;
-        Version::new(done.snapshot())
+        self.write(Some(&base.state), actions, operation, retries)
+            .await
+    }
+
+    /// Writes a commit to the log. What follows it, such as a checkpoint, may fail without harm.
+    async fn write(
+        &self,
+        base: Option<&DeltaTableState>,
+        actions: Vec<Action>,
+        operation: DeltaOperation,
+        retries: usize,
+    ) -> Committed {
+        let id = format!("{:032x}", rand::random::<u128>());
+        let next = base.map_or(0, |base| base.version() + 1);
+        let interval = base.map(|base| base.table_config().checkpoint_interval());
+        // Behind each checkpoint the log before it is looked through.
+        let is_due = interval.is_some_and(|interval| (next + 1).is_multiple_of(interval.get()));
+        let properties = CommitProperties::default()
+            .with_max_retries(retries)
+            .with_cleanup_expired_logs(Some(is_due))
+            .with_metadata([(COMMIT_ID.to_owned(), json!(id))]);
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(
+            base.map(|base| base as &dyn TableReference),
+            Arc::clone(&self.store),
+            operation,
+        );
+        let prepared = fault::of_log(&self.table, commit.into_prepared_commit_future().await)?;
+        let version = match prepared.await {
+            Ok(made) => {
+                let version = made.version;
+                match made.await {
+                    Ok(done) => return Ok(Version::new(done.snapshot()).ok()),
+                    Err(error) => {
+                        tracing::warn!(%error, table = self.table, "no checkpoint was made");
+                        version
+                    }
+                }
+            }
+            Err(error) => self.settled(next, &id, error).await?,
+        };
+        let state = DeltaTableState::try_new(self.store.as_ref(), Some(version)).await;
+        Ok(state.ok().and_then(|state| Version::new(state).ok()))
+    }
+
+    /// The version that a commit made after all, though writing it failed: the answer of a store may be
+    /// lost, and the same request sent again finds its own file.
+    async fn settled(
+        &self,
+        next: u64,
+        id: &str,
+        error: DeltaTableError,
+    ) -> std::result::Result<u64, Uncommitted> {
+        let is_conflict = fault::is_conflict(&error);
+        let error = fault::log_failed(&self.table, error);
+        match self.version_of(next, id).await {
+            Ok(Some(version)) => Ok(version),
+            Ok(None) => Err(Uncommitted {
+                error,
+                // A request that got lost on its way to a store may yet arrive.
+                in_doubt: !is_conflict && !self.is_local,
+            }),
+            Err(unread) => {
+                tracing::error!(error = %unread, table = self.table, "it is not known whether a commit was made");
+                Err(Uncommitted {
+                    error,
+                    in_doubt: true,
+                })
+            }
+        }
+    }
+
+    /// The version from `next` on that the commit of a number made.
+    async fn version_of(&self, next: u64, id: &str) -> Result<Option<u64>> {
+        for version in next.. {
+            let entry = self.store.read_commit_entry(version).await;
+            let Some(entry) = fault::of_log(&self.table, entry)? else {
+                break;
+            };
+            if String::from_utf8_lossy(&entry).contains(id) {
+                return Ok(Some(version));
+            }
+        }
+        Ok(None)
     }
 
     /// Where the files of a version lie.
@@ -162,18 +273,35 @@ impl DeltaLog {
                     self.table
                 )));
             }
-            let path = file.object_store_path();
-            paths.push(Path::from_iter(self.folder.parts().chain(path.parts())));
+            paths.push(self.absolute(&file.object_store_path()));
         }
         Ok(paths)
     }
 
+    /// Files that were part of the table, and when they stopped to be, in milliseconds since 1970.
+    pub(super) async fn removed_files(&self, version: &Version) -> Result<HashMap<Path, i64>> {
+        let removed = version.state.all_tombstones(self.store.as_ref());
+        let removed = removed
+            .map_ok(|file| {
+                let at = file.deletion_timestamp().unwrap_or_default();
+                (self.absolute(&Path::from(file.path().as_ref())), at)
+            })
+            .try_collect();
+        fault::of_log(&self.table, removed.await)
+    }
+
+    /// The place in the store of what the log tells by its place in the table's folder.
+    fn absolute(&self, path: &Path) -> Path {
+        Path::from_iter(self.folder.parts().chain(path.parts()))
+    }
+
     fn data_actions(&self, change: &Change<'_>) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
+        let data_change = change.operation != Operation::Compact;
         for file in &change.removed {
             actions.push(Action::Remove(Remove {
                 path: self.relative(file)?,
-                data_change: true,
+                data_change,
                 deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
                 extended_file_metadata: Some(true),
                 partition_values: Some(HashMap::new()),
@@ -186,7 +314,7 @@ impl DeltaLog {
                 path: self.relative(file)?,
                 size: file.bytes() as i64,
                 modification_time: file.modified_ms(),
-                data_change: true,
+                data_change,
                 stats: Some(statistics(file).to_string()),
                 ..Add::default()
             }));
@@ -298,7 +426,11 @@ fn metadata(id: &str, name: &str, columns: &Schema) -> Result<Metadata> {
         "format": { "provider": "parquet", "options": {} },
         "schemaString": columns::to_delta(columns)?.to_string(),
         "partitionColumns": [],
-        "configuration": {},
+        "configuration": {
+            "delta.checkpointInterval": CHECKPOINT_COMMITS.to_string(),
+            "delta.logRetentionDuration": RETENTION,
+            "delta.deletedFileRetentionDuration": RETENTION,
+        },
         "createdTime": chrono::Utc::now().timestamp_millis(),
     });
     serde_json::from_value(metadata).map_err(unbuilt)

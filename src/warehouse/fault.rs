@@ -28,13 +28,22 @@ pub(super) fn write_failed(message: &str, error: impl StdError + Send + Sync + '
         .with_source(error)
 }
 
+/// Whether another program committed first.
+pub(super) fn is_conflict(error: &DeltaTableError) -> bool {
+    matches!(
+        error,
+        DeltaTableError::Transaction {
+            source: TransactionError::CommitConflict(_)
+                | TransactionError::MaxCommitAttempts(_)
+                | TransactionError::VersionAlreadyExists(_),
+        } | DeltaTableError::VersionAlreadyExists(_)
+    )
+}
+
 /// The error of a log that could not be read or written.
 pub(super) fn log_failed(table: &str, error: DeltaTableError) -> Error {
     match &error {
-        DeltaTableError::Transaction {
-            source: TransactionError::CommitConflict(_) | TransactionError::MaxCommitAttempts(_),
-        }
-        | DeltaTableError::VersionAlreadyExists(_) => Error::new(
+        conflict if is_conflict(conflict) => Error::new(
             SqlState::SerializationFailure,
             format!("could not serialize access to table \"{table}\" due to concurrent update"),
         )

@@ -7,11 +7,13 @@
 //!
 //! [`Staged`] is what a transaction changed, [`View`] what a statement of it sees.
 
+mod cleanup;
 mod columns;
 mod content;
 mod delta;
 mod fault;
 mod folder;
+mod hold;
 mod locks;
 mod names;
 mod rows;
@@ -31,21 +33,23 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
 use tokio::runtime::Handle;
 
+pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, stored};
 pub use self::content::Content;
 pub use self::delta::Operation;
 use self::delta::{DeltaLog, Version};
-use self::folder::Folders;
+use self::folder::{Folders, TableFolder};
+use self::hold::Holds;
 use self::locks::Locks;
 pub use self::locks::TableLock;
-use self::names::Names;
 pub use self::names::{Kind, Relation, Schema, already_exists};
+use self::names::{Names, Renamed};
 pub use self::rows::Removal;
 pub use self::staged::{Staged, View};
 pub use self::write::RowWriter;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
-use crate::storage::{FileStore, Lake};
+use crate::storage::{FileStore, Lake, Lease, StoredFile};
 
 /// The schema of a session's temporary tables.
 pub const TEMPORARY_SCHEMA: &str = "pg_temp";
@@ -75,9 +79,16 @@ pub struct Warehouse {
     contents: Mutex<HashMap<String, Known>>,
     locks: Arc<Locks>,
     folders: Folders,
+    holds: Arc<Holds>,
     generation: AtomicU64,
     /// Held until the warehouse is closed, also by a crash.
     _lock: File,
+}
+
+/// What a content keeps as long as something reads from it.
+struct Kept {
+    _folder: Arc<TableFolder>,
+    _files: Vec<Lease>,
 }
 
 #[derive(Debug, Clone)]
@@ -114,8 +125,10 @@ impl Warehouse {
             made.map_err(failed)?;
         }
         let names = names::load(&metastore)?;
+        let files = FileStore::local(&folder, runtime)?;
         let warehouse = Arc::new(Self {
-            files: FileStore::local(&folder, runtime)?,
+            holds: Holds::new(Arc::clone(files.store()), network.clone()),
+            files,
             folder,
             metastore,
             lake,
@@ -129,6 +142,7 @@ impl Warehouse {
             _lock: lock,
         });
         warehouse.sweep()?;
+        warehouse.remove_leftovers();
         Ok(warehouse)
     }
 
@@ -155,10 +169,15 @@ impl Warehouse {
 
     /// A writer of rows for a table.
     pub fn writer(&self, relation: &Relation, columns: SchemaRef) -> Result<RowWriter> {
-        let folder = Path::from_absolute_path(self.table_folder(relation))
-            .map_err(|error| Error::internal("a table has no folder").with_source(error))?;
-        let files = Arc::clone(&self.files);
-        Ok(RowWriter::new(files, folder, &relation.name, columns))
+        let folder = self.table_path(relation)?;
+        let (files, holds) = (Arc::clone(&self.files), Arc::clone(&self.holds));
+        Ok(RowWriter::new(
+            files,
+            holds,
+            folder,
+            &relation.name,
+            columns,
+        ))
     }
 
     /// The content of `files` of a table under `columns`, on the version of `base`.
@@ -166,11 +185,12 @@ impl Warehouse {
         &self,
         relation: &Relation,
         columns: SchemaRef,
-        files: Vec<crate::storage::StoredFile>,
+        files: Vec<StoredFile>,
         base: Option<&Content>,
     ) -> Result<Arc<Content>> {
         let version = base.and_then(|base| base.version.clone());
-        Content::new(self.store_of(relation), columns, files, version)
+        let store = self.store_of(relation, &files);
+        Content::new(store, columns, files, version)
     }
 
     /// The committed content of a table; the very latest if `now`, else as known for a few seconds.
@@ -234,21 +254,20 @@ impl Warehouse {
         let opened = self.files.open_all(new).await?;
         let mut opened: HashMap<Path, _> = opened
             .into_iter()
-            .map(|file| (file.path().clone(), file))
+            .map(|file| {
+                let hold = self.holds.of(file.path());
+                (file.path().clone(), file.held(hold))
+            })
             .collect();
-        let files = paths
+        let files: Vec<StoredFile> = paths
             .iter()
             .filter_map(|path| {
                 let known = before.and_then(|before| before.file(path)).cloned();
                 known.or_else(|| opened.remove(path))
             })
             .collect();
-        Content::new(
-            self.store_of(relation),
-            Arc::clone(&version.columns),
-            files,
-            Some(version),
-        )
+        let store = self.store_of(relation, &files);
+        Content::new(store, Arc::clone(&version.columns), files, Some(version))
     }
 
     /// Makes everything that a transaction changed real, or nothing of what another one stands against.
@@ -266,9 +285,43 @@ impl Warehouse {
 
     async fn commit_all(&self, staged: &Staged) -> Result<()> {
         let names = self.names();
-        let mut committed = Vec::new();
         let kept = kept_tables(&names, staged);
-        for (id, relation) in &kept {
+        let mut committed = Vec::new();
+        let logs = self.commit_logs(&kept, staged, &mut committed).await;
+        let (schemas, relations) = (&staged.schemas, &staged.relations);
+        let renamed = !schemas.is_empty() || !relations.is_empty();
+        let done = match logs {
+            Ok(()) if renamed => self.metastore.write(|transaction| {
+                names::write(&self.metastore, transaction, schemas, relations)
+            }),
+            done => done,
+        };
+        // Also those of a transaction that failed behind them: they are what readers find.
+        self.publish(committed);
+        if done.is_ok() {
+            let was = |change: &Renamed<Relation>| change.was.clone();
+            for was in relations.values().filter_map(was) {
+                if !kept.contains_key(&was.id) {
+                    lock_map(&self.contents).remove(&was.id);
+                    self.abandon(&was);
+                }
+            }
+            // Not read from the file again: nothing may fail behind the commit.
+            let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
+            Arc::make_mut(&mut held).apply(schemas, relations);
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        done
+    }
+
+    /// Commits to the logs of the tables, and says what they hold then.
+    async fn commit_logs(
+        &self,
+        kept: &HashMap<String, Arc<Relation>>,
+        staged: &Staged,
+        committed: &mut Vec<(String, Option<Arc<Content>>)>,
+    ) -> Result<()> {
+        for (id, relation) in kept {
             let Some(content) = staged.contents.get(id) else {
                 continue;
             };
@@ -276,51 +329,60 @@ impl Warehouse {
             let change = content
                 .now
                 .change_from(content.base.as_deref(), content.operation);
-            let version = match content.base.as_ref().and_then(|base| base.version.as_ref()) {
-                None => log.create(&relation.name, &change).await?,
-                Some(base) => log.commit(base, &change).await?,
+            let added = || change.added.iter().map(|file| file.path());
+            self.holds.set_draft(added(), false);
+            let done = match content.base.as_ref().and_then(|base| base.version.as_ref()) {
+                None => log.create(&relation.name, &change).await,
+                Some(base) => log.commit(base, &change).await,
             };
-            let paths = log.files(&version)?;
-            let content = self
-                .at_version(relation, version, paths, Some(&content.now))
-                .await?;
-            committed.push((id.clone(), content));
-        }
-        let schemas = &staged.schemas;
-        let relations = &staged.relations;
-        if !schemas.is_empty() || !relations.is_empty() {
-            self.metastore.write(|transaction| {
-                names::write(&self.metastore, transaction, schemas, relations)
+            let version = done.map_err(|refused| {
+                self.holds.set_draft(added(), !refused.in_doubt);
+                refused.error
             })?;
-        }
-        let looked_at = Instant::now();
-        let mut contents = lock_map(&self.contents);
-        for (id, content) in committed {
-            contents.insert(id, Known { content, looked_at });
-        }
-        for was in relations
-            .values()
-            .filter_map(|change| change.was.as_deref())
-        {
-            if !kept.contains_key(&was.id) {
-                contents.remove(&was.id);
-                self.abandon(was);
+            // From here on the commit is made, whatever fails.
+            let now = match version {
+                Some(version) => self.at_commit(relation, &log, version, &content.now).await,
+                None => Err(Error::io_error("the new version of a table cannot be read")),
+            };
+            if let Err(error) = &now {
+                tracing::warn!(%error, table = relation.name, "a table is read again after its commit");
             }
+            committed.push((id.clone(), now.ok()));
         }
-        drop(contents);
-        if !schemas.is_empty() || !relations.is_empty() {
-            // Not read from the file again: nothing may fail behind the commit.
-            let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut held).apply(schemas, relations);
-        }
-        self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
 
-    /// The store of a table's files; what reads from it keeps the table's folder.
-    fn store_of(&self, relation: &Relation) -> Arc<FileStore> {
+    async fn at_commit(
+        &self,
+        relation: &Relation,
+        log: &DeltaLog,
+        version: Version,
+        now: &Content,
+    ) -> Result<Arc<Content>> {
+        let paths = log.files(&version)?;
+        self.at_version(relation, version, paths, Some(now)).await
+    }
+
+    /// Makes contents what readers find. Those that could not be read are read by the next one.
+    fn publish(&self, committed: Vec<(String, Option<Arc<Content>>)>) {
+        let looked_at = Instant::now();
+        let mut contents = lock_map(&self.contents);
+        for (id, content) in committed {
+            match content {
+                Some(content) => contents.insert(id, Known { content, looked_at }),
+                None => contents.remove(&id),
+            };
+        }
+    }
+
+    /// The store of a table's files; what reads from it keeps them, and the table's folder.
+    fn store_of(&self, relation: &Relation, files: &[StoredFile]) -> Arc<FileStore> {
         let folder = self.folders.of(&relation.id, &self.table_folder(relation));
-        self.files.leased(folder)
+        let holds = files.iter().filter_map(StoredFile::hold).cloned();
+        self.files.leased(Arc::new(Kept {
+            _folder: folder,
+            _files: holds.collect(),
+        }))
     }
 
     /// Removes the folder of a table that no name will point at, once nothing reads from it.
@@ -342,6 +404,12 @@ impl Warehouse {
             false => TABLES_FOLDER,
         };
         self.folder.join(folder).join(&relation.id)
+    }
+
+    /// The folder of a table as a path in the store.
+    fn table_path(&self, relation: &Relation) -> Result<Path> {
+        Path::from_absolute_path(self.table_folder(relation))
+            .map_err(|error| Error::internal("a table has no folder").with_source(error))
     }
 
     fn log(&self, relation: &Relation) -> Result<DeltaLog> {
@@ -379,14 +447,12 @@ impl Warehouse {
                 let entry = entry.map_err(failed)?;
                 let name = entry.file_name();
                 if keep && name.to_str().is_some_and(|name| live.contains(name)) {
+                    Self::remove_unfinished(&entry.path())?;
                     continue;
                 }
                 tracing::info!(folder = %entry.path().display(), "removing what no table uses");
                 std::fs::remove_dir_all(entry.path()).map_err(failed)?;
             }
-        }
-        for id in names::dropped(&self.metastore)? {
-            names::forget(&self.metastore, &id)?;
         }
         Ok(())
     }

@@ -178,10 +178,6 @@ pub(super) fn write(
             )
             .with_hint("Run the transaction again."));
         }
-        if was.kind == Kind::Table {
-            let sql = "INSERT OR IGNORE INTO dropped_tables (id) VALUES (?1)";
-            transaction.execute(sql, [&was.id]).map_err(failed)?;
-        }
     }
     for (name, change) in schemas {
         write_schema(transaction, name, change).map_err(failed)?;
@@ -231,32 +227,7 @@ fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Resul
             serde_json::Value::from(relation.search_path.clone()).to_string(),
             relation.columns.as_ref().and_then(to_ipc),
         ],
-    )?;
-    // A table that only got another name is not dropped.
-    transaction.execute("DELETE FROM dropped_tables WHERE id = ?1", [&relation.id])
-}
-
-/// Takes the tables that were dropped; their folders may be removed.
-pub(super) fn dropped(store: &Metastore) -> Result<Vec<String>> {
-    store.read(|transaction| {
-        let ids = || {
-            let mut query = transaction.prepare("SELECT id FROM dropped_tables")?;
-            let ids = query.query_map([], |row| row.get(0))?;
-            ids.collect::<rusqlite::Result<Vec<String>>>()
-        };
-        ids().map_err(|error| store.failed(error))
-    })
-}
-
-/// Forgets a dropped table whose folder is gone.
-pub(super) fn forget(store: &Metastore, id: &str) -> Result<()> {
-    store.write(|transaction| {
-        let sql = "DELETE FROM dropped_tables WHERE id = ?1";
-        transaction
-            .execute(sql, [id])
-            .map(drop)
-            .map_err(|error| store.failed(error))
-    })
+    )
 }
 
 /// A schema as the first message of an Arrow stream.

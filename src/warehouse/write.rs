@@ -7,13 +7,13 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::util::display::FormatOptions;
-use object_store::ObjectStoreExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use parquet::arrow::AsyncArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
+use super::hold::{FileHold, Holds};
 use super::{columns, fault};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -24,33 +24,56 @@ const GROUP_ROWS_MAX: usize = 256 * 1024;
 /// Encoded bytes of a row group after which it is written, so that wide rows do not take the memory.
 const GROUP_BYTES_MAX: usize = 64 << 20;
 /// Bytes after which a file is complete and the next begins.
-const FILE_BYTES_MAX: usize = 256 << 20;
+pub(super) const FILE_BYTES_MAX: usize = 256 << 20;
 /// Compression of pages: the level that zstd calls its default.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Writes the rows of one statement.
+/// What the names of our files begin and end with; 32 digits of a random number stand between.
+const NAME_ENDS: (&str, &str) = ("part-", ".parquet");
+/// Those digits.
+const NAME_DIGITS: usize = 32;
+
+/// Whether a file has a name that [`RowWriter`] gives.
+pub(super) fn is_own_name(name: &str) -> bool {
+    let (start, end) = NAME_ENDS;
+    let digits = name
+        .strip_prefix(start)
+        .and_then(|name| name.strip_suffix(end));
+    digits.is_some_and(|digits| {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        digits.len() == NAME_DIGITS && digits.bytes().all(is_digit)
+    })
+}
+
+/// Writes the rows of one statement. The files go with the last who holds them, unless they are committed.
 pub struct RowWriter {
     files: Arc<FileStore>,
+    holds: Arc<Holds>,
     folder: Path,
     table: String,
     columns: SchemaRef,
     /// The columns as they stand in files.
     written: SchemaRef,
-    open: Option<(Path, AsyncArrowWriter<BufWriter>)>,
-    done: Vec<Path>,
+    open: Option<(OpenFile, AsyncArrowWriter<BufWriter>)>,
+    done: Vec<OpenFile>,
     rows: u64,
 }
+
+/// A file that is written, and what keeps it.
+type OpenFile = (Path, Arc<FileHold>);
 
 impl RowWriter {
     /// A writer of files in `folder` with the columns of the table that errors call `table`.
     pub(super) fn new(
         files: Arc<FileStore>,
+        holds: Arc<Holds>,
         folder: Path,
         table: &str,
         columns: SchemaRef,
     ) -> Self {
         Self {
             files,
+            holds,
             folder,
             table: table.to_owned(),
             written: columns::in_files(&columns),
@@ -78,14 +101,13 @@ impl RowWriter {
             return Ok(());
         }
         let batch = conform(batch, &self.written, &self.table)?;
-        let (path, mut writer) = match self.open.take() {
+        let (file, mut writer) = match self.open.take() {
             Some(open) => open,
             None => self.start()?,
         };
         let written = fill(&mut writer, &batch).await;
         let is_full = writer.bytes_written() > FILE_BYTES_MAX;
-        // Known again also if it failed, so that what is left of it can be removed.
-        self.open = Some((path, writer));
+        self.open = Some((file, writer));
         written?;
         self.rows += batch.num_rows() as u64;
         if is_full {
@@ -97,7 +119,11 @@ impl RowWriter {
     /// Completes the files and reads what they hold.
     pub async fn finish(mut self) -> Result<Vec<StoredFile>> {
         self.close().await?;
-        self.files.open_all(std::mem::take(&mut self.done)).await
+        let (paths, holds): (Vec<Path>, Vec<Arc<FileHold>>) =
+            std::mem::take(&mut self.done).into_iter().unzip();
+        let files = self.files.open_all(paths).await?;
+        let held = files.into_iter().zip(holds);
+        Ok(held.map(|(file, hold)| file.held(hold)).collect())
     }
 
     /// The files and the number of their rows, if all rows were `written`; otherwise removes them.
@@ -116,20 +142,19 @@ impl RowWriter {
 
     /// Removes what was written.
     pub async fn discard(mut self) {
-        if let Some((path, writer)) = self.open.take() {
-            drop(writer);
-            self.done.push(path);
-        }
-        for path in &self.done {
-            if let Err(error) = self.files.store().delete(path).await {
-                tracing::debug!(%error, %path, "a file that no table names stays until the next start");
+        if let Some((_, writer)) = self.open.take() {
+            // Parts that a store has taken cost until they are called off.
+            if let Err(error) = writer.into_inner().abort().await {
+                tracing::debug!(%error, "an upload was not called off");
             }
         }
     }
 
-    fn start(&self) -> Result<(Path, AsyncArrowWriter<BufWriter>)> {
-        let name = format!("part-{:032x}.parquet", rand::random::<u128>());
+    fn start(&self) -> Result<(OpenFile, AsyncArrowWriter<BufWriter>)> {
+        let (start, end) = NAME_ENDS;
+        let name = format!("{start}{:0NAME_DIGITS$x}{end}", rand::random::<u128>());
         let path = self.folder.clone().join(name);
+        let hold = self.holds.draft(&path);
         let level = ZstdLevel::try_new(ZSTD_LEVEL)
             .map_err(|error| Error::internal("a compression level is wrong").with_source(error))?;
         let properties = WriterProperties::builder()
@@ -141,13 +166,13 @@ impl RowWriter {
         let columns = Arc::clone(&self.written);
         let writer =
             AsyncArrowWriter::try_new(object, columns, Some(properties)).map_err(unwritten)?;
-        Ok((path, writer))
+        Ok(((path, hold), writer))
     }
 
     async fn close(&mut self) -> Result<()> {
-        if let Some((path, writer)) = self.open.take() {
-            // Known before it is complete, so that what is left of it can be removed.
-            self.done.push(path);
+        if let Some((file, writer)) = self.open.take() {
+            // Held until it is complete or gone.
+            self.done.push(file);
             writer.close().await.map_err(unwritten)?;
         }
         Ok(())
@@ -209,4 +234,22 @@ fn conform(batch: &RecordBatch, columns: &SchemaRef, table: &str) -> Result<Reco
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(columns), arrays, &options)
         .map_err(|error| Error::internal("rows to write do not fit their table").with_source(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_files_are_known_by_their_names() {
+        assert!(is_own_name("part-0123456789abcdef0123456789abcdef.parquet"));
+        for other in [
+            "part-00001-1d3bde2c-7c9f-4c4b-9d4e-0a0f5e8f5c11-c000.snappy.parquet",
+            "part-0123456789ABCDEF0123456789ABCDEF.parquet",
+            "part-0123.parquet",
+            "0123456789abcdef0123456789abcdef.parquet",
+        ] {
+            assert!(!is_own_name(other), "{other}");
+        }
+    }
 }

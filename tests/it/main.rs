@@ -11,6 +11,7 @@ mod differential;
 mod door;
 mod e2e;
 mod fixtures;
+mod leftovers;
 mod login;
 mod notes;
 mod privileges;

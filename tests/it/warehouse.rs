@@ -8,12 +8,12 @@ use super::client::Client;
 use super::fixtures;
 use super::process::Server;
 
-fn serve(folder: &Path) -> Server {
+pub(crate) fn serve(folder: &Path) -> Server {
     let flags = ["--warehouse", &folder.to_string_lossy()];
     Server::start(&fixtures::data(), &flags)
 }
 
-fn one(client: &mut Client, sql: &str) -> String {
+pub(crate) fn one(client: &mut Client, sql: &str) -> String {
     let answer = client.simple(sql).unwrap();
     answer.rows[0][0].clone().unwrap_or_default()
 }
@@ -105,7 +105,7 @@ fn folders_of_dropped_and_temporary_tables_go() {
 }
 
 /// Waits for what happens in the background.
-fn eventually(is_so: impl Fn() -> bool) {
+pub(crate) fn eventually(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < deadline, "it did not come to that");
