@@ -44,7 +44,7 @@ pub async fn engine(
             metastore,
             Arc::clone(&lake),
             Arc::clone(&runtime),
-            workers.network().clone(),
+            workers.clone(),
             config.staleness,
         )?),
         _ => None,

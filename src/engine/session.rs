@@ -804,6 +804,10 @@ impl Session {
                     .await?;
                 Box::pin(self.execute(inner, values, control)).await
             }
+            Body::Session(SessionCommand::Maintain(maintenance)) => {
+                let done = Box::pin(self.maintain(maintenance, control)).await;
+                done.map(Outcome::Done).map_err(|error| self.noted(error))
+            }
             Body::Session(command) => {
                 Box::pin(self.settle_changes(command, control)).await?;
                 Box::pin(self.settle_work(command)).await?;

@@ -161,6 +161,7 @@ pub(super) fn run(session: &mut Session, command: &SessionCommand) -> Result<Com
             _ => Ok(Completion::tag(tag)),
         },
         C::Show(_)
+        | C::Maintain(_)
         | C::Prepare { .. }
         | C::Execute { .. }
         | C::Declare(_)
@@ -180,7 +181,7 @@ fn outside(command: &str) -> Error {
 }
 
 /// 25001
-fn inside(command: &str) -> Error {
+pub(super) fn inside(command: &str) -> Error {
     Error::new(
         SqlState::ActiveSqlTransaction,
         format!("{command} cannot run inside a transaction block"),

@@ -290,6 +290,13 @@ pub const SETTINGS: &[Setting] = &[
         "Accepted for compatibility; there are no locks to wait for.",
     ),
     setting(
+        "loyalhouse.vacuum_retention",
+        Kind::Milliseconds,
+        // 7 days.
+        "604800000",
+        "Sets how long VACUUM keeps files that are no longer part of their table.",
+    ),
+    setting(
         "max_identifier_length",
         Kind::ReadOnly,
         "63",

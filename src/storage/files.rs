@@ -76,6 +76,11 @@ impl FileStore {
         &self.origin.store
     }
 
+    /// Where queries of the files run.
+    pub fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
     /// Whether the files lie on this machine.
     pub fn is_local(&self) -> bool {
         self.origin.local

@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
-use super::names::{Kind, Relation};
+use super::names::Relation;
 use super::{Warehouse, fault, write};
 use crate::error::{Error, Result};
 use crate::storage::is_unfinished;
@@ -59,26 +59,18 @@ impl Warehouse {
             .await
     }
 
-    /// Removes, in the background, what statements that a crash ended have written to tables.
-    pub(super) fn remove_leftovers(self: &Arc<Self>) {
-        let warehouse = Arc::downgrade(self);
-        let relations: Vec<_> = self.names().relations.values().cloned().collect();
-        self.network.spawn(async move {
-            for relation in relations.iter().filter(|known| known.kind == Kind::Table) {
-                let Some(warehouse) = warehouse.upgrade() else {
-                    return;
-                };
-                match warehouse.clean(relation, Scope::Leftovers).await {
-                    Ok(Removed { files: 0, .. }) => {}
-                    Ok(Removed { files, bytes }) => {
-                        tracing::info!(table = relation.name, files, bytes, "removed what no table names");
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, table = relation.name, "a table was not looked through");
-                    }
-                }
-            }
-        });
+    /// Removes what statements that a crash ended have written to a table.
+    pub(super) async fn remove_leftovers(&self, relation: &Relation) -> Result<()> {
+        let Removed { files, bytes } = self.clean(relation, Scope::Leftovers).await?;
+        if files > 0 {
+            tracing::info!(
+                table = relation.name,
+                files,
+                bytes,
+                "removed what no table names"
+            );
+        }
+        Ok(())
     }
 
     async fn clean(&self, relation: &Relation, scope: Scope) -> Result<Removed> {

@@ -65,6 +65,12 @@ impl Content {
         self.store.addressed(Arc::clone(&self.columns), files)
     }
 
+    /// The rows of one file.
+    pub(super) fn rows_of(&self, file: &StoredFile) -> Result<Arc<dyn TableProvider>> {
+        let file = std::slice::from_ref(file);
+        self.store.table(Arc::clone(&self.columns), file)
+    }
+
     /// Rows of all files.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(StoredFile::rows).sum()

@@ -7,8 +7,10 @@
 //!
 //! [`Staged`] is what a transaction changed, [`View`] what a statement of it sees.
 
+mod background;
 mod cleanup;
 mod columns;
+mod compact;
 mod content;
 mod delta;
 mod fault;
@@ -31,10 +33,11 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
-use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, stored};
+pub use self::compact::Compacted;
 pub use self::content::Content;
 pub use self::delta::Operation;
 use self::delta::{DeltaLog, Version};
@@ -49,6 +52,7 @@ pub use self::staged::{Staged, View};
 pub use self::write::RowWriter;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
+use crate::runtime::Workers;
 use crate::storage::{FileStore, Lake, Lease, StoredFile};
 
 /// The schema of a session's temporary tables.
@@ -72,7 +76,7 @@ pub struct Warehouse {
     metastore: Arc<Metastore>,
     lake: Arc<Lake>,
     files: Arc<FileStore>,
-    network: Handle,
+    workers: Workers,
     /// Longest age of what is known of a table that another program may write.
     staleness_max: Duration,
     names: RwLock<Arc<Names>>,
@@ -81,6 +85,8 @@ pub struct Warehouse {
     folders: Folders,
     holds: Arc<Holds>,
     generation: AtomicU64,
+    /// Told when a table has got many small files.
+    fragmented: Arc<Notify>,
     /// Held until the warehouse is closed, also by a crash.
     _lock: File,
 }
@@ -99,13 +105,13 @@ struct Known {
 
 impl Warehouse {
     /// Opens a warehouse folder for this server alone; 55006 if another one has it. Removes what a crash
-    /// left behind. `lake` are the tables read in place beside. Queries must run in `runtime`; `network` runs what waits for disks.
+    /// left behind. `lake` are the tables read in place beside. Queries must run in `runtime`; `workers` run what waits for disks.
     pub fn open(
         folder: &FsPath,
         metastore: Arc<Metastore>,
         lake: Arc<Lake>,
         runtime: Arc<RuntimeEnv>,
-        network: Handle,
+        workers: Workers,
         staleness_max: Duration,
     ) -> Result<Arc<Self>> {
         let failed = |error: std::io::Error| {
@@ -127,22 +133,23 @@ impl Warehouse {
         let names = names::load(&metastore)?;
         let files = FileStore::local(&folder, runtime)?;
         let warehouse = Arc::new(Self {
-            holds: Holds::new(Arc::clone(files.store()), network.clone()),
+            holds: Holds::new(Arc::clone(files.store()), workers.network().clone()),
             files,
             folder,
             metastore,
             lake,
-            network,
+            workers,
             staleness_max,
             names: RwLock::new(Arc::new(names)),
             contents: Mutex::default(),
             locks: Arc::default(),
             folders: Folders::default(),
             generation: AtomicU64::new(1),
+            fragmented: Arc::default(),
             _lock: lock,
         });
         warehouse.sweep()?;
-        warehouse.remove_leftovers();
+        warehouse.start_background();
         Ok(warehouse)
     }
 
@@ -369,7 +376,12 @@ impl Warehouse {
         let mut contents = lock_map(&self.contents);
         for (id, content) in committed {
             match content {
-                Some(content) => contents.insert(id, Known { content, looked_at }),
+                Some(content) => {
+                    if compact::is_fragmented(&content) {
+                        self.fragmented.notify_one();
+                    }
+                    contents.insert(id, Known { content, looked_at })
+                }
                 None => contents.remove(&id),
             };
         }
@@ -414,7 +426,7 @@ impl Warehouse {
 
     fn log(&self, relation: &Relation) -> Result<DeltaLog> {
         // Its engine takes the runtime it is made in.
-        let _runtime = self.network.enter();
+        let _runtime = self.workers.network().enter();
         let store = Arc::clone(self.files.store());
         DeltaLog::local(store, &self.table_folder(relation), &relation.name)
     }
@@ -423,7 +435,7 @@ impl Warehouse {
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let task = self.network.spawn(work);
+        let task = self.workers.spawn_network(work);
         task.await
             .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
     }

@@ -9,7 +9,7 @@ use super::process::Server;
 use super::warehouse::{eventually, one, serve};
 
 /// The one table folder of a warehouse.
-fn table_folder(warehouse: &Path) -> PathBuf {
+pub(crate) fn table_folder(warehouse: &Path) -> PathBuf {
     let mut folders = std::fs::read_dir(warehouse.join("tables")).unwrap();
     let folder = folders.next().unwrap().unwrap().path();
     assert!(folders.next().is_none(), "there is more than one table");
@@ -17,7 +17,7 @@ fn table_folder(warehouse: &Path) -> PathBuf {
 }
 
 /// The names of the data files in a table's folder.
-fn data_files(folder: &Path) -> BTreeSet<String> {
+pub(crate) fn data_files(folder: &Path) -> BTreeSet<String> {
     let names = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -7,14 +7,17 @@
 )]
 
 mod client;
+mod crash;
 mod differential;
 mod door;
 mod e2e;
 mod fixtures;
+mod full_disk;
 mod leftovers;
 mod login;
 mod notes;
 mod privileges;
 mod process;
 mod slt;
+mod upkeep;
 mod warehouse;

@@ -19,7 +19,13 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on `location`.
     pub(crate) fn start(location: &Path, flags: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_loyalhouse"))
+        let command = Command::new(env!("CARGO_BIN_EXE_loyalhouse"));
+        Self::start_by(command, location, flags)
+    }
+
+    /// Starts it by a command that becomes the server.
+    pub(crate) fn start_by(mut command: Command, location: &Path, flags: &[&str]) -> Self {
+        let mut process = command
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(flags)
             .arg(location)
@@ -39,6 +45,11 @@ impl Server {
         let port = port.unwrap_or_else(|| panic!("the server said {line:?}"));
         assert!(line.starts_with("listening on 127.0.0.1:"), "{line}");
         Self { process, port }
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The server that tests share which only read. It ends with the last test that holds it.

@@ -105,7 +105,7 @@ fn folders_of_dropped_and_temporary_tables_go() {
 }
 
 /// Waits for what happens in the background.
-pub(crate) fn eventually(is_so: impl Fn() -> bool) {
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < deadline, "it did not come to that");

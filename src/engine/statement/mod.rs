@@ -3,6 +3,7 @@
 pub mod dialect;
 pub mod limits;
 pub mod loyalty;
+pub mod maintenance;
 pub mod roles;
 pub mod session_command;
 pub mod tokens;

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::limits;
+use super::maintenance::Maintenance;
 
 use crate::calendar::{IntervalStyle, MICROS_PER_HOUR, interval};
 
@@ -80,7 +81,9 @@ pub enum SessionCommand {
         payload: String,
     },
     Lock,
-    /// CHECKPOINT, VACUUM, ANALYZE and others that have nothing to do here.
+    /// VACUUM and OPTIMIZE.
+    Maintain(Maintenance),
+    /// CHECKPOINT, ANALYZE and others that have nothing to do here.
     Nothing {
         tag: &'static str,
         outside_transactions: bool,
@@ -137,7 +140,7 @@ pub enum Direction {
 }
 
 /// With the parser's own error.
-type Parsed<T> = Result<T, ParserError>;
+pub(super) type Parsed<T> = Result<T, ParserError>;
 
 /// The session command that the tokens of one statement are; `None` if they are none.
 pub(super) fn parse(tokens: &[TokenWithSpan]) -> Parsed<Option<SessionCommand>> {
@@ -184,7 +187,8 @@ pub(super) fn parse(tokens: &[TokenWithSpan]) -> Parsed<Option<SessionCommand>> 
         "notify" => words.notify()?,
         "lock" => words.rest(SessionCommand::Lock),
         "checkpoint" => nothing("CHECKPOINT", false),
-        "vacuum" => words.rest(nothing("VACUUM", true)),
+        "vacuum" => words.vacuum()?,
+        "optimize" => words.optimize()?,
         "analyze" | "analyse" => words.rest(nothing("ANALYZE", false)),
         "cluster" => words.rest(nothing("CLUSTER", true)),
         "reindex" => words.rest(nothing("REINDEX", true)),
@@ -203,13 +207,14 @@ fn nothing(tag: &'static str, outside_transactions: bool) -> SessionCommand {
     }
 }
 
-struct Words {
+/// The tokens of a statement without those that say nothing, and the place that is read next.
+pub(super) struct Words {
     tokens: Vec<TokenWithSpan>,
     at: usize,
 }
 
 impl Words {
-    fn peek(&self) -> Option<&Token> {
+    pub(super) fn peek(&self) -> Option<&Token> {
         let token = self.tokens.get(self.at).map(|token| &token.token)?;
         (*token != Token::EOF).then_some(token)
     }
@@ -233,7 +238,7 @@ impl Words {
     }
 
     /// Passes over a word if it stands here; whether it did.
-    fn skip(&mut self, wanted: &str) -> bool {
+    pub(super) fn skip(&mut self, wanted: &str) -> bool {
         let found = self.peek_is(wanted);
         self.at += usize::from(found);
         found
@@ -249,14 +254,37 @@ impl Words {
         found
     }
 
-    fn expect(&mut self, wanted: &str) -> Parsed<()> {
+    pub(super) fn expect(&mut self, wanted: &str) -> Parsed<()> {
         match self.skip(wanted) {
             true => Ok(()),
             false => Err(self.unexpected(&wanted.to_uppercase())),
         }
     }
 
-    fn symbol(&mut self, wanted: &Token) -> bool {
+    /// Passes over the token that stands here.
+    pub(super) fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    /// A name with those of what it is in.
+    pub(super) fn object_name(&mut self) -> Parsed<ast::ObjectName> {
+        let mut parts = Vec::new();
+        loop {
+            match self.tokens.get(self.at) {
+                Some(TokenWithSpan {
+                    token: Token::Word(word),
+                    span,
+                }) => parts.push(word.to_ident(*span)),
+                _ => return Err(self.unexpected("a name")),
+            }
+            self.at += 1;
+            if !self.symbol(&Token::Period) {
+                return Ok(ast::ObjectName::from(parts));
+            }
+        }
+    }
+
+    pub(super) fn symbol(&mut self, wanted: &Token) -> bool {
         let found = self.peek() == Some(wanted);
         self.at += usize::from(found);
         found
@@ -269,7 +297,7 @@ impl Words {
     }
 
     /// In the words of the SQL parser, so that both make the same error of it.
-    fn unexpected(&self, expected: &str) -> ParserError {
+    pub(super) fn unexpected(&self, expected: &str) -> ParserError {
         let (found, place) = match self.tokens.get(self.at) {
             Some(token) if token.token != Token::EOF => {
                 (token.token.to_string(), token.span.start.to_string())
@@ -279,7 +307,7 @@ impl Words {
         ParserError::ParserError(format!("Expected: {expected}, found: {found}{place}"))
     }
 
-    fn name(&mut self) -> Parsed<String> {
+    pub(super) fn name(&mut self) -> Parsed<String> {
         match self.peek() {
             Some(Token::Word(word)) => {
                 let name = match word.quote_style {

@@ -9,6 +9,7 @@ mod change;
 mod copy;
 mod create;
 mod drop;
+mod maintain;
 mod merge;
 pub(super) mod names;
 mod resolve;
