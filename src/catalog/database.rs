@@ -22,6 +22,9 @@ use crate::warehouse::{Kind, Relation, Staged, View, Warehouse};
 /// the tables; no statement of a client can name one.
 pub const ROWS_SCHEMA: &str = "loyalhouse stored rows";
 
+/// Name of the schema of the table of rows that a RETURNING reads; no statement of a client can name it.
+pub const GIVEN_SCHEMA: &str = "loyalhouse given rows";
+
 /// The database as DataFusion sees it.
 #[derive(Debug, Clone)]
 pub struct Database {
@@ -120,6 +123,9 @@ impl CatalogProvider for Database {
         }
         if name == ROWS_SCHEMA {
             return Some(Arc::new(StoredRows(self.view()?)));
+        }
+        if name == GIVEN_SCHEMA {
+            return Some(Arc::new(GivenRows(self.view()?)));
         }
         self.user_schemas().contains(name).then(|| {
             Arc::new(UserSchema {
@@ -226,6 +232,25 @@ impl TableProvider for ShownView {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         Err(Error::internal("a view was scanned").into())
+    }
+}
+
+/// The rows that were given to a statement, under any name.
+#[derive(Debug)]
+struct GivenRows(Arc<View>);
+
+#[async_trait]
+impl SchemaProvider for GivenRows {
+    fn table_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    async fn table(&self, _: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(self.0.given().cloned())
+    }
+
+    fn table_exist(&self, _: &str) -> bool {
+        self.0.given().is_some()
     }
 }
 

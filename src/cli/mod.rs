@@ -313,6 +313,9 @@ impl Query {
                 .await?
             {
                 Outcome::Rows(rows) | Outcome::Copy(rows, _) => {
+                    if rows.are_ready() {
+                        session.settle().await?;
+                    }
                     self.print(&session, rows).await?;
                 }
                 Outcome::Done(_) | Outcome::Empty => session.settle().await?,

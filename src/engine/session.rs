@@ -6,12 +6,14 @@ use std::time::SystemTime;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::catalog::TableProvider;
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
 
 use super::Shared;
 use super::activity::{BackendGuard, Notification, State};
@@ -199,6 +201,8 @@ pub struct Rows {
 enum RowSource {
     Query(RunnableQuery),
     Batch(RecordBatch),
+    /// Of a statement that has done what it does, and the memory that they take.
+    Ready(RecordBatch, MemoryReservation),
 }
 
 impl Rows {
@@ -207,7 +211,7 @@ impl Rows {
     pub fn control(&self) -> Option<Arc<StatementControl>> {
         match &self.source {
             RowSource::Query(query) => Some(Arc::clone(&query.control)),
-            RowSource::Batch(_) => None,
+            RowSource::Batch(_) | RowSource::Ready(..) => None,
         }
     }
 
@@ -215,7 +219,27 @@ impl Rows {
     pub fn memory_pool(&self) -> Option<Arc<dyn MemoryPool>> {
         match &self.source {
             RowSource::Query(query) => Some(Arc::clone(query.context.memory_pool())),
-            RowSource::Batch(_) => None,
+            RowSource::Batch(_) | RowSource::Ready(..) => None,
+        }
+    }
+
+    /// Whether the statement has changed what it changes, so that it can be committed.
+    pub fn are_ready(&self) -> bool {
+        matches!(self.source, RowSource::Ready(..))
+    }
+
+    /// Rows of a statement that has changed them.
+    pub(super) fn ready(
+        columns: Columns,
+        tag: &'static str,
+        batch: RecordBatch,
+        held: MemoryReservation,
+    ) -> Self {
+        let source = RowSource::Ready(batch, held);
+        Self {
+            columns,
+            tag,
+            source,
         }
     }
 
@@ -230,12 +254,20 @@ impl Rows {
                     futures::stream::iter([Ok(batch)]),
                 )))
             }
+            RowSource::Ready(batch, held) => {
+                let schema = batch.schema();
+                let stream = futures::stream::iter([batch]).map(move |batch| {
+                    // The memory is given back when the stream ends.
+                    let _held = &held;
+                    Ok(batch)
+                });
+                Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+            }
         }
     }
 
     /// Starts the query with the columns' names in its schema, for those who take names from there.
     pub fn start_named(self) -> Result<SendableRecordBatchStream> {
-        use futures::StreamExt;
         let fields: Vec<_> = self
             .columns
             .schema
@@ -483,7 +515,7 @@ impl Session {
                 let parameters = statement
                     .planned()
                     .map(|planned| planned.parameters.clone());
-                (parameters.unwrap_or_default(), None)
+                (parameters.unwrap_or_default(), statement.columns())
             }
             Body::Fetch(fetch) => {
                 let columns = self
@@ -852,6 +884,9 @@ impl Session {
                 let begun = self.begin_copy(copy, control).await?;
                 Ok(Outcome::CopyIn(Box::new(begun)))
             }
+            TableStatement::Change(change) => {
+                self.change_rows(change, prepared, values, control).await
+            }
             other => {
                 let done = self.run_table_statement(other, prepared, values, control);
                 done.await.map(Outcome::Done)
@@ -960,8 +995,11 @@ impl Session {
         let declared = prepared.declared.clone();
         let planning = Arc::clone(control);
         let described = match &prepared.body {
-            // Described by its statement or by the plan's text, not by the query that runs.
-            Body::Execute { .. } | Body::Explain { .. } | Body::ExplainExecute { .. } => None,
+            // Described by its statement, its RETURNING or the plan's text, not by the query that runs.
+            Body::Execute { .. }
+            | Body::Explain { .. }
+            | Body::ExplainExecute { .. }
+            | Body::Table(_) => None,
             _ => prepared.columns.as_ref(),
         };
         let described = described.map(|columns| Arc::clone(&columns.schema));
@@ -1107,8 +1145,39 @@ impl Session {
         Fut: Future<Output = Result<T>>,
         T: Send + 'static,
     {
-        let shared = Arc::clone(&self.shared);
         let facts = self.facts();
+        Box::pin(self.plan_as(facts, control, work)).await
+    }
+
+    /// [`Session::plan`] of a query that reads rows given to it.
+    pub(super) async fn plan_over(
+        &self,
+        statement: &ast::Statement,
+        rows: Arc<dyn TableProvider>,
+        control: &Arc<StatementControl>,
+    ) -> Result<PlannedQuery> {
+        let statement = statement.clone();
+        let mut facts = self.facts();
+        facts.view = facts.view.map(|view| Arc::new(view.with_given(rows)));
+        let planning = Arc::clone(control);
+        let planned = self.plan_as(facts, control, move |shared, state| async move {
+            plan::plan_query(&shared, &state, &statement, &[], None, &planning).await
+        });
+        Box::pin(planned).await
+    }
+
+    async fn plan_as<T, F, Fut>(
+        &self,
+        facts: super::state::SessionVariables,
+        control: &Arc<StatementControl>,
+        work: F,
+    ) -> Result<T>
+    where
+        F: FnOnce(Arc<Shared>, SessionState) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T>>,
+        T: Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
         let limit = Deadline::start(
             &self.shared.workers,
             control,

@@ -362,6 +362,9 @@ where
         let execute = Box::pin(self.session.execute(&prepared, Vec::new(), control));
         match guarded(&mut self.reader, control, execute).await? {
             Outcome::Rows(rows) => {
+                if is_last && rows.are_ready() {
+                    self.session.settle().await?;
+                }
                 let formats = vec![Format::Text; rows.columns.names.len()];
                 self.describe_rows(&rows.columns, &formats)?;
                 let tag = rows.tag;

@@ -166,6 +166,7 @@ impl Warehouse {
             temporary,
             staged,
             in_place: Arc::clone(&self.lake),
+            given: None,
         }
     }
 

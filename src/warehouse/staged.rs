@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datafusion::catalog::TableProvider;
+
 use super::content::Content;
 use super::delta::Operation;
 use super::names::{Names, Relation, Renamed, Schema};
@@ -189,9 +191,24 @@ pub struct View {
     pub(super) temporary: Arc<Staged>,
     pub(super) staged: Arc<Staged>,
     pub(super) in_place: Arc<Lake>,
+    pub(super) given: Option<Arc<dyn TableProvider>>,
 }
 
 impl View {
+    /// The same with rows that one statement reads besides.
+    #[must_use]
+    pub fn with_given(&self, rows: Arc<dyn TableProvider>) -> Self {
+        Self {
+            given: Some(rows),
+            ..self.clone()
+        }
+    }
+
+    /// The rows that the statement reads besides.
+    pub fn given(&self) -> Option<&Arc<dyn TableProvider>> {
+        self.given.as_ref()
+    }
+
     /// Whether there is a relation of this name, written here or read in place.
     pub fn has(&self, schema: &str, name: &str) -> bool {
         let in_place = || self.in_place.table_names(schema);

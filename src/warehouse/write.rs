@@ -116,6 +116,11 @@ impl RowWriter {
         Ok(())
     }
 
+    /// The rows as they stand in the table's files; see [`RowWriter::write`].
+    pub fn conformed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        conform(batch, &self.written, &self.table)
+    }
+
     /// Completes the files and reads what they hold.
     pub async fn finish(mut self) -> Result<Vec<StoredFile>> {
         self.close().await?;

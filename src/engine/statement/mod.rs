@@ -1,6 +1,7 @@
 //! From text to statements: tokens, limits, parsing; and the rewriting before planning.
 
 pub mod dialect;
+pub mod do_nothing;
 pub mod limits;
 pub mod loyalty;
 pub mod maintenance;
@@ -216,7 +217,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
             });
             continue;
         }
-        let piece = plain_operators(piece);
+        let piece = do_nothing::spelled_out(plain_operators(piece));
         let command = session_command::parse(&piece).map_err(|error| parser_error(sql, &error))?;
         let statement = match command {
             Some(_) => None,

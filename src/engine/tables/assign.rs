@@ -34,6 +34,8 @@ pub(in crate::engine) struct Assignment {
     pub(in crate::engine) columns: SchemaRef,
     /// Where the value of each of them comes from.
     pub(in crate::engine) sources: Vec<Source>,
+    /// Whether columns of the query behind those of the table are passed on too.
+    pub(in crate::engine) trailing: bool,
 }
 
 /// Where the value of a column comes from.
@@ -52,6 +54,7 @@ impl Assignment {
             passed,
             columns: Arc::clone(columns),
             sources: (0..columns.fields().len()).map(Source::Given).collect(),
+            trailing: false,
         }
     }
 
@@ -64,7 +67,8 @@ impl Assignment {
             .filter(|source| matches!(source, Source::Given(_)));
         let (given, wanted) = (plan.schema().fields().len(), self.passed + named.count());
         // Of DEFAULT VALUES only that there is one row is of use.
-        if given != wanted && wanted > 0 {
+        let fits = given == wanted || (self.trailing && given > wanted) || wanted == 0;
+        if !fits {
             return Err(wrong_width(given, wanted));
         }
         let column = |place: usize| {
@@ -96,9 +100,30 @@ impl Assignment {
         // Numbered names: a table may have a column of any name.
         let named = casts.into_iter().enumerate();
         let named = named.map(|(place, cast)| cast.alias(format!("column {place}")));
+        let trailing = match self.trailing {
+            true => wanted..given,
+            false => given..given,
+        };
+        let named = named.chain(trailing.map(|place| {
+            let (column, field) = column(place);
+            column.alias(format!("{TRAILING} {place} {}", field.name()))
+        }));
+        let named: Vec<Expr> = named.collect();
         let plan = LogicalPlanBuilder::from(plan).project(named)?.build()?;
         Ok(plan)
     }
+}
+
+/// What stands before the names of columns that are passed on behind those of the table.
+const TRAILING: &str = "trailing";
+
+/// The name that a column behind those of the table had.
+pub(super) fn trailing_name(column: &str) -> Option<&str> {
+    let (_, name) = column
+        .strip_prefix(TRAILING)?
+        .trim_start()
+        .split_once(' ')?;
+    Some(name)
 }
 
 /// 42601 for more or fewer values than columns.

@@ -15,13 +15,14 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::assign::{Assignment, Source, TextLimits};
 use super::merge::{self, Action};
+use super::returning::{self, ChangedRows};
 use super::syntax::{self, ChangedTable};
 use super::{Change, ChangeKind, TableStatement, unsupported};
 use crate::auth::privilege::{Object, Privilege};
 use crate::engine::authorize;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
-use crate::engine::session::{Prepared, Rows, Session};
+use crate::engine::session::{Outcome, Prepared, Rows, Session};
 use crate::error::{Error, Result};
 use crate::storage::StoredFile;
 use crate::warehouse::{Content, Kind, Operation, Relation, Removal, RowWriter, Warehouse};
@@ -36,6 +37,14 @@ impl ChangeKind {
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
             Self::Merge => "MERGE",
+        }
+    }
+
+    /// What stands before the number of rows in the command tag.
+    fn tag(self) -> &'static str {
+        match self {
+            Self::Insert => "INSERT 0",
+            kind => kind.command(),
         }
     }
 
@@ -68,6 +77,7 @@ pub(super) struct Wanted {
     /// The table that the query's rows are for; a DELETE wants their addresses alone.
     pub(super) assignment: Option<Assignment>,
     pub(super) actions: Vec<Action>,
+    pub(super) returning: Option<(ChangedTable, returning::Wanted)>,
 }
 
 impl Session {
@@ -116,9 +126,6 @@ impl Session {
                 .with_detail("Keys of tables are hints: nothing here looks for equal ones.")
                 .with_hint("Use MERGE, or DELETE and INSERT in one transaction."));
         }
-        if insert.returning.is_some() {
-            return Err(unsupported("INSERT … RETURNING"));
-        }
         if !insert.assignments.is_empty() || insert.partitioned.is_some() || insert.overwrite {
             return Err(unsupported("this form of INSERT"));
         }
@@ -138,6 +145,7 @@ impl Session {
             passed: 0,
             columns: Arc::clone(&columns),
             sources,
+            trailing: false,
         };
         let query = syntax::insert_query(&columns, &named, insert.source.as_deref())?;
         if insert.columns.is_empty()
@@ -149,6 +157,14 @@ impl Session {
                 assignment.sources[place] = Source::Default(value);
             }
         }
+        let table = ChangedTable::named(name, insert.table_alias.as_ref())?;
+        let returning = self.wanted_back(
+            insert.returning.as_deref(),
+            &table,
+            &relation,
+            &columns,
+            &[],
+        )?;
         let wanted = Wanted {
             kind: ChangeKind::Insert,
             relation,
@@ -156,8 +172,24 @@ impl Session {
             assignment: Some(assignment),
             columns,
             actions: Vec::new(),
+            returning,
         };
         self.planned(wanted, declared, control).await
+    }
+
+    /// What RETURNING wants. It reads the table.
+    fn wanted_back(
+        &self,
+        items: Option<&[SelectItem]>,
+        table: &ChangedTable,
+        relation: &Relation,
+        columns: &Schema,
+        others: &[ast::TableWithJoins],
+    ) -> Result<Option<(ChangedTable, returning::Wanted)>> {
+        let Some(items) = items else { return Ok(None) };
+        self.check_privilege(relation, Privilege::Select)?;
+        let wanted = returning::Wanted::of(items, table, columns, others)?;
+        Ok(Some((table.clone(), wanted)))
     }
 
     /// The DEFAULT of a column, planned.
@@ -182,9 +214,6 @@ impl Session {
         declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
-        if update.returning.is_some() {
-            return Err(unsupported("UPDATE … RETURNING"));
-        }
         if !update.order_by.is_empty() || update.limit.is_some() {
             return Err(Error::syntax_error("UPDATE has no ORDER BY and no LIMIT"));
         }
@@ -205,8 +234,18 @@ impl Session {
                 UpdateTableFromKind::AfterSet(tables) | UpdateTableFromKind::BeforeSet(tables),
             ) => tables.clone(),
         };
+        let returning = self.wanted_back(
+            update.returning.as_deref(),
+            &table,
+            &relation,
+            &columns,
+            &others,
+        )?;
+        let mut items = items;
+        items.extend(carried(returning.as_ref()));
         let query = table.select(&relation.id, items, others, update.selection.clone())?;
-        let assignment = Assignment::of_all(&columns, ADDRESS_COLUMNS);
+        let mut assignment = Assignment::of_all(&columns, ADDRESS_COLUMNS);
+        assignment.trailing = returning.is_some();
         let wanted = Wanted {
             kind: ChangeKind::Update,
             relation,
@@ -214,6 +253,7 @@ impl Session {
             assignment: Some(assignment),
             columns,
             actions: Vec::new(),
+            returning,
         };
         self.planned(wanted, declared, control).await
     }
@@ -224,9 +264,6 @@ impl Session {
         declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
-        if delete.returning.is_some() {
-            return Err(unsupported("DELETE … RETURNING"));
-        }
         if !delete.order_by.is_empty() || delete.limit.is_some() || !delete.tables.is_empty() {
             return Err(Error::syntax_error("DELETE has no ORDER BY and no LIMIT"));
         }
@@ -238,14 +275,31 @@ impl Session {
         let table = ChangedTable::of(table)?;
         let (relation, columns) = self.changed(&table.name, ChangeKind::Delete).await?;
         let others = delete.using.clone().unwrap_or_default();
-        let query = table.select(&relation.id, Vec::new(), others, delete.selection.clone())?;
+        let returning = self.wanted_back(
+            delete.returning.as_deref(),
+            &table,
+            &relation,
+            &columns,
+            &others,
+        )?;
+        let mut items = Vec::new();
+        let assignment = returning.is_some().then(|| {
+            let fields = columns.fields().iter();
+            items.extend(fields.map(|field| SelectItem::UnnamedExpr(table.column(field.name()))));
+            let mut assignment = Assignment::of_all(&columns, ADDRESS_COLUMNS);
+            assignment.trailing = true;
+            assignment
+        });
+        items.extend(carried(returning.as_ref()));
+        let query = table.select(&relation.id, items, others, delete.selection.clone())?;
         let wanted = Wanted {
             kind: ChangeKind::Delete,
             relation,
             query,
-            assignment: None,
+            assignment,
             columns,
             actions: Vec::new(),
+            returning,
         };
         self.planned(wanted, declared, control).await
     }
@@ -261,7 +315,15 @@ impl Session {
         let planned = self
             .plan(&wanted.query, declared, assignment, control)
             .await?;
+        let returning = match wanted.returning {
+            None => None,
+            Some((table, items)) => Some(
+                self.plan_returning(items, &table, &wanted.columns, &planned, control)
+                    .await?,
+            ),
+        };
         Ok(TableStatement::Change(Box::new(Change {
+            returning,
             kind: wanted.kind,
             relation: wanted.relation,
             columns: wanted.columns,
@@ -272,13 +334,13 @@ impl Session {
     }
 
     /// Changes rows; what is changed is staged.
-    pub(super) async fn change_rows(
+    pub(in crate::engine) async fn change_rows(
         &mut self,
         change: &Change,
         prepared: &Prepared,
         values: Vec<ScalarValue>,
         control: &Arc<StatementControl>,
-    ) -> Result<Completion> {
+    ) -> Result<Outcome> {
         let command = change.kind.command();
         self.check_writable(command)?;
         let relation = Arc::clone(&change.relation);
@@ -296,7 +358,10 @@ impl Session {
             .rows(&change.query, &change.planned, prepared, values, control)
             .await?;
         let state = self.shared.session_state(self.facts());
+        let pool = &state.runtime_env().memory_pool;
+        let kept = change.returning.as_ref().map(|wanted| wanted.start(pool));
         let task = Task {
+            kept,
             warehouse: self.warehouse()?,
             relation: Arc::clone(&relation),
             base: Arc::clone(&base),
@@ -305,7 +370,14 @@ impl Session {
             state,
             control: Arc::clone(control),
         };
-        let (files, count) = self.shared.workers.query(task.run(rows)).await?;
+        let Done { files, count, kept } = self.shared.workers.query(task.run(rows)).await?;
+        let rows = match (&change.returning, kept) {
+            (Some(returning), Some(kept)) => Some(
+                self.returned(returning, kept, change.kind.tag(), control)
+                    .await?,
+            ),
+            _ => None,
+        };
         if count > 0 {
             let now = self.warehouse()?.content_of(
                 &relation,
@@ -317,11 +389,10 @@ impl Session {
                 staged.set_content(&relation.id, Some(base), now, change.kind.operation());
             });
         }
-        let tag = match change.kind {
-            ChangeKind::Insert => format!("INSERT 0 {count}"),
-            kind => format!("{} {count}", kind.command()),
-        };
-        Ok(Completion::tag(&tag))
+        Ok(match rows {
+            Some(rows) => Outcome::Rows(rows),
+            None => Outcome::Done(Completion::tag(&format!("{} {count}", change.kind.tag()))),
+        })
     }
 
     /// Waits for a table that another transaction changes, unless the statement is stopped.
@@ -407,6 +478,15 @@ pub(super) fn assigned<'a>(
     Ok(values)
 }
 
+/// What the query of a change gives for its RETURNING.
+fn carried(
+    returning: Option<&(ChangedTable, returning::Wanted)>,
+) -> impl Iterator<Item = SelectItem> + '_ {
+    returning
+        .into_iter()
+        .flat_map(|(_, wanted)| wanted.carried.iter().cloned())
+}
+
 /// The work of one statement on the query threads.
 struct Task {
     warehouse: Arc<Warehouse>,
@@ -416,11 +496,21 @@ struct Task {
     actions: Vec<Action>,
     state: SessionState,
     control: Arc<StatementControl>,
+    /// The changed rows, if they are to be returned.
+    kept: Option<ChangedRows>,
+}
+
+/// What a change came to.
+struct Done {
+    /// The table's files.
+    files: Vec<StoredFile>,
+    /// Rows that it concerned.
+    count: u64,
+    kept: Option<ChangedRows>,
 }
 
 impl Task {
-    /// The files after the change, and the rows that it concerned.
-    async fn run(self, rows: Rows) -> Result<(Vec<StoredFile>, u64)> {
+    async fn run(mut self, rows: Rows) -> Result<Done> {
         let columns = Arc::clone(self.base.columns());
         let mut writer = self.warehouse.writer(&self.relation, columns)?;
         let mut removal = Removal::new(Arc::clone(&self.base));
@@ -439,7 +529,11 @@ impl Task {
         };
         if count == 0 {
             writer.discard().await;
-            return Ok((self.base.files().to_vec(), 0));
+            return Ok(Done {
+                files: self.base.files().to_vec(),
+                count,
+                kept: self.kept,
+            });
         }
         let written = writer.finish().await?;
         let mut files = tokio::select! {
@@ -448,12 +542,16 @@ impl Task {
             files = removal.apply(&self.warehouse, &self.relation, &self.state) => files,
         }?;
         files.extend(written);
-        Ok((files, count))
+        Ok(Done {
+            files,
+            count,
+            kept: self.kept,
+        })
     }
 
     /// Writes and marks what the rows say; the pairs of a MERGE that did something.
     async fn consume(
-        &self,
+        &mut self,
         rows: Rows,
         writer: &mut RowWriter,
         removal: &mut Removal,
@@ -463,14 +561,20 @@ impl Task {
         let mut stream = rows.start()?;
         while let Some(batch) = self.control.next(&mut stream).await? {
             match self.kind {
-                ChangeKind::Insert => writer.write(&limits.apply(batch)?).await?,
+                ChangeKind::Insert => self.write(batch, &limits, writer).await?,
                 ChangeKind::Delete => {
-                    mark(&batch, removal)?;
+                    let first = mark(&batch, removal)?;
+                    if let Some(kept) = &mut self.kept {
+                        let rows = own_rows(&batch, ADDRESS_COLUMNS, first)?;
+                        let width = writer.columns().fields().len();
+                        let (own, carried) = split(&rows, width)?;
+                        kept.keep(&own, &carried)?;
+                    }
                 }
                 ChangeKind::Update => {
                     let first = mark(&batch, removal)?;
                     let rows = own_rows(&batch, ADDRESS_COLUMNS, first)?;
-                    writer.write(&limits.apply(rows)?).await?;
+                    self.write(rows, &limits, writer).await?;
                 }
                 ChangeKind::Merge => {
                     merged += merge::apply(&batch, &self.actions, removal, writer, &limits).await?;
@@ -479,6 +583,31 @@ impl Task {
         }
         Ok(merged)
     }
+
+    /// Writes rows, of which it takes the table's columns.
+    async fn write(
+        &mut self,
+        rows: RecordBatch,
+        limits: &TextLimits,
+        writer: &mut RowWriter,
+    ) -> Result<()> {
+        let Some(kept) = &mut self.kept else {
+            return writer.write(&limits.apply(rows)?).await;
+        };
+        let (own, carried) = split(&rows, writer.columns().fields().len())?;
+        let own = writer.conformed(&limits.apply(own)?)?;
+        kept.keep(&own, &carried)?;
+        writer.write(&own).await
+    }
+}
+
+/// The columns of a table, and those behind them.
+fn split(rows: &RecordBatch, width: usize) -> Result<(RecordBatch, RecordBatch)> {
+    let part = |columns: std::ops::Range<usize>| {
+        rows.project(&columns.collect::<Vec<_>>())
+            .map_err(|error| Error::internal("changed rows lack columns").with_source(error))
+    };
+    Ok((part(0..width)?, part(width..rows.num_columns())?))
 }
 
 /// The columns that address rows: their files, and their places there.

@@ -13,6 +13,7 @@ mod maintain;
 mod merge;
 pub(super) mod names;
 mod resolve;
+mod returning;
 mod syntax;
 mod work;
 
@@ -27,11 +28,12 @@ use futures::Stream;
 
 pub(super) use self::assign::Assignment;
 pub use self::copy::CopyInto;
+use self::returning::Returning;
 pub(super) use self::work::Work;
 use super::command::Completion;
 use super::control::StatementControl;
 use super::plan::PlannedQuery;
-use super::session::{Prepared, Session};
+use super::session::{Columns, Prepared, Session};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::storage::StoredFile;
@@ -66,6 +68,8 @@ pub(super) struct Change {
     pub(super) planned: PlannedQuery,
     /// What each WHEN of a MERGE does.
     pub(super) actions: Vec<merge::Action>,
+    /// Its RETURNING.
+    pub(super) returning: Option<Returning>,
 }
 
 /// What happens to rows.
@@ -92,6 +96,14 @@ impl TableStatement {
             Self::Change(change) => Some(&change.planned),
             Self::CreateAs(create) => Some(&create.planned),
             Self::Create(_) | Self::CreateView(_) | Self::Copy(_) | Self::Definition(_) => None,
+        }
+    }
+
+    /// The columns of its result, if it has one.
+    pub(super) fn columns(&self) -> Option<Columns> {
+        match self {
+            Self::Change(change) => change.returning.as_ref().map(Returning::columns),
+            _ => None,
         }
     }
 }
@@ -234,9 +246,7 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Completion> {
         match statement {
-            TableStatement::Change(change) => {
-                self.change_rows(change, prepared, values, control).await
-            }
+            TableStatement::Change(_) => Err(Error::internal("a change was run as a definition")),
             TableStatement::CreateAs(create) => {
                 self.create_as(create, prepared, values, control).await
             }

@@ -3,7 +3,7 @@
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
-    TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    TableAlias, TableAliasWithoutColumns, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 use std::ops::ControlFlow;
 
@@ -118,7 +118,8 @@ pub(super) fn assigned_value(value: &Expr, field: &Field) -> Result<Expr> {
     Ok(value)
 }
 
-fn is_default(expr: &Expr) -> bool {
+/// Whether an expression is the word DEFAULT.
+pub(super) fn is_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(ident)
         if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
 }
@@ -171,6 +172,7 @@ pub(super) fn select_mut(query: &mut Query) -> Result<&mut Select> {
 }
 
 /// The table that an UPDATE or DELETE changes, under the name that its expressions call it by.
+#[derive(Debug, Clone)]
 pub(super) struct ChangedTable {
     pub(super) name: ObjectName,
     pub(super) alias: Ident,
@@ -190,12 +192,24 @@ impl ChangedTable {
                     .with_hint("Name other tables in FROM (UPDATE) or USING (DELETE)."),
             );
         }
+        Self::called(name, alias.as_ref().map(|alias| &alias.name))
+    }
+
+    /// The table of an INSERT.
+    pub(super) fn named(
+        name: &ObjectName,
+        alias: Option<&TableAliasWithoutColumns>,
+    ) -> Result<Self> {
+        Self::called(name, alias.map(|alias| &alias.alias))
+    }
+
+    fn called(name: &ObjectName, alias: Option<&Ident>) -> Result<Self> {
         let own = name.0.last().and_then(ObjectNamePart::as_ident).cloned();
         let own = own.ok_or_else(|| Error::syntax_error("a table to change must be named"))?;
         Ok(Self {
             name: name.clone(),
             has_own_name: alias.is_none(),
-            alias: alias.as_ref().map_or(own, |alias| alias.name.clone()),
+            alias: alias.cloned().unwrap_or(own),
         })
     }
 
