@@ -247,6 +247,20 @@ fn foreign_key(
     })
 }
 
+/// The name of a key that has got none: of kind `p`, `u` or `f`.
+pub fn default_name(table: &str, kind: char, columns: &[String]) -> String {
+    let suffix = match kind {
+        'p' => "pkey".to_owned(),
+        'u' => format!("{}_key", columns.join("_")),
+        _ => format!("{}_fkey", columns.join("_")),
+    };
+    let mut name = format!("{table}_{suffix}");
+    while name.len() > NAME_BYTES_MAX {
+        name.pop();
+    }
+    name
+}
+
 fn key(
     relation: &Relation,
     kind: char,
@@ -255,15 +269,7 @@ fn key(
     references: Option<Reference>,
     oids: &mut OidAssigner,
 ) -> Key {
-    let suffix = match kind {
-        'p' => "pkey".to_owned(),
-        'u' => format!("{}_key", columns.join("_")),
-        _ => format!("{}_fkey", columns.join("_")),
-    };
-    let mut name = format!("{}_{suffix}", relation.name);
-    while name.len() > NAME_BYTES_MAX {
-        name.pop();
-    }
+    let name = default_name(&relation.name, kind, columns);
     let qualified = format!("{}/{}/{name}", relation.schema, relation.name);
     let index_oid = match kind {
         'f' => 0,

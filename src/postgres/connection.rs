@@ -1021,9 +1021,12 @@ where
             let severity = match notice.state() {
                 // What was skipped because it is there, or is not.
                 SqlState::SuccessfulCompletion
+                | SqlState::DuplicateColumn
                 | SqlState::DuplicateSchema
                 | SqlState::DuplicateTable
                 | SqlState::InvalidSchemaName
+                | SqlState::UndefinedColumn
+                | SqlState::UndefinedObject
                 | SqlState::UndefinedTable => Severity::Notice,
                 _ => Severity::Warning,
             };

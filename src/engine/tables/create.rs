@@ -19,7 +19,9 @@ use crate::config::tables::{ForeignKeyNote, TableNotes};
 use crate::engine::authorize;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
+use crate::engine::plan;
 use crate::engine::session::{Prepared, Session};
+use crate::engine::statement::definitions;
 use crate::engine::statement::dialect::{cast as cast_to, name_of, name_parts, null};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -42,7 +44,7 @@ impl Session {
         }
     }
 
-    fn check_create(&self, schema: &str) -> Result<()> {
+    pub(super) fn check_create(&self, schema: &str) -> Result<()> {
         let facts = self.facts();
         let authorization = facts.authorization();
         let book = facts.authority.book();
@@ -133,10 +135,7 @@ impl Session {
         let Some(place) = place else {
             return Ok(exists_notice(done, &table.name));
         };
-        let (columns, notes) = match &table.like {
-            Some(_) => return Err(unsupported("LIKE")),
-            None => self.declared_columns(table, control).await?,
-        };
+        let (columns, notes) = self.declared_columns(table, control).await?;
         let mut relation = self.new_relation(place, Kind::Table);
         relation.notes = notes;
         let content = self
@@ -177,14 +176,22 @@ impl Session {
             ));
         }
         let mut fields: Vec<Field> = Vec::with_capacity(table.columns.len());
+        let mut notes = declared_keys(&table.columns, &table.constraints)?;
         for column in &table.columns {
-            let field = self.declared_column(column, control).await?;
-            if fields.iter().any(|known| known.name() == field.name()) {
-                return Err(syntax::named_twice(field.name()));
+            let declared = match definitions::like_options(&column.name.value) {
+                Some(options) => {
+                    self.columns_like(column, options, &mut notes, control)
+                        .await?
+                }
+                None => vec![self.declared_column(column, control).await?],
+            };
+            for field in declared {
+                if fields.iter().any(|known| known.name() == field.name()) {
+                    return Err(syntax::named_twice(field.name()));
+                }
+                fields.push(field);
             }
-            fields.push(field);
         }
-        let notes = declared_keys(table)?;
         for name in &notes.primary_key {
             let field = fields.iter_mut().find(|field| field.name() == name);
             let field = field.ok_or_else(|| {
@@ -195,7 +202,66 @@ impl Session {
         Ok((Arc::new(Schema::new(fields)), notes))
     }
 
-    async fn declared_column(
+    /// The columns of another relation, and the keys of it that are taken over.
+    async fn columns_like(
+        &self,
+        column: &ColumnDef,
+        options: &str,
+        notes: &mut TableNotes,
+        control: &Arc<StatementControl>,
+    ) -> Result<Vec<Field>> {
+        let foreign = |option: &ColumnOption| match option {
+            ColumnOption::ForeignKey(key) => Some(key.foreign_table.clone()),
+            _ => None,
+        };
+        let name = column
+            .options
+            .iter()
+            .find_map(|option| foreign(&option.option));
+        let name = name.ok_or_else(|| Error::syntax_error("LIKE needs the name of a table"))?;
+        let takes = |what: &str| {
+            let words: Vec<&str> = options.split(' ').collect();
+            let mut pairs = words.chunks(2).rev();
+            pairs
+                .find(|pair| pair.get(1).is_some_and(|word| [what, "all"].contains(word)))
+                .is_some_and(|pair| pair[0] == "including")
+        };
+        let fields: Vec<Field> = match self.found(&name)? {
+            Found::Written(relation) if relation.kind == Kind::Table => {
+                self.check_privilege(&relation, Privilege::Select)?;
+                let content = self.existing_view()?.content(&relation).await?;
+                if takes("indexes") {
+                    if notes.primary_key.is_empty() {
+                        notes.primary_key.clone_from(&relation.notes.primary_key);
+                    }
+                    notes.unique.extend(relation.notes.unique.iter().cloned());
+                }
+                let fields = content.columns().fields().iter();
+                fields.map(|field| field.as_ref().clone()).collect()
+            }
+            _ => {
+                let query = Statement::Query(Box::new(plan::select_from(name, &[])?));
+                let planned = self.plan(&query, &[], None, control).await?;
+                let columns = stored_columns(&planned.schema, &planned.names)?;
+                columns
+                    .fields()
+                    .iter()
+                    .map(|field| field.as_ref().clone())
+                    .collect()
+            }
+        };
+        let dropped = [("defaults", DEFAULT_METADATA), ("comments", "comment")];
+        let dropped = dropped.into_iter().filter(|(option, _)| !takes(option));
+        let dropped: Vec<&str> = dropped.map(|(_, key)| key).collect();
+        let taken = fields.into_iter().map(|field| {
+            let mut metadata = field.metadata().clone();
+            metadata.retain(|key, _| !dropped.contains(&key.as_str()));
+            field.with_metadata(metadata)
+        });
+        Ok(taken.collect())
+    }
+
+    pub(super) async fn declared_column(
         &self,
         column: &ColumnDef,
         control: &Arc<StatementControl>,
@@ -280,7 +346,12 @@ impl Session {
             staged.set_relation(key(&relation), replaced, Some(Arc::clone(&relation)));
             staged.set_content(&id, None, content, Operation::Append);
         });
-        Ok(Completion::tag(&format!("SELECT {count}")))
+        let without_data = matches!(&create.query, Statement::Query(query)
+            if definitions::is_without_data(query));
+        Ok(match without_data {
+            true => Completion::tag("CREATE TABLE AS"),
+            false => Completion::tag(&format!("SELECT {count}")),
+        })
     }
 
     /// The table that OR REPLACE puts another one in the place of.
@@ -370,10 +441,16 @@ impl Session {
     }
 }
 
-/// The keys that a CREATE TABLE declares, of columns and of the table.
-fn declared_keys(table: &CreateTable) -> Result<TableNotes> {
+/// The keys that columns and constraints declare.
+pub(super) fn declared_keys(
+    columns: &[ColumnDef],
+    constraints: &[TableConstraint],
+) -> Result<TableNotes> {
     let mut notes = TableNotes::default();
-    for column in &table.columns {
+    let columns = columns
+        .iter()
+        .filter(|column| definitions::like_options(&column.name.value).is_none());
+    for column in columns {
         let name = name_of(&column.name);
         for option in &column.options {
             match &option.option {
@@ -388,7 +465,7 @@ fn declared_keys(table: &CreateTable) -> Result<TableNotes> {
             }
         }
     }
-    for constraint in &table.constraints {
+    for constraint in constraints {
         match constraint {
             TableConstraint::PrimaryKey(key) => notes.primary_key = key_columns(&key.columns)?,
             TableConstraint::Unique(key) => notes.unique.push(key_columns(&key.columns)?),
@@ -434,7 +511,7 @@ pub(super) fn single(name: &ObjectName) -> Result<String> {
     }
 }
 
-fn note(field: &mut Field, key: &str, value: &str) {
+pub(super) fn note(field: &mut Field, key: &str, value: &str) {
     let mut metadata: HashMap<String, String> = field.metadata().clone();
     metadata.insert(key.to_owned(), value.to_owned());
     field.set_metadata(metadata);
@@ -452,6 +529,7 @@ fn check_form(table: &CreateTable) -> Result<()> {
         (table.partition_of.is_some(), "PARTITION OF"),
         (table.partition_by.is_some(), "PARTITION BY"),
         (table.clone.is_some(), "CLONE"),
+        (table.like.is_some(), "LIKE behind the name"),
     ];
     match refused.iter().find(|(is_used, _)| *is_used) {
         Some((_, what)) => Err(unsupported(what)),
@@ -469,7 +547,12 @@ fn result_columns(create: &CreateAs) -> Result<SchemaRef> {
     for (name, column) in names.iter_mut().zip(&create.table.columns) {
         *name = name_of(&column.name);
     }
-    let columns = named_columns(&planned.schema, &names)?;
+    stored_columns(&planned.schema, &names)
+}
+
+/// The columns that a query's rows are kept in.
+fn stored_columns(schema: &Schema, names: &[String]) -> Result<SchemaRef> {
+    let columns = named_columns(schema, names)?;
     let stored = columns.fields().iter().map(|field| {
         let field = warehouse::stored(field)?;
         // What a query gives may hold NULL later; keys of the metadata that are another table's go.

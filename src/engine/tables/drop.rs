@@ -1,12 +1,9 @@
-//! DROP, TRUNCATE, ALTER TABLE and COMMENT ON.
+//! DROP, TRUNCATE and COMMENT ON.
 
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{
-    AlterTable, AlterTableOperation, CommentObject, ObjectName, ObjectType, RenameTableNameKind,
-    Truncate,
-};
+use datafusion::sql::sqlparser::ast::{CommentObject, ObjectName, ObjectType, Truncate};
 
 use super::create::{key, single};
 use super::names::view_query;
@@ -14,12 +11,11 @@ use super::resolve::{Found, in_place, no_schema, shown};
 use super::unsupported;
 use crate::auth::privilege::Privilege;
 use crate::engine::command::Completion;
-use crate::engine::control::StatementControl;
 use crate::engine::session::Session;
 use crate::engine::statement::dialect::{name_of, name_parts};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use crate::warehouse::{Kind, Operation, Relation, already_exists};
+use crate::warehouse::{Kind, Operation, Relation};
 
 impl Session {
     pub(super) async fn drop_objects(
@@ -64,7 +60,11 @@ impl Session {
         Ok(done)
     }
 
-    async fn drop_relation(&mut self, relation: &Arc<Relation>, cascade: bool) -> Result<()> {
+    pub(super) async fn drop_relation(
+        &mut self,
+        relation: &Arc<Relation>,
+        cascade: bool,
+    ) -> Result<()> {
         self.check_owner(relation)?;
         let dependents = self.dependents(relation)?;
         if let Some(view) = dependents.first()
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// The views whose queries name a relation.
-    fn dependents(&self, relation: &Relation) -> Result<Vec<Arc<Relation>>> {
+    pub(super) fn dependents(&self, relation: &Relation) -> Result<Vec<Arc<Relation>>> {
         let view = self.existing_view()?;
         let mut dependents = Vec::new();
         for other in view.relations() {
@@ -206,55 +206,6 @@ impl Session {
             });
         }
         Ok(Completion::tag("TRUNCATE TABLE"))
-    }
-
-    pub(super) async fn alter_table(
-        &mut self,
-        alter: &AlterTable,
-        control: &Arc<StatementControl>,
-    ) -> Result<Completion> {
-        self.check_writable("ALTER TABLE")?;
-        let done = Completion::tag("ALTER TABLE");
-        let relation = match self.find(&alter.name)? {
-            None if alter.if_exists => {
-                return Ok(missing(done, "relation", std::slice::from_ref(&alter.name)));
-            }
-            _ => self.written(&alter.name)?,
-        };
-        self.check_owner(&relation)?;
-        self.hold_stopping(&relation, control).await?;
-        for operation in &alter.operations {
-            let now = self.existing_view()?.relation_by_id(&relation.id);
-            let now = now.ok_or_else(|| Error::internal("an altered table is gone"))?;
-            self.alter(&now, operation)?;
-        }
-        Ok(done)
-    }
-
-    fn alter(&mut self, relation: &Arc<Relation>, operation: &AlterTableOperation) -> Result<()> {
-        use AlterTableOperation as A;
-        match operation {
-            A::RenameTable {
-                table_name: RenameTableNameKind::To(to) | RenameTableNameKind::As(to),
-            } => self.rename(relation, &relation.schema.clone(), &single(to)?),
-            other => Err(unsupported(&format!("ALTER TABLE … {other}"))),
-        }
-    }
-
-    /// Gives a relation another name or schema.
-    fn rename(&mut self, relation: &Arc<Relation>, schema: &str, name: &str) -> Result<()> {
-        if self.existing_view()?.has(schema, name) {
-            return Err(already_exists(name));
-        }
-        let mut renamed = relation.as_ref().clone();
-        schema.clone_into(&mut renamed.schema);
-        name.clone_into(&mut renamed.name);
-        let old = Arc::clone(relation);
-        self.stage(|staged| {
-            staged.set_relation(key(&old), Some(old), None);
-            staged.set_relation(key(&renamed), None, Some(Arc::new(renamed)));
-        });
-        Ok(())
     }
 
     pub(super) async fn comment(
@@ -363,7 +314,7 @@ fn names_relation(name: &ObjectName, view: &Relation, relation: &Relation) -> bo
     }
 }
 
-fn missing(mut done: Completion, what: &str, names: &[ObjectName]) -> Completion {
+pub(super) fn missing(mut done: Completion, what: &str, names: &[ObjectName]) -> Completion {
     for name in names {
         let message = format!("{what} \"{}\" does not exist, skipping", shown(name));
         done = done.warning(SqlState::UndefinedTable, &message);

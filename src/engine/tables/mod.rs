@@ -4,6 +4,7 @@
 //! Rows to change are found by an ordinary query for their addresses, so that every condition that a
 //! SELECT takes means the same here.
 
+mod alter;
 mod assign;
 mod change;
 mod copy;
@@ -221,7 +222,7 @@ impl Session {
                     .await
             }
             S::Truncate(truncate) => self.truncate(truncate).await,
-            S::AlterTable(alter) => self.alter_table(alter, control).await,
+            S::AlterTable(alter) => Box::pin(self.alter_table(alter, control)).await,
             S::Comment {
                 object_type,
                 object_name,

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use datafusion::execution::SessionState;
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Statement, TableAlias, TableAliasColumnDef, TableFactor, VisitMut,
-    VisitorMut, With,
+    Ident, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableAlias,
+    TableAliasColumnDef, TableFactor, Visit, VisitMut, Visitor, VisitorMut, With,
 };
 
 use crate::auth::privilege::{Object, Privilege};
 use crate::catalog::SessionFacts;
 use crate::catalog::layout::is_pg_catalog_relation;
 use crate::engine::authorize;
+use crate::engine::plan;
 use crate::engine::state::{CATALOG, SessionVariables};
 use crate::engine::statement::dialect::{name_of, name_parts};
 use crate::engine::statement::{self, limits};
@@ -204,7 +205,7 @@ impl Resolver<'_> {
                     .with_detail(format!("The limit is {VIEW_DEPTH_MAX}.")),
             );
         }
-        let (mut query, columns) = view_query(view)?;
+        let (mut query, columns) = frozen(view, view_query(view)?)?;
         let mut inner = Resolver {
             variables: self.variables,
             view: self.view,
@@ -245,6 +246,64 @@ impl Resolver<'_> {
             sample: None,
         })
     }
+}
+
+/// The query of a view whose wildcards do not follow its tables: PostgreSQL gives a view the columns that
+/// there were when it was made.
+fn frozen(
+    view: &Relation,
+    (query, names): (Box<Query>, Vec<Ident>),
+) -> Result<(Box<Query>, Vec<Ident>)> {
+    let Some(columns) = view.columns.as_ref().filter(|_| has_wildcard(&query)) else {
+        return Ok((query, names));
+    };
+    let own = columns.fields().iter();
+    let own: Vec<Ident> = own
+        .map(|field| Ident::with_quote('"', field.name()))
+        .collect();
+    let mut outer = plan::select_from(ObjectName::from(vec![Ident::new("t")]), &own)?;
+    if let SetExpr::Select(select) = outer.body.as_mut() {
+        for from in &mut select.from {
+            let named = names.iter().map(|name| TableAliasColumnDef {
+                name: name.clone(),
+                data_type: None,
+            });
+            from.relation = TableFactor::Derived {
+                lateral: false,
+                subquery: query.clone(),
+                alias: Some(TableAlias {
+                    explicit: true,
+                    name: Ident::with_quote('"', view.name.clone()),
+                    columns: named.collect(),
+                    at: None,
+                }),
+                sample: None,
+            };
+        }
+    }
+    Ok((Box::new(outer), Vec::new()))
+}
+
+/// Whether a query gives all columns of something.
+fn has_wildcard(query: &Query) -> bool {
+    struct Find;
+    impl Visitor for Find {
+        type Break = ();
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            let is_wildcard = |item: &SelectItem| {
+                matches!(
+                    item,
+                    SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)
+                )
+            };
+            match select.projection.iter().any(is_wildcard) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    Visit::visit(query, &mut Find).is_break()
 }
 
 /// The query of a view and the names of its columns where they were given.

@@ -203,6 +203,16 @@ impl ChangedTable {
         Self::called(name, alias.map(|alias| &alias.alias))
     }
 
+    /// A table that is read for itself, under an alias.
+    pub(super) fn own(schema: &str, name: &str, alias: &str) -> Self {
+        let parts = [schema, name].map(|part| Ident::with_quote('"', part));
+        Self {
+            name: ObjectName::from(parts.to_vec()),
+            alias: Ident::with_quote('"', alias),
+            has_own_name: false,
+        }
+    }
+
     fn called(name: &ObjectName, alias: Option<&Ident>) -> Result<Self> {
         let own = name.0.last().and_then(ObjectNamePart::as_ident).cloned();
         let own = own.ok_or_else(|| Error::syntax_error("a table to change must be named"))?;
@@ -211,6 +221,15 @@ impl ChangedTable {
             has_own_name: alias.is_none(),
             alias: alias.cloned().unwrap_or(own),
         })
+    }
+
+    /// `SELECT items FROM the stored rows AS alias`.
+    pub(super) fn select_only(&self, id: &str, items: Vec<SelectItem>) -> Result<Statement> {
+        let mut statement = self.select(id, Vec::new(), Vec::new(), None)?;
+        if let Statement::Query(query) = &mut statement {
+            select_mut(query)?.projection = items;
+        }
+        Ok(statement)
     }
 
     /// `SELECT row addresses, items FROM the stored rows AS alias, others WHERE condition`.
