@@ -76,18 +76,13 @@ impl Warehouse {
             return Ok(());
         };
         let _lock = lock?;
-        if !self.has_table(&relation.id) {
+        if !self.names().folders.contains_key(&relation.id) {
             return Ok(());
         }
         if let Some(done) = self.commit_rewritten(relation, rewritten).await? {
             tracing::info!(table = relation.name, ?done, "put small files together");
         }
         Ok(())
-    }
-
-    fn has_table(&self, id: &str) -> bool {
-        let names = self.names();
-        names.relations.values().any(|relation| relation.id == id)
     }
 }
 

@@ -27,7 +27,7 @@ use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -149,6 +149,7 @@ impl Warehouse {
             _lock: lock,
         });
         warehouse.sweep()?;
+        warehouse.keep_folders(&mut warehouse.write_names());
         warehouse.start_background();
         Ok(warehouse)
     }
@@ -220,7 +221,11 @@ impl Warehouse {
             content: Arc::clone(&content),
             looked_at,
         };
-        lock_map(&self.contents).insert(relation.id.clone(), known);
+        let mut contents = lock_map(&self.contents);
+        // A table that was dropped meanwhile is forgotten.
+        if self.names().folders.contains_key(&relation.id) {
+            contents.insert(relation.id.clone(), known);
+        }
         Ok(content)
     }
 
@@ -307,6 +312,11 @@ impl Warehouse {
         // Also those of a transaction that failed behind them: they are what readers find.
         self.publish(committed);
         if done.is_ok() {
+            // Not read from the file again: nothing may fail behind the commit.
+            let mut held = self.write_names();
+            Arc::make_mut(&mut held).apply(schemas, relations);
+            self.keep_folders(&mut held);
+            drop(held);
             let was = |change: &Renamed<Relation>| change.was.clone();
             for was in relations.values().filter_map(was) {
                 if !kept.contains_key(&was.id) {
@@ -314,9 +324,6 @@ impl Warehouse {
                     self.abandon(&was);
                 }
             }
-            // Not read from the file again: nothing may fail behind the commit.
-            let mut held = self.names.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut held).apply(schemas, relations);
         }
         self.generation.fetch_add(1, Ordering::AcqRel);
         done
@@ -404,6 +411,22 @@ impl Warehouse {
             self.folders
                 .abandon(&relation.id, &self.table_folder(relation));
         }
+    }
+
+    /// Keeps the folders of exactly the tables that are named.
+    fn keep_folders(&self, names: &mut Arc<Names>) {
+        let names = Arc::make_mut(names);
+        let tables = names.relations.values();
+        let tables = tables.filter(|relation| relation.kind == Kind::Table);
+        let folder = |relation: &Arc<Relation>| {
+            let folder = self.folders.of(&relation.id, &self.table_folder(relation));
+            (relation.id.clone(), folder)
+        };
+        names.folders = tables.map(folder).collect();
+    }
+
+    fn write_names(&self) -> RwLockWriteGuard<'_, Arc<Names>> {
+        self.names.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn names(&self) -> Arc<Names> {

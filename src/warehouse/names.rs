@@ -1,6 +1,6 @@
 //! The rows of the catalog file that name schemas, tables and views.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
@@ -8,6 +8,7 @@ use datafusion::arrow::ipc::reader::StreamReader;
 use datafusion::arrow::ipc::writer::StreamWriter;
 use rusqlite::{Transaction, params};
 
+use super::folder::TableFolder;
 use crate::config::tables::TableNotes;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
@@ -61,6 +62,8 @@ pub struct Relation {
 pub(super) struct Names {
     pub(super) schemas: BTreeMap<String, Arc<Schema>>,
     pub(super) relations: BTreeMap<(String, String), Arc<Relation>>,
+    /// The folders of the tables, by id: who may still come to a table by its name keeps it.
+    pub(super) folders: HashMap<String, Arc<TableFolder>>,
 }
 
 impl Names {

@@ -1,5 +1,5 @@
 //! kill -9 at random moments: every table and view is an old or a new version, and nothing that was
-//! acknowledged is lost. `LOYALHOUSE_CRASH_ROUNDS=500 cargo test --test it crash` does it for long.
+//! acknowledged is lost. `CRASH_ROUNDS=500 cargo test --test it crash` does it for long.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -237,15 +237,15 @@ fn expected(model: &Model) -> (BTreeMap<String, Digest>, Option<String>) {
 
 #[test]
 fn after_a_kill_everything_is_its_old_or_its_new_version() {
-    let rounds = std::env::var("LOYALHOUSE_CRASH_ROUNDS")
+    let rounds = std::env::var("CRASH_ROUNDS")
         .ok()
         .and_then(|text| text.parse().ok());
-    let seed: u64 = std::env::var("LOYALHOUSE_SEED")
+    let seed: u64 = std::env::var("CRASH_SEED")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(rand::random);
     // Shown if the test fails.
-    eprintln!("LOYALHOUSE_SEED={seed}");
+    eprintln!("CRASH_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let (mut model, mut generation, mut steps) = (Model::default(), 0, 0);

@@ -132,7 +132,9 @@ fn a_second_server_does_not_get_the_folder() {
 
 #[test]
 fn two_sessions_lose_no_update() {
-    const ROUNDS: usize = 20;
+    // `UPDATE_ROUNDS=1000 cargo test --test it lose_no_update` does it for long.
+    let rounds = std::env::var("UPDATE_ROUNDS").ok();
+    let rounds: usize = rounds.and_then(|text| text.parse().ok()).unwrap_or(20);
     let folder = tempfile::tempdir().unwrap();
     let server = Arc::new(serve(folder.path()));
     let mut client = Client::connect(server.port);
@@ -144,7 +146,7 @@ fn two_sessions_lose_no_update() {
             let port = server.port;
             std::thread::spawn(move || {
                 let mut client = Client::connect(port);
-                for _ in 0..ROUNDS {
+                for _ in 0..rounds {
                     client.simple("UPDATE counter SET n = n + 1").unwrap();
                     let rows = client.simple("SELECT n FROM counter").unwrap().rows;
                     assert_eq!(rows.len(), 1, "a reader saw a half-made version");
@@ -155,7 +157,7 @@ fn two_sessions_lose_no_update() {
     for writer in writers {
         writer.join().unwrap();
     }
-    let total = (2 * ROUNDS).to_string();
+    let total = (2 * rounds).to_string();
     assert_eq!(one(&mut client, "SELECT n FROM counter"), total);
 }
 
