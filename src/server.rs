@@ -21,7 +21,7 @@ use crate::postgres::door::Door;
 use crate::postgres::tls::Tls;
 use crate::runtime::{Clock, SystemClock, Workers};
 use crate::storage::{Lake, Location, StorageSettings};
-use crate::warehouse::Warehouse;
+use crate::warehouse::{Warehouse, foreign_logs};
 
 /// An engine over the tables of `locations`, whose sessions may do what `authority` says.
 pub async fn engine(
@@ -85,6 +85,7 @@ pub async fn open_lake(
     let settings = StorageSettings {
         staleness_max: config.staleness,
         io_runtime: Some(workers.network().clone()),
+        delta_logs: Some(foreign_logs(workers.network().clone())),
         ..StorageSettings::default()
     };
     Lake::open(

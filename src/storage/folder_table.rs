@@ -51,11 +51,19 @@ pub(super) struct TableFile {
 /// A query that holds it reads these files or fails; the next listing makes another one.
 pub(super) struct FolderTable {
     schema: TableSchema,
+    /// The places of the columns in `schema` in the order that they are shown in, if it is another one.
+    order: Option<Ordered>,
     files: Vec<PartitionedFile>,
     statistics: Statistics,
     rows: u64,
     origin: Arc<Origin>,
     store_url: ObjectStoreUrl,
+}
+
+/// Columns in another order.
+struct Ordered {
+    schema: SchemaRef,
+    places: Vec<usize>,
 }
 
 impl FolderTable {
@@ -78,6 +86,7 @@ impl FolderTable {
         let statistics = merged_statistics(&files, schema.table_schema())?;
         Ok(Self {
             schema,
+            order: None,
             files,
             statistics,
             rows,
@@ -117,9 +126,34 @@ impl FolderTable {
         Ok(table)
     }
 
+    /// The same table with its columns in another order, given by their places.
+    pub(super) fn ordered(mut self, places: Vec<usize>) -> Result<Self> {
+        let in_order = places
+            .iter()
+            .copied()
+            .eq(0..self.schema.table_schema().fields().len());
+        if !in_order {
+            let schema = Arc::new(self.schema.table_schema().project(&places)?);
+            self.order = Some(Ordered { schema, places });
+        }
+        Ok(self)
+    }
+
     /// Rows of all files, by their footers.
     pub(super) fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// The places in `schema` of the columns that a query wants.
+    fn places(&self, projection: Option<&Vec<usize>>) -> Option<Vec<usize>> {
+        let Some(order) = &self.order else {
+            return projection.cloned();
+        };
+        let Some(wanted) = projection else {
+            return Some(order.places.clone());
+        };
+        let place = |at: &usize| order.places.get(*at).copied();
+        Some(wanted.iter().filter_map(place).collect())
     }
 
     /// The files that may hold rows for the filters; sure by partition keys, guessed by bounds.
@@ -212,7 +246,10 @@ impl FolderTable {
 #[async_trait]
 impl TableProvider for FolderTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(self.schema.table_schema())
+        match &self.order {
+            Some(order) => Arc::clone(&order.schema),
+            None => Arc::clone(self.schema.table_schema()),
+        }
     }
 
     fn table_type(&self) -> TableType {
@@ -234,7 +271,13 @@ impl TableProvider for FolderTable {
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        Some(self.statistics.clone())
+        let mut statistics = self.statistics.clone();
+        if let Some(order) = &self.order {
+            let known = &self.statistics.column_statistics;
+            let columns = order.places.iter().filter_map(|place| known.get(*place));
+            statistics.column_statistics = columns.cloned().collect();
+        }
+        Some(statistics)
     }
 
     async fn scan(
@@ -246,7 +289,7 @@ impl TableProvider for FolderTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.surviving(state, filters)?;
         if files.is_empty() {
-            let schema = project_schema(self.schema.table_schema(), projection)?;
+            let schema = project_schema(&self.schema(), projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
         }
         let statistics = if files.len() == self.files.len() {
@@ -272,7 +315,7 @@ impl TableProvider for FolderTable {
         let config = FileScanConfigBuilder::new(self.store_url.clone(), Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
-            .with_projection_indices(projection.cloned())?
+            .with_projection_indices(self.places(projection))?
             .with_limit(limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))

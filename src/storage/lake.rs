@@ -15,6 +15,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::OnceCell;
 
+use super::delta::DeltaFolder;
 use super::folder_table::{FolderTable, TableFile};
 use super::footer::{self, Footer};
 use super::layout::{self, Content, FoundFile, FoundTable, Layout};
@@ -82,6 +83,12 @@ enum Body {
     Files {
         keys: Vec<String>,
         files: Vec<FoundFile>,
+        provider: OnceCell<Arc<FolderTable>>,
+    },
+    /// A Delta table, whose log was at this version.
+    Delta {
+        folder: Path,
+        version: u64,
         provider: OnceCell<Arc<FolderTable>>,
     },
     /// A table that is there and cannot be read; the error of every query on it.
@@ -230,7 +237,9 @@ impl Lake {
     /// Rows of a table by its footers, if they have been read.
     pub fn row_estimate(&self, schema: &str, table: &str) -> Option<u64> {
         match &self.relation(schema, table)?.body {
-            Body::Files { provider, .. } => provider.get().map(|table| table.rows()),
+            Body::Files { provider, .. } | Body::Delta { provider, .. } => {
+                provider.get().map(|table| table.rows())
+            }
             Body::Fault { .. } => None,
         }
     }
@@ -334,7 +343,15 @@ impl Lake {
                     .map(|file| origin.shown(&file.meta.location))
             })
             .collect();
-        lock(&self.footers).retain(|name, _| live.contains(name));
+        // Files of Delta tables are not listed as theirs: those of tables that are there are kept.
+        let delta: Vec<String> = new
+            .relations()
+            .filter(|relation| matches!(relation.body, Body::Delta { .. }))
+            .map(|relation| format!("{}/", relation.place))
+            .collect();
+        lock(&self.footers).retain(|name, _| {
+            live.contains(name) || delta.iter().any(|folder| name.starts_with(folder))
+        });
     }
 
     async fn provider(&self, relation: &Arc<Relation>) -> Result<Arc<FolderTable>> {
@@ -353,6 +370,12 @@ impl Lake {
                 provider,
             } => provider
                 .get_or_try_init(|| self.make_table(relation, keys, files))
+                .await
+                .map(Arc::clone),
+            Body::Delta {
+                folder, provider, ..
+            } => provider
+                .get_or_try_init(|| self.make_delta_table(relation, folder))
                 .await
                 .map(Arc::clone),
         }
@@ -389,6 +412,62 @@ impl Lake {
         })
     }
 
+    /// The newest version of a Delta table.
+    async fn make_delta_table(
+        &self,
+        relation: &Relation,
+        folder: &Path,
+    ) -> Result<Arc<FolderTable>> {
+        let source = &self.sources[relation.source];
+        let Some(logs) = &self.settings.delta_logs else {
+            return Err(Error::feature_not_supported(format!(
+                "table {} is a Delta Lake table, which cannot be read here",
+                relation.qualified()
+            )));
+        };
+        let version = logs
+            .newest(DeltaFolder {
+                store: Arc::clone(&source.origin.store),
+                url: source.location.folder_url(folder)?,
+                is_local: source.origin.local,
+                name: relation.name.clone(),
+            })
+            .await?;
+        let opened: Vec<(ObjectMeta, Arc<Footer>)> = stream::iter(0..version.files.len())
+            .map(|index| self.known_file(source, &version.files[index].path))
+            .buffered(self.settings.footer_concurrency_max.max(1))
+            .try_collect()
+            .await?;
+        let (file_schema, keys) = version.split();
+        let order = version.order(&file_schema, &keys);
+        let mut files = Vec::with_capacity(opened.len());
+        for (file, (meta, footer)) in version.files.iter().zip(opened) {
+            let keys = file.key_values(&relation.qualified(), &keys)?;
+            files.push(TableFile { meta, footer, keys });
+        }
+        let (origin, url) = (Arc::clone(&source.origin), source.store_url.clone());
+        let table = FolderTable::new(origin, url, file_schema, keys, files)
+            .and_then(|table| table.ordered(order));
+        table.map(Arc::new).map_err(|error| {
+            Error::internal("the statistics of a table could not be merged").with_source(error)
+        })
+    }
+
+    /// A file of a Delta table, which never changes once it is there.
+    async fn known_file(&self, source: &Source, path: &Path) -> Result<(ObjectMeta, Arc<Footer>)> {
+        let name = source.origin.shown(path);
+        if let Some((meta, footer)) = lock(&self.footers).get(&name) {
+            return Ok((meta.clone(), Arc::clone(footer)));
+        }
+        let meta = match source.origin.store.head(path).await {
+            Ok(meta) => meta,
+            Err(object_store::Error::NotFound { .. }) => return Err(fault::file_deleted(&name)),
+            Err(error) => return Err(fault::store_failed(&name, &error)),
+        };
+        let footer = self.footer(source, &meta).await?;
+        Ok((meta, footer))
+    }
+
     async fn footer(&self, source: &Source, meta: &ObjectMeta) -> Result<Arc<Footer>> {
         let name = source.origin.shown(&meta.location);
         if let Some((known, footer)) = lock(&self.footers).get(&name)
@@ -404,10 +483,22 @@ impl Lake {
         Ok(footer)
     }
 
-    async fn check_relation(&self, relation: &Relation, findings: &mut Vec<Finding>) {
-        let Body::Files { keys, files, .. } = &relation.body else {
-            findings.extend(relation.fault_finding());
-            return;
+    async fn check_relation(&self, relation: &Arc<Relation>, findings: &mut Vec<Finding>) {
+        let (keys, files) = match &relation.body {
+            Body::Files { keys, files, .. } => (keys, files),
+            Body::Delta { .. } => {
+                // Its files are looked at when the table is made.
+                let made = self.provider(relation).await;
+                findings.extend(
+                    made.err()
+                        .map(|error| error_finding(&relation.place, &error)),
+                );
+                return;
+            }
+            Body::Fault { .. } => {
+                findings.extend(relation.fault_finding());
+                return;
+            }
         };
         let source = &self.sources[relation.source];
         let outcomes: Vec<(String, Result<Arc<Footer>>)> = stream::iter(0..files.len())
@@ -507,7 +598,7 @@ impl Relation {
     fn files(&self) -> &[FoundFile] {
         match &self.body {
             Body::Files { files, .. } => files,
-            Body::Fault { .. } => &[],
+            Body::Delta { .. } | Body::Fault { .. } => &[],
         }
     }
 
@@ -525,6 +616,16 @@ impl Relation {
                     ..
                 },
             ) => self.source == other.source && keys == other_keys && files == other_files,
+            (
+                Body::Delta {
+                    folder, version, ..
+                },
+                Body::Delta {
+                    folder: other_folder,
+                    version: other_version,
+                    ..
+                },
+            ) => self.source == other.source && folder == other_folder && version == other_version,
             _ => false,
         }
     }
@@ -555,7 +656,7 @@ impl Relation {
 
     fn fault_finding(&self) -> Option<Finding> {
         match &self.body {
-            Body::Files { .. } => None,
+            Body::Files { .. } | Body::Delta { .. } => None,
             Body::Fault {
                 message, detail, ..
             } => Some(Finding {
@@ -658,13 +759,10 @@ fn relation(source: usize, origin: &Origin, found: FoundTable) -> Relation {
             ),
             hint: "Move the files so that all lie under the same keys.".to_owned(),
         },
-        Content::Delta => Body::Fault {
-            state: SqlState::FeatureNotSupported,
-            message: format!("table {qualified} is a Delta Lake table, which cannot be read yet"),
-            detail: format!(
-                "Folder \"{place}\" has a _delta_log; its files alone are not the table."
-            ),
-            hint: "Export the table to plain Parquet files in another folder.".to_owned(),
+        Content::Delta { version } => Body::Delta {
+            folder: found.place,
+            version,
+            provider: OnceCell::new(),
         },
     };
     Relation {

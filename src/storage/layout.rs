@@ -46,8 +46,8 @@ pub(super) enum Content {
     },
     /// Files that lie under different `key=value` levels: one example of each.
     Uneven { first: Path, second: Path },
-    /// A Delta Lake table, whose files must not be read without its log.
-    Delta,
+    /// A Delta Lake table, whose files must not be read without its log, which is at this version.
+    Delta { version: u64 },
 }
 
 /// A file and the values its path gives to the table's keys (`None` is NULL).
@@ -92,7 +92,8 @@ pub(super) fn classify(root: &Path, root_name: &str, objects: Vec<ObjectMeta>) -
 
 #[derive(Default)]
 struct Sorting {
-    delta: BTreeSet<Vec<String>>,
+    /// The newest version of each table.
+    delta: BTreeMap<Vec<String>, u64>,
     loose: Vec<(String, ObjectMeta)>,
     folders: BTreeMap<Vec<String>, Vec<(Vec<String>, ObjectMeta)>>,
     others: Vec<(Vec<String>, ObjectMeta, &'static str)>,
@@ -101,9 +102,11 @@ struct Sorting {
 impl Sorting {
     fn add(&mut self, mut parts: Vec<String>, meta: ObjectMeta) {
         if let Some(at) = parts.iter().position(|part| part == DELTA_LOG) {
+            let version = parts.get(at + 1).map_or(0, |name| log_version(name));
             parts.truncate(at);
             if !parts.iter().any(|part| is_hidden(part)) {
-                self.delta.insert(parts);
+                let newest = self.delta.entry(parts).or_default();
+                *newest = version.max(*newest);
             }
             return;
         }
@@ -139,7 +142,8 @@ impl Sorting {
             folders,
             others,
         } = self;
-        let in_delta = |parts: &[String]| (0..=parts.len()).any(|n| delta.contains(&parts[..n]));
+        let in_delta =
+            |parts: &[String]| (0..=parts.len()).any(|n| delta.contains_key(&parts[..n]));
         let mut layout = Layout::default();
         if !in_delta(&[]) {
             for (file, meta) in loose {
@@ -171,13 +175,13 @@ impl Sorting {
                 ),
             }
         }
-        for parts in &delta {
+        for (parts, version) in &delta {
             match table_name(parts, root_name) {
                 Some((schema, name)) => layout.tables.push(FoundTable {
                     schema,
                     name,
                     place: place(root, parts),
-                    content: Content::Delta,
+                    content: Content::Delta { version: *version },
                 }),
                 None => layout
                     .strays
@@ -194,6 +198,12 @@ impl Sorting {
             .sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
         layout
     }
+}
+
+/// The version that a file of a log is of: `00000000000000000012.json`.
+fn log_version(name: &str) -> u64 {
+    let digits = name.split('.').next().unwrap_or_default();
+    digits.parse().unwrap_or_default()
 }
 
 fn stray(layout: &mut Layout, files: &[(Vec<String>, ObjectMeta)], why: &'static str) {
@@ -350,7 +360,7 @@ mod tests {
                 format!("{name}({}):{}", keys.join(","), files.len())
             }
             Content::Uneven { .. } => format!("{name}:uneven"),
-            Content::Delta => format!("{name}:delta"),
+            Content::Delta { .. } => format!("{name}:delta"),
         }
     }
 
@@ -449,6 +459,17 @@ mod tests {
             tables(&["orders/_day=1/a.parquet"]),
             ["public.orders(_day):1"]
         );
+    }
+
+    #[test]
+    fn a_delta_table_is_at_the_newest_version_of_its_log() {
+        let found = layout(&[
+            "t/_delta_log/00000000000000000009.json",
+            "t/_delta_log/00000000000000000010.checkpoint.parquet",
+            "t/_delta_log/_last_checkpoint",
+            "t/a.parquet",
+        ]);
+        assert_eq!(found.tables[0].content, Content::Delta { version: 10 });
     }
 
     #[test]

@@ -204,6 +204,26 @@ impl Location {
         }
     }
 
+    /// A folder of the store, given by its place in it.
+    pub(super) fn folder_url(&self, folder: &Path) -> Result<Url> {
+        let bad = || Error::invalid_parameter_value(format!("{folder} is no place for a table"));
+        match &self.0 {
+            Kind::Local { .. } => {
+                Url::from_directory_path(format!("/{folder}")).map_err(|()| bad())
+            }
+            Kind::Remote { bucket, .. } => {
+                let mut url = bucket.clone();
+                let mut parts = url.path_segments_mut().map_err(|()| bad())?;
+                parts
+                    .clear()
+                    .extend(folder.parts().map(|part| part.as_ref().to_owned()));
+                parts.push("");
+                drop(parts);
+                Ok(url)
+            }
+        }
+    }
+
     /// Opens the store; HTTP runs on `io` when one is given.
     pub(super) fn open_store(&self, io: Option<&Handle>) -> Result<Arc<dyn ObjectStore>> {
         let Kind::Remote {

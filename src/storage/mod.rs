@@ -4,6 +4,8 @@
 //! pinned to the files of one listing. A file that is deleted, replaced, cut off or damaged is an
 //! error that names it (XX001), never no rows and never NULLs.
 
+/// Delta tables of other programs.
+mod delta;
 /// Local files that are on the disk when they are acknowledged.
 mod durable;
 /// Errors of files and stores, without credentials.
@@ -37,6 +39,7 @@ use std::time::{Duration, Instant};
 use datafusion::catalog::TableProvider;
 use tokio::runtime::Handle;
 
+pub use self::delta::{DeltaFile, DeltaFolder, DeltaLogs, DeltaVersion};
 pub use self::durable::is_unfinished;
 pub use self::files::{FILE_COLUMN, FileStore, ROW_COLUMN, StoredFile};
 pub use self::lake::{Finding, Lake};
@@ -64,6 +67,8 @@ pub struct StorageSettings {
     pub footer_concurrency_max: usize,
     /// Runtime for HTTP to object stores; the caller's own when absent.
     pub io_runtime: Option<Handle>,
+    /// What reads the logs of Delta tables; they are refused when absent.
+    pub delta_logs: Option<Arc<dyn DeltaLogs>>,
 }
 
 impl Default for StorageSettings {
@@ -73,6 +78,7 @@ impl Default for StorageSettings {
             listing_concurrency_max: 8,
             footer_concurrency_max: 32,
             io_runtime: None,
+            delta_logs: None,
         }
     }
 }

@@ -3,19 +3,22 @@
 //! Everything that calls the Delta library stands here. Its futures need the network runtime.
 
 use std::collections::HashMap;
-use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::common::stats::Precision;
 use datafusion::scalar::ScalarValue;
+use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove};
-use deltalake_core::logstore::LogStoreRef;
+use deltalake_core::logstore::{
+    LogStore, LogStoreFactory, LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore,
+    logstore_factories,
+};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::config::TablePropertiesExt;
 use deltalake_core::table::state::DeltaTableState;
-use deltalake_core::{DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaResult, DeltaTableBuilder, DeltaTableError};
 use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -24,7 +27,7 @@ use url::Url;
 
 use super::{columns, fault};
 use crate::error::{Error, Result};
-use crate::storage::StoredFile;
+use crate::storage::{DeltaFile, DeltaVersion, StoredFile};
 
 /// Attempts to append when another program commits at the same moment.
 const APPEND_RETRIES_MAX: usize = 15;
@@ -36,6 +39,18 @@ const CHECKPOINT_COMMITS: u32 = 50;
 const RETENTION: &str = "interval 7 days";
 /// Bytes of a file that compacting aims at, as its history tells.
 const COMPACT_BYTES: i64 = super::write::FILE_BYTES_MAX as i64;
+
+/// Features of Delta tables that do not change what files mean, or that are looked at by themselves.
+const READABLE_FEATURES: [&str; 6] = [
+    "columnMapping",
+    "deletionVectors",
+    "timestampNtz",
+    "typeWidening",
+    "v2Checkpoint",
+    "vacuumProtocolCheck",
+];
+/// Schemes of object stores.
+const REMOTE_SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
 
 /// What a commit does to a table, as its history tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,17 +117,26 @@ pub(super) struct Change<'a> {
 }
 
 impl DeltaLog {
-    /// The log in a local folder. `table` is what errors call it.
-    pub(super) fn local(store: Arc<dyn ObjectStore>, folder: &FsPath, table: &str) -> Result<Self> {
-        let place = || Error::io_error(format!("{} is no place for a table", folder.display()));
-        let url = Url::from_directory_path(folder).map_err(|()| place())?;
-        let builder = fault::of_log(table, DeltaTableBuilder::from_url(url.clone()))?;
-        let store = builder.with_storage_backend(store, url).build_storage();
+    /// The log of the table in a folder. `table` is what errors call it.
+    pub(super) fn open(
+        store: Arc<dyn ObjectStore>,
+        folder: &Url,
+        table: &str,
+        is_local: bool,
+    ) -> Result<Self> {
+        register_remote_logs()?;
+        let builder = fault::of_log(table, DeltaTableBuilder::from_url(folder.clone()))?;
+        let store = builder
+            .with_storage_backend(store, folder.clone())
+            .build_storage();
+        let path = Path::from_url_path(folder.path()).map_err(|error| {
+            Error::io_error(format!("{folder} is no place for a table")).with_source(error)
+        })?;
         Ok(Self {
             store: fault::of_log(table, store)?,
-            folder: Path::from_absolute_path(folder).map_err(|error| place().with_source(error))?,
+            folder: path,
             table: table.to_owned(),
-            is_local: true,
+            is_local,
         })
     }
 
@@ -265,17 +289,42 @@ impl DeltaLog {
 
     /// Where the files of a version lie.
     pub(super) fn files(&self, version: &Version) -> Result<Vec<Path>> {
-        let mut paths = Vec::new();
-        for file in version.state.log_data().iter() {
-            if file.deletion_vector_descriptor().is_some() {
-                return Err(Error::feature_not_supported(format!(
-                    "table \"{}\" has deletion vectors, which are not supported",
-                    self.table
-                )));
-            }
-            paths.push(self.absolute(&file.object_store_path()));
+        let files = version.state.log_data();
+        files.iter().map(|file| self.place(&file)).collect()
+    }
+
+    /// A version of a table that another program writes.
+    pub(super) fn described(&self, version: &Version) -> Result<DeltaVersion> {
+        let file = |file: LogicalFileView| {
+            Ok(DeltaFile {
+                path: self.place(&file)?,
+                values: file.partition_values_map(),
+            })
+        };
+        let keys = version.state.metadata().partition_columns();
+        let files = version.state.log_data();
+        Ok(DeltaVersion {
+            columns: Arc::clone(&version.columns),
+            keys: keys.iter().map(ToString::to_string).collect(),
+            files: files.iter().map(file).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Where a file lies all of whose rows are the table's.
+    fn place(&self, file: &LogicalFileView) -> Result<Path> {
+        let unsupported = |what: &str| {
+            Err(Error::feature_not_supported(format!(
+                "table \"{}\" has {what}, which are not supported",
+                self.table
+            )))
+        };
+        if file.deletion_vector_descriptor().is_some() {
+            return unsupported("deletion vectors");
         }
-        Ok(paths)
+        if file.path().contains("://") || file.path().starts_with('/') {
+            return unsupported("files in other folders");
+        }
+        Ok(self.absolute(&file.object_store_path()))
     }
 
     /// Files that were part of the table, and when they stopped to be, in milliseconds since 1970.
@@ -331,16 +380,7 @@ impl DeltaLog {
 
 impl Version {
     fn new(state: DeltaTableState) -> Result<Self> {
-        let mapped = state
-            .metadata()
-            .configuration()
-            .get("delta.columnMapping.mode")
-            .is_some_and(|mode| mode != "none");
-        if mapped {
-            return Err(Error::feature_not_supported(
-                "Delta tables with column mapping are not supported",
-            ));
-        }
+        check_readable(&state)?;
         let metadata = serde_json::to_value(state.metadata())
             .map_err(|error| Error::internal("a log cannot be read").with_source(error))?;
         let schema = metadata.get("schemaString").and_then(Value::as_str);
@@ -355,6 +395,67 @@ impl Version {
     pub(super) fn number(&self) -> u64 {
         self.state.version()
     }
+}
+
+/// 0A000 for a table whose rows are not what its files hold under the names of its columns.
+fn check_readable(state: &DeltaTableState) -> Result<()> {
+    let unsupported =
+        |what: &str| {
+            Err(Error::feature_not_supported(format!(
+            "Delta tables with {what} are not supported"
+        ))
+        .with_hint("Let the program that writes the table turn that off, or write a plain copy."))
+        };
+    let mode = state
+        .metadata()
+        .configuration()
+        .get("delta.columnMapping.mode");
+    if mode.is_some_and(|mode| mode != "none") {
+        return unsupported("column mapping");
+    }
+    let protocol = serde_json::to_value(state.protocol()).map_err(unbuilt)?;
+    let features = protocol["readerFeatures"].as_array();
+    let unknown = features.into_iter().flatten().filter_map(Value::as_str);
+    match unknown
+        .into_iter()
+        .find(|feature| !READABLE_FEATURES.contains(feature))
+    {
+        Some(feature) => unsupported(&format!("the feature {feature}")),
+        None => Ok(()),
+    }
+}
+
+/// Logs in object stores: a version is put if it is not there, which one writer alone can.
+#[derive(Debug, Clone, Default)]
+struct RemoteLogs;
+
+impl LogStoreFactory for RemoteLogs {
+    fn with_options(
+        &self,
+        prefixed_store: ObjectStoreRef,
+        root_store: ObjectStoreRef,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> DeltaResult<Arc<dyn LogStore>> {
+        Ok(default_logstore(
+            prefixed_store,
+            root_store,
+            location,
+            options,
+        ))
+    }
+}
+
+/// Makes the schemes of object stores known to the Delta library.
+fn register_remote_logs() -> Result<()> {
+    for scheme in REMOTE_SCHEMES {
+        let url = Url::parse(&format!("{scheme}://"))
+            .map_err(|error| Error::internal("a scheme is none").with_source(error))?;
+        logstore_factories()
+            .entry(url)
+            .or_insert_with(|| Arc::new(RemoteLogs));
+    }
+    Ok(())
 }
 
 fn write(mode: SaveMode) -> DeltaOperation {

@@ -15,6 +15,7 @@ mod content;
 mod delta;
 mod fault;
 mod folder;
+mod foreign;
 mod hold;
 mod locks;
 mod names;
@@ -34,6 +35,7 @@ use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
 use tokio::sync::Notify;
+use url::Url;
 
 pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, stored};
@@ -42,6 +44,7 @@ pub use self::content::Content;
 pub use self::delta::Operation;
 use self::delta::{DeltaLog, Version};
 use self::folder::{Folders, TableFolder};
+pub use self::foreign::foreign_logs;
 use self::hold::Holds;
 use self::locks::Locks;
 pub use self::locks::TableLock;
@@ -452,7 +455,10 @@ impl Warehouse {
         // Its engine takes the runtime it is made in.
         let _runtime = self.workers.network().enter();
         let store = Arc::clone(self.files.store());
-        DeltaLog::local(store, &self.table_folder(relation), &relation.name)
+        let folder = self.table_folder(relation);
+        let url = Url::from_directory_path(&folder)
+            .map_err(|()| Error::internal("a table has no folder"))?;
+        DeltaLog::open(store, &url, &relation.name, true)
     }
 
     async fn on_network<T: Send + 'static>(

@@ -8,6 +8,7 @@
 
 mod client;
 mod crash;
+mod delta_in_place;
 mod differential;
 mod door;
 mod e2e;
