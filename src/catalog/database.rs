@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::catalog::{CatalogProvider, SchemaProvider, Session, TableProvider};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::catalog::{CatalogProvider, MemTable, SchemaProvider, Session, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
@@ -13,10 +14,11 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::snapshot::SEQUENCE_METADATA;
 use crate::config::tables::{Notes, TableNotes};
 use crate::error::Error;
 use crate::storage::Lake;
-use crate::warehouse::{Kind, Relation, Staged, View, Warehouse};
+use crate::warehouse::{Kind, Relation, Sequence, Staged, View, Warehouse};
 
 /// Name of the schema whose tables tell where each of their rows is stored. They are named by the ids of
 /// the tables; no statement of a client can name one.
@@ -106,6 +108,9 @@ impl Database {
                 .iter()
                 .flat_map(|view| view.relation_names(schema)),
         );
+        let sequences = self.view().into_iter().flat_map(|view| view.sequences());
+        let own = sequences.filter(|(of, _)| of == schema);
+        names.extend(own.map(|(_, sequence)| sequence.name));
         names
     }
 }
@@ -160,12 +165,39 @@ impl SchemaProvider for UserSchema {
             let content = view.content(&relation).await?;
             return Ok(Some(Arc::clone(content.provider())));
         }
+        if let Some(view) = self.database.view()
+            && let Some(sequence) = view.sequence(&self.name, name)
+        {
+            return Ok(Some(shown_sequence(&view, &sequence)?));
+        }
         Ok(self.database.lake.table(&self.name, name).await?)
     }
 
     fn table_exist(&self, name: &str) -> bool {
         self.database.relation_names(&self.name).contains(name)
     }
+}
+
+/// The one row of a sequence.
+fn shown_sequence(view: &View, sequence: &Sequence) -> Result<Arc<dyn TableProvider>> {
+    let (last, is_called) = view.warehouse().last_number(sequence)?;
+    let is_sequence = (SEQUENCE_METADATA.to_owned(), String::new());
+    let columns = Schema::new_with_metadata(
+        vec![
+            Field::new("last_value", DataType::Int64, false),
+            Field::new("log_cnt", DataType::Int64, false),
+            Field::new("is_called", DataType::Boolean, false),
+        ],
+        [is_sequence].into(),
+    );
+    let columns = Arc::new(columns);
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![last])),
+        Arc::new(Int64Array::from(vec![0])),
+        Arc::new(BooleanArray::from(vec![is_called])),
+    ];
+    let row = RecordBatch::try_new(Arc::clone(&columns), arrays)?;
+    Ok(Arc::new(MemTable::try_new(columns, vec![vec![row]])?))
 }
 
 /// A view as the catalog shows it. Queries never scan it: its own query stands in its place.

@@ -51,7 +51,7 @@ fn schemata(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
 /// What the standard calls a table: not the indexes.
 pub(crate) fn tables_and_views<'a>(scope: &'a Scope<'_>) -> impl Iterator<Item = &'a Relation> {
     let relations = scope.snapshot.relations().iter();
-    relations.filter(|relation| relation.kind != 'i')
+    relations.filter(|relation| !['i', 'S'].contains(&relation.kind))
 }
 
 fn tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
@@ -139,7 +139,12 @@ fn column_row(
         udt_name: pg_type.name,
         dtd_identifier: position.to_string(),
         is_self_referencing: "NO",
-        is_identity: "NO",
+        column_default: column.default.as_ref().filter(|_| column.identity.is_none()),
+        is_identity: yes_or_no(column.identity.is_some()),
+        identity_generation: column.identity.map(|kind| match kind {
+            'a' => "ALWAYS".to_owned(),
+            _ => "BY DEFAULT".to_owned(),
+        }),
         identity_cycle: "NO",
         is_generated: "NEVER",
         is_updatable: "NO",

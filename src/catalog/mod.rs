@@ -7,6 +7,7 @@
 
 mod cells;
 pub mod database;
+mod defaults;
 pub mod facts;
 pub(crate) mod fixed_rows;
 pub mod functions;

@@ -24,6 +24,7 @@ pub(crate) const PG_PROC: u32 = 1255;
 
 pub(crate) fn producer(name: &str) -> Option<Producer> {
     Some(match name {
+        "pg_attrdef" => pg_attrdef,
         "pg_attribute" => pg_attribute,
         "pg_class" => pg_class,
         "pg_description" => pg_description,
@@ -123,8 +124,36 @@ fn pg_attribute(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
                 attalign: pg_type.align,
                 attstorage: pg_type.storage,
                 attnotnull: column.not_null && relation.kind != 'i',
+                atthasdef: column.default.is_some() && column.identity.is_none(),
+                attidentity: column.identity.map_or(String::new(), String::from),
                 attislocal: true,
                 attcollation: pg_type.collation,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Between the OIDs of tables and those of the defaults of their columns.
+const DEFAULT_OIDS: u32 = 0x2000_0000;
+
+fn pg_attrdef(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    for relation in scope.snapshot.user_relations() {
+        for (index, column) in relation.columns.iter().enumerate() {
+            let Some(default) = column
+                .default
+                .as_ref()
+                .filter(|_| column.identity.is_none())
+            else {
+                continue;
+            };
+            let number = i16::try_from(index + 1).unwrap_or(i16::MAX);
+            row!(
+                rows,
+                oid: (relation.oid ^ DEFAULT_OIDS).wrapping_add(u32::from(number.unsigned_abs())),
+                adrelid: relation.oid,
+                adnum: number,
+                adbin: default,
             )?;
         }
     }

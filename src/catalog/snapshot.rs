@@ -8,17 +8,22 @@ use datafusion::common::stats::Precision;
 use datafusion::logical_expr::TableType;
 use futures::{StreamExt, stream};
 
+use super::defaults;
 use super::keys::{self, Key};
 use super::oid::{self, OidAssigner};
 use super::pg_type::{self, NO_TYPMOD};
 use super::{INFORMATION_SCHEMA, PG_CATALOG, SessionFacts, layout};
 use crate::config::tables::Notes;
+use crate::warehouse::IDENTITY_METADATA;
 
 /// Tables whose schema is read at the same time.
 const LOADS_AT_ONCE: usize = 16;
 
 /// Key of the schema or field metadata that holds the comment on a relation or column.
 pub const COMMENT_METADATA: &str = "comment";
+
+/// Key of the schema metadata of what shows a sequence.
+pub(super) const SEQUENCE_METADATA: &str = "loyalhouse.is_sequence";
 
 /// A schema.
 #[derive(Clone, Debug)]
@@ -80,6 +85,20 @@ pub struct Attribute {
     pub not_null: bool,
     /// The comment on it.
     pub comment: Option<String>,
+    /// Its DEFAULT.
+    pub default: Option<String>,
+    /// How it is GENERATED AS IDENTITY: `a` always, `d` by default.
+    pub identity: Option<char>,
+}
+
+impl Attribute {
+    /// The sequence that its DEFAULT takes numbers from, with its schema.
+    pub fn sequence(&self) -> Option<&str> {
+        self.default
+            .as_deref()?
+            .strip_prefix("nextval('")?
+            .strip_suffix("'::regclass)")
+    }
 }
 
 /// Schemas and relations at one moment.
@@ -300,10 +319,10 @@ async fn load(schema: Arc<dyn SchemaProvider>, schema_name: &str, name: String) 
 
 fn describe(relation: &mut Relation, table: &dyn TableProvider) {
     let schema = table.schema();
-    relation.kind = if table.table_type() == TableType::View {
-        'v'
-    } else {
-        'r'
+    relation.kind = match table.table_type() {
+        TableType::View => 'v',
+        _ if schema.metadata().contains_key(SEQUENCE_METADATA) => 'S',
+        _ => 'r',
     };
     relation.temporary = table.table_type() == TableType::Temporary;
     relation.comment = schema.metadata().get(COMMENT_METADATA).cloned();
@@ -321,6 +340,11 @@ fn describe(relation: &mut Relation, table: &dyn TableProvider) {
                 typmod,
                 not_null: !field.is_nullable(),
                 comment,
+                default: defaults::shown(field),
+                identity: field
+                    .metadata()
+                    .get(IDENTITY_METADATA)
+                    .and_then(|kind| kind.chars().next()),
             }
         })
         .collect();
@@ -356,6 +380,8 @@ fn system_relations(schema: &'static str, schema_oid: u32) -> impl Iterator<Item
                 typmod: NO_TYPMOD,
                 not_null: column.not_null,
                 comment: None,
+                default: None,
+                identity: None,
             })
             .collect(),
         rows: None,

@@ -15,6 +15,10 @@ pub struct Held {
     pub statements: BTreeMap<String, HeldStatement>,
     /// Open cursors, by name.
     pub cursors: BTreeMap<String, HeldCursor>,
+    /// The last number that it got of each sequence, by the sequence's id.
+    pub numbers: BTreeMap<String, i64>,
+    /// The last number that it got of any.
+    pub last_number: Option<i64>,
 }
 
 /// A row of pg_prepared_statements.

@@ -157,6 +157,29 @@ enum Body {
     Table(TableStatement),
 }
 
+impl Body {
+    /// Whether it may read rows that its transaction added.
+    fn may_read(&self) -> bool {
+        match self {
+            Self::Query { .. }
+            | Self::Explain { .. }
+            | Self::ExplainExecute { .. }
+            | Self::Copy { .. }
+            | Self::Declare { .. }
+            | Self::Execute { .. }
+            | Self::Command(_) => true,
+            Self::Table(statement) => !statement.only_adds(),
+            Self::Empty
+            | Self::Show(_)
+            | Self::Fetch(_)
+            | Self::Close(_)
+            | Self::Prepare { .. }
+            | Self::Session(_)
+            | Self::Change(_) => false,
+        }
+    }
+}
+
 /// The options of a COPY TO as the statement spells them.
 #[derive(Debug, Clone)]
 pub struct CopyRequest {
@@ -756,6 +779,20 @@ impl Session {
         .await
     }
 
+    /// Refuses what must not run in a transaction that failed, be it prepared before.
+    fn admit(&mut self, body: &Body) -> Result<()> {
+        match body {
+            Body::Empty => {}
+            Body::Session(command) => self.transaction.admit(Some(command))?,
+            Body::Query { .. } | Body::Copy { .. } | Body::Declare { .. } => {
+                self.transaction.admit(None)?;
+                self.transaction.query();
+            }
+            _ => self.transaction.admit(None)?,
+        }
+        Ok(())
+    }
+
     /// Executes a prepared statement with its parameters' values.
     pub async fn execute(
         &mut self,
@@ -763,15 +800,9 @@ impl Session {
         values: Vec<ScalarValue>,
         control: &Arc<StatementControl>,
     ) -> Result<Outcome> {
-        match &prepared.body {
-            Body::Empty => {}
-            // What was prepared before the transaction failed is not run in it either.
-            Body::Session(command) => self.transaction.admit(Some(command))?,
-            Body::Query { .. } | Body::Copy { .. } | Body::Declare { .. } => {
-                self.transaction.admit(None)?;
-                self.transaction.query();
-            }
-            _ => self.transaction.admit(None)?,
+        self.admit(&prepared.body)?;
+        if prepared.body.may_read() {
+            self.write_pending().await?;
         }
         match &prepared.body {
             Body::Empty => Ok(Outcome::Empty),

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// The steps in order; `user_version` counts those that were run.
-const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS];
+const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS, SEQUENCES];
 
 /// Roles, who belongs to whom, and what they may do. Role 10 owns every object, as in PostgreSQL's
 /// numbering; until somebody gives it a login it is nobody's.
@@ -95,6 +95,14 @@ CREATE TABLE dropped_tables (
 
 /// Folders of dropped tables are found by their names: those that no relation has.
 const FOLDERS: &str = "DROP TABLE dropped_tables;";
+
+/// Where the next block of numbers of a sequence begins; nothing if it has come to its end.
+const SEQUENCES: &str = "
+CREATE TABLE sequence_numbers (
+    id TEXT PRIMARY KEY,
+    next INTEGER
+) STRICT;
+";
 
 /// Runs the steps that this catalog has not seen.
 pub(super) fn run(connection: &mut Connection, path: &Path) -> Result<()> {

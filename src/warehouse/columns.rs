@@ -16,6 +16,9 @@ use crate::error::{Error, Result};
 /// Key of a column's metadata: its DEFAULT, as SQL.
 pub const DEFAULT_METADATA: &str = "loyalhouse.default";
 
+/// Key of a column's metadata: `a` if it is GENERATED ALWAYS AS IDENTITY, `d` if BY DEFAULT.
+pub const IDENTITY_METADATA: &str = "identity";
+
 /// Key of a column's metadata in a Delta schema: the type that a value has here.
 const TYPE_KEY: &str = "loyalhouse.type";
 /// What stands before the other keys of our metadata in a Delta schema.

@@ -20,6 +20,7 @@ mod hold;
 mod locks;
 mod names;
 mod rows;
+mod sequences;
 mod staged;
 mod write;
 
@@ -38,7 +39,7 @@ use tokio::sync::Notify;
 use url::Url;
 
 pub use self::cleanup::Removed;
-pub use self::columns::{DEFAULT_METADATA, stored};
+pub use self::columns::{DEFAULT_METADATA, IDENTITY_METADATA, stored};
 pub use self::compact::Compacted;
 pub use self::content::Content;
 pub use self::delta::Operation;
@@ -51,7 +52,9 @@ pub use self::locks::TableLock;
 pub use self::names::{Kind, Relation, Schema, already_exists};
 use self::names::{Names, Renamed};
 pub use self::rows::Removal;
-pub use self::staged::{Staged, View};
+use self::sequences::Blocks;
+pub use self::sequences::Sequence;
+pub use self::staged::{PENDING_BYTES_MAX, Staged, View};
 pub use self::write::RowWriter;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
@@ -88,6 +91,7 @@ pub struct Warehouse {
     folders: Folders,
     holds: Arc<Holds>,
     generation: AtomicU64,
+    numbers: Blocks,
     /// Told when a table has got many small files.
     fragmented: Arc<Notify>,
     /// Held until the warehouse is closed, also by a crash.
@@ -148,11 +152,13 @@ impl Warehouse {
             locks: Arc::default(),
             folders: Folders::default(),
             generation: AtomicU64::new(1),
+            numbers: Blocks::default(),
             fragmented: Arc::default(),
             _lock: lock,
         });
         warehouse.sweep()?;
         warehouse.keep_folders(&mut warehouse.write_names());
+        warehouse.forget_numbers()?;
         warehouse.start_background();
         Ok(warehouse)
     }

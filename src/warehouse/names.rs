@@ -9,6 +9,7 @@ use datafusion::arrow::ipc::writer::StreamWriter;
 use rusqlite::{Transaction, params};
 
 use super::folder::TableFolder;
+use super::sequences::Sequence;
 use crate::config::tables::TableNotes;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
@@ -55,6 +56,31 @@ pub struct Relation {
     pub columns: Option<SchemaRef>,
     /// The comment on it, and keys, which are shown and not enforced.
     pub notes: TableNotes,
+    /// The sequences of its columns.
+    pub sequences: Vec<Sequence>,
+}
+
+/// Key of a relation's notes in the catalog file: its sequences.
+const SEQUENCES_KEY: &str = "sequences";
+
+/// What the catalog file keeps of a relation's notes.
+fn kept_notes(relation: &Relation) -> String {
+    let mut kept = serde_json::to_value(&relation.notes).unwrap_or_default();
+    if let (Some(kept), false) = (kept.as_object_mut(), relation.sequences.is_empty()) {
+        let sequences = serde_json::to_value(&relation.sequences).unwrap_or_default();
+        kept.insert(SEQUENCES_KEY.to_owned(), sequences);
+    }
+    kept.to_string()
+}
+
+fn read_notes(text: &str) -> (TableNotes, Vec<Sequence>) {
+    let mut kept: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    let sequences = kept
+        .as_object_mut()
+        .and_then(|kept| kept.remove(SEQUENCES_KEY));
+    let sequences = sequences.and_then(|sequences| serde_json::from_value(sequences).ok());
+    let notes = serde_json::from_value(kept).unwrap_or_default();
+    (notes, sequences.unwrap_or_default())
 }
 
 /// All names at one time.
@@ -130,6 +156,7 @@ fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let kind: String = row.get(3)?;
+        let (notes, sequences) = read_notes(&row.get::<_, String>(6)?);
         let relation = Relation {
             id: row.get(0)?,
             schema: row.get(1)?,
@@ -141,7 +168,8 @@ fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
             },
             owner: row.get(4)?,
             definition: row.get(5)?,
-            notes: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+            notes,
+            sequences,
             search_path: serde_json::from_str(&row.get::<_, String>(7)?).unwrap_or_default(),
             columns: row
                 .get::<_, Option<Vec<u8>>>(8)?
@@ -226,7 +254,7 @@ fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Resul
             relation.kind.name(),
             relation.owner,
             relation.definition,
-            serde_json::to_string(&relation.notes).unwrap_or_else(|_| "{}".to_owned()),
+            kept_notes(relation),
             serde_json::Value::from(relation.search_path.clone()).to_string(),
             relation.columns.as_ref().and_then(to_ipc),
         ],

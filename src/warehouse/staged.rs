@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 
 use super::content::Content;
 use super::delta::Operation;
 use super::names::{Names, Relation, Renamed, Schema};
+use super::sequences::Sequence;
 use super::{TEMPORARY_SCHEMA, Warehouse};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::Lake;
 
 /// Numbers the states of all transactions, so that no two are taken for one another.
@@ -33,7 +36,41 @@ pub(super) struct StagedContent {
     pub(super) base: Option<Arc<Content>>,
     pub(super) now: Arc<Content>,
     pub(super) operation: Operation,
+    /// Rows that were added and are in no file yet.
+    pub(super) pending: Pending,
 }
+
+/// Rows that a transaction added to a table and has not written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pending {
+    rows: Arc<Vec<RecordBatch>>,
+    bytes: usize,
+}
+
+impl Pending {
+    fn add(&mut self, rows: Vec<RecordBatch>) -> Result<()> {
+        let kept = Arc::make_mut(&mut self.rows);
+        self.bytes += rows
+            .iter()
+            .map(RecordBatch::get_array_memory_size)
+            .sum::<usize>();
+        kept.extend(rows);
+        if let (Some(first), true) = (kept.first(), kept.len() > PENDING_BATCHES_MAX) {
+            let rows = concat_batches(&first.schema(), kept.iter());
+            let rows = rows
+                .map_err(|error| Error::internal("rows to add are not alike").with_source(error))?;
+            self.bytes = rows.get_array_memory_size();
+            *kept = vec![rows];
+        }
+        Ok(())
+    }
+}
+
+/// Batches of rows of one table that are kept apart.
+const PENDING_BATCHES_MAX: usize = 1_000;
+
+/// Bytes of rows of one table that wait for the end of a transaction; with more they are written.
+pub const PENDING_BYTES_MAX: usize = 16 << 20;
 
 impl Staged {
     /// A number that no other state has; 0 if nothing was changed.
@@ -89,9 +126,11 @@ impl Staged {
                 base,
                 now,
                 operation,
+                pending: Pending::default(),
             },
             Some(before) => StagedContent {
                 base: before.base,
+                pending: before.pending,
                 now,
                 operation: match before.operation == operation {
                     true => operation,
@@ -101,6 +140,42 @@ impl Staged {
         };
         self.contents.insert(id.to_owned(), content);
         self.touch();
+    }
+
+    /// Adds rows to a table whose content is `base` now; the bytes that wait with them. What is seen of
+    /// the table stays as it is until they are written.
+    pub fn add_rows(
+        &mut self,
+        id: &str,
+        base: &Arc<Content>,
+        rows: Vec<RecordBatch>,
+    ) -> Result<usize> {
+        let content = self.contents.entry(id.to_owned());
+        let content = content.or_insert_with(|| StagedContent {
+            base: Some(Arc::clone(base)),
+            now: Arc::clone(base),
+            operation: Operation::Append,
+            pending: Pending::default(),
+        });
+        content.pending.add(rows)?;
+        Ok(content.pending.bytes)
+    }
+
+    /// The tables with rows that are not written, and those rows.
+    pub fn pending(&self) -> Vec<(String, Arc<Vec<RecordBatch>>)> {
+        let contents = self.contents.iter();
+        contents
+            .filter(|(_, content)| !content.pending.rows.is_empty())
+            .map(|(id, content)| (id.clone(), Arc::clone(&content.pending.rows)))
+            .collect()
+    }
+
+    /// The rows of a table that waited are in its content.
+    pub fn set_written(&mut self, id: &str, now: Arc<Content>) {
+        if let Some(content) = self.contents.get_mut(id) {
+            content.pending = Pending::default();
+        }
+        self.set_content(id, None, now, Operation::Append);
     }
 
     /// Forgets what a transaction did to the content of a table that it drops.
@@ -195,6 +270,30 @@ pub struct View {
 }
 
 impl View {
+    /// The tables' warehouse.
+    pub fn warehouse(&self) -> &Arc<Warehouse> {
+        &self.warehouse
+    }
+
+    /// The sequences of all tables, with the schemas that they are in.
+    pub fn sequences(&self) -> Vec<(String, Sequence)> {
+        let relations = self.relations().into_iter();
+        let of = |relation: &Arc<Relation>| {
+            let schema = relation.schema.clone();
+            let own = relation.sequences.iter().cloned();
+            own.map(|sequence| (schema.clone(), sequence))
+                .collect::<Vec<_>>()
+        };
+        relations.flat_map(|relation| of(&relation)).collect()
+    }
+
+    /// A sequence.
+    pub fn sequence(&self, schema: &str, name: &str) -> Option<Sequence> {
+        let mut known = self.sequences().into_iter();
+        let found = known.find(|(of, sequence)| of == schema && sequence.name == name);
+        found.map(|(_, sequence)| sequence)
+    }
+
     /// The same with rows that one statement reads besides.
     #[must_use]
     pub fn with_given(&self, rows: Arc<dyn TableProvider>) -> Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
-use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::compute::{CastOptions, cast_with_options, concat_batches};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::util::display::FormatOptions;
@@ -25,6 +25,8 @@ const GROUP_ROWS_MAX: usize = 256 * 1024;
 const GROUP_BYTES_MAX: usize = 64 << 20;
 /// Bytes after which a file is complete and the next begins.
 pub(super) const FILE_BYTES_MAX: usize = 256 << 20;
+/// Bytes of rows that are kept in memory before a file is begun: many statements add a few rows only.
+const SMALL_BYTES_MAX: usize = 1 << 20;
 /// Compression of pages: the level that zstd calls its default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -54,6 +56,9 @@ pub struct RowWriter {
     columns: SchemaRef,
     /// The columns as they stand in files.
     written: SchemaRef,
+    /// Rows before the first file, and their bytes.
+    small: Vec<RecordBatch>,
+    small_bytes: usize,
     open: Option<(OpenFile, AsyncArrowWriter<BufWriter>)>,
     done: Vec<OpenFile>,
     rows: u64,
@@ -78,6 +83,8 @@ impl RowWriter {
             table: table.to_owned(),
             written: columns::in_files(&columns),
             columns,
+            small: Vec::new(),
+            small_bytes: 0,
             open: None,
             done: Vec::new(),
             rows: 0,
@@ -101,15 +108,38 @@ impl RowWriter {
             return Ok(());
         }
         let batch = conform(batch, &self.written, &self.table)?;
+        self.rows += batch.num_rows() as u64;
+        let bytes = batch.get_array_memory_size();
+        let is_first = self.open.is_none() && self.done.is_empty();
+        if is_first && self.small_bytes + bytes <= SMALL_BYTES_MAX {
+            self.small_bytes += bytes;
+            self.small.push(batch);
+            return Ok(());
+        }
+        self.write_small().await?;
+        self.encode(&batch).await
+    }
+
+    /// Writes the rows that were kept.
+    async fn write_small(&mut self) -> Result<()> {
+        if self.small.is_empty() {
+            return Ok(());
+        }
+        let rows = concat_batches(&self.written, &self.small)
+            .map_err(|error| Error::internal("rows to write are not alike").with_source(error))?;
+        self.small.clear();
+        self.encode(&rows).await
+    }
+
+    async fn encode(&mut self, batch: &RecordBatch) -> Result<()> {
         let (file, mut writer) = match self.open.take() {
             Some(open) => open,
             None => self.start()?,
         };
-        let written = fill(&mut writer, &batch).await;
+        let written = fill(&mut writer, batch).await;
         let is_full = writer.bytes_written() > FILE_BYTES_MAX;
         self.open = Some((file, writer));
         written?;
-        self.rows += batch.num_rows() as u64;
         if is_full {
             self.close().await?;
         }
@@ -121,8 +151,14 @@ impl RowWriter {
         conform(batch, &self.written, &self.table)
     }
 
+    /// The rows, if they are few and no file was begun for them.
+    pub fn take_small(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.small)
+    }
+
     /// Completes the files and reads what they hold.
     pub async fn finish(mut self) -> Result<Vec<StoredFile>> {
+        self.write_small().await?;
         self.close().await?;
         let (paths, holds): (Vec<Path>, Vec<Arc<FileHold>>) =
             std::mem::take(&mut self.done).into_iter().unzip();

@@ -36,7 +36,7 @@ fn what_a_transaction_wrote_and_took_back_is_removed() {
     let before = data_files(&table);
     assert_eq!(before.len(), 1);
     client
-        .simple("BEGIN; INSERT INTO t VALUES (-1); INSERT INTO t VALUES (-2)")
+        .simple("BEGIN; INSERT INTO t VALUES (-1); TABLE t LIMIT 1; INSERT INTO t VALUES (-2); TABLE t LIMIT 1")
         .unwrap();
     assert_eq!(data_files(&table).len(), 3);
     client.simple("ROLLBACK").unwrap();
@@ -89,7 +89,7 @@ fn what_a_kill_cut_off_is_removed_and_files_of_others_stay() {
         client.simple("DELETE FROM t WHERE id = 1").unwrap();
         table = table_folder(folder.path());
         client
-            .simple("BEGIN; INSERT INTO t SELECT id FROM numbers")
+            .simple("BEGIN; INSERT INTO t SELECT id FROM numbers; TABLE t LIMIT 1")
             .unwrap();
         assert_eq!(data_files(&table).len(), 3);
         // Dropped here: killed, with the transaction open.

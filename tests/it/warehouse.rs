@@ -236,3 +236,99 @@ fn without_a_folder_there_is_no_place_for_tables() {
     let error = client.simple("CREATE TABLE t (id int)").unwrap_err();
     assert_eq!(error.code, "0A000");
 }
+
+#[test]
+fn many_small_inserts_of_a_transaction_make_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    client
+        .simple("CREATE TABLE rows (id serial, word text)")
+        .unwrap();
+    client.simple("BEGIN").unwrap();
+    for round in 0..200 {
+        client
+            .simple(&format!("INSERT INTO rows (word) VALUES ('w{round}')"))
+            .unwrap();
+    }
+    client.simple("SAVEPOINT half").unwrap();
+    client
+        .simple("INSERT INTO rows (word) VALUES ('lost')")
+        .unwrap();
+    client.simple("ROLLBACK TO half").unwrap();
+    client.simple("COMMIT").unwrap();
+    assert_eq!(
+        one(
+            &mut client,
+            "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || max(word) FROM rows"
+        ),
+        "200 200 w99"
+    );
+    let files = files_below(&folder.path().join("tables"), "parquet");
+    assert_eq!(files, 1);
+    // A statement that reads sees what its transaction added.
+    client.simple("BEGIN").unwrap();
+    client
+        .simple("INSERT INTO rows VALUES (1000, 'seen')")
+        .unwrap();
+    assert_eq!(
+        one(&mut client, "SELECT word FROM rows WHERE id = 1000"),
+        "seen"
+    );
+    client
+        .simple("INSERT INTO rows SELECT id + 1, 'again' FROM rows WHERE id = 1000")
+        .unwrap();
+    client.simple("DELETE FROM rows WHERE id = 1000").unwrap();
+    client.simple("COMMIT").unwrap();
+    assert_eq!(
+        one(
+            &mut client,
+            "SELECT string_agg(word, ',') FROM rows WHERE id >= 1000"
+        ),
+        "again"
+    );
+}
+
+#[test]
+fn numbers_are_given_once_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    {
+        let server = serve(folder.path());
+        let mut client = Client::connect(server.port);
+        client
+            .simple("CREATE TABLE rows (id bigserial, word text)")
+            .unwrap();
+        client
+            .simple("INSERT INTO rows (word) SELECT 'x' FROM generate_series(1, 100)")
+            .unwrap();
+    }
+    let server = serve(folder.path());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(server.port)).collect();
+    for _ in 0..20 {
+        for client in &mut clients {
+            client
+                .simple("INSERT INTO rows (word) VALUES ('y'), ('z')")
+                .unwrap();
+        }
+    }
+    assert_eq!(
+        one(
+            &mut clients[0],
+            "SELECT count(*) - count(DISTINCT id) || ' ' || count(*) FROM rows"
+        ),
+        "0 220"
+    );
+}
+
+/// Files with an ending below a folder.
+fn files_below(folder: &Path, ending: &str) -> usize {
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries
+        .map(|path| match path.is_dir() {
+            true => files_below(&path, ending),
+            false => usize::from(path.extension().is_some_and(|found| found == ending)),
+        })
+        .sum()
+}

@@ -13,8 +13,10 @@ pub(super) const SPECS: &[Spec] = &[
     strict("col_description", (2, 2), Returns::Text, col_description),
     strict("obj_description", (1, 2), Returns::Text, obj_description),
     strict("shobj_description", (2, 2), Returns::Text, NOTHING),
-    // No object here has a default, a rule or a trigger.
-    strict("pg_get_expr", (2, 3), Returns::Text, NOTHING),
+    // The defaults of columns are kept as they are shown; nothing else has an expression.
+    strict("pg_get_expr", (2, 3), Returns::Text, |_, args| {
+        Ok(argument_text(args, 0).into())
+    }),
     strict("pg_get_indexdef", (1, 3), Returns::Text, index_definition),
     strict(
         "pg_index_column_has_property",
@@ -49,7 +51,12 @@ pub(super) const SPECS: &[Spec] = &[
         Returns::Text,
         NOTHING,
     ),
-    strict("pg_get_serial_sequence", (2, 2), Returns::Text, NOTHING),
+    strict(
+        "pg_get_serial_sequence",
+        (2, 2),
+        Returns::Text,
+        serial_sequence,
+    ),
     strict("pg_get_statisticsobjdef", (1, 1), Returns::Text, NOTHING),
     strict(
         "pg_get_statisticsobjdef_columns",
@@ -98,6 +105,28 @@ pub(super) const SPECS: &[Spec] = &[
     strict("pg_sequence_last_value", (1, 1), Returns::BigInt, NOTHING),
     lenient("pg_export_snapshot", (0, 0), Returns::Text, NOTHING),
 ];
+
+/// The sequence of a column, with its schema.
+fn serial_sequence(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
+    let column = argument_text(args, 1);
+    let Some(relation) = names::relation(call, argument(args, 0))? else {
+        return Ok(Cell::Null);
+    };
+    let found = relation.columns.iter().find(|known| known.name == column);
+    let found = found.ok_or_else(|| {
+        crate::error::Error::undefined_column(format!(
+            "column \"{column}\" of relation \"{}\" does not exist",
+            relation.name
+        ))
+    })?;
+    Ok(found
+        .sequence()
+        .map(|name| match name.contains('.') {
+            true => name.to_owned(),
+            false => format!("{}.{name}", relation.schema),
+        })
+        .into())
+}
 
 fn index_definition(call: &Call<'_>, args: &[Cell]) -> Result<Cell> {
     let index = argument(args, 0).to_oid();

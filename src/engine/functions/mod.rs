@@ -21,6 +21,7 @@ pub(crate) mod records;
 pub(crate) mod regexes;
 mod render;
 mod rowwise;
+mod sequences;
 pub(crate) mod series;
 mod session;
 mod size_caps;
@@ -78,6 +79,7 @@ pub(crate) fn register_last(state: &mut SessionState) -> Result<()> {
     numbering::register(state)?;
     lists::register(state)?;
     trim::register(state)?;
+    sequences::register(state)?;
     uuid::register(state)?;
     ordered::register(state)?;
     quantified::register(state)?;

@@ -12,7 +12,7 @@
 use std::ops::Range;
 
 use datafusion::sql::sqlparser::ast::{Query, SetExpr, TableFactor};
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Whitespace};
 
 use super::is_word;
 
@@ -32,7 +32,7 @@ pub(super) fn spelled_out(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         .collect();
     let is = |at: usize, word: &str| words.get(at).is_some_and(|at| is_word(&tokens[*at], word));
     if is(0, "alter") && (is(1, "table") || is(1, "view")) {
-        return moved(tokens, &words);
+        return with_ordered_options(moved(tokens, &words));
     }
     if !is(0, "create") || is(1, "or") {
         return tokens;
@@ -43,7 +43,7 @@ pub(super) fn spelled_out(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     match is(at, "table") {
-        true => created(tokens, &words),
+        true => with_ordered_options(created(tokens, &words)),
         false => tokens,
     }
 }
@@ -194,6 +194,80 @@ fn column(tokens: &mut Vec<TokenWithSpan>, item: Range<usize>, is_of_query: bool
     }
 }
 
+/// The words that the options of an identity begin with, in the order that the parser wants.
+const IDENTITY_OPTIONS: [&str; 6] = [
+    "increment",
+    "minvalue",
+    "maxvalue",
+    "start",
+    "cache",
+    "cycle",
+];
+
+/// The options in `AS IDENTITY (…)` in the order that the parser wants.
+fn with_ordered_options(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let words: Vec<usize> = (0..tokens.len())
+        .filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_)))
+        .collect();
+    for pair in words.windows(2) {
+        let &[identity, open] = pair else { continue };
+        if !is_word(&tokens[identity], "identity") || tokens[open].token != Token::LParen {
+            continue;
+        }
+        let rest = tokens.iter().skip(open);
+        let Some(length) = rest
+            .take_while(|token| token.token != Token::RParen)
+            .count()
+            .checked_sub(1)
+        else {
+            continue;
+        };
+        let inside = open + 1..open + 1 + length;
+        let mut options: Vec<(usize, Vec<TokenWithSpan>)> = Vec::new();
+        let mut negated = None;
+        for token in &tokens[inside.clone()] {
+            let rank = IDENTITY_OPTIONS
+                .iter()
+                .position(|word| is_word(token, word));
+            match rank {
+                _ if is_word(token, "no") => negated = Some(token.clone()),
+                Some(rank) => {
+                    let mut option: Vec<TokenWithSpan> = negated.take().into_iter().collect();
+                    if !option.is_empty() {
+                        option.push(space(token));
+                    }
+                    option.push(token.clone());
+                    options.push((rank, option));
+                }
+                None => {
+                    if let Some((_, option)) = options.last_mut() {
+                        option.push(token.clone());
+                    }
+                }
+            }
+        }
+        options.sort_by_key(|(rank, _)| *rank);
+        let ordered = options.into_iter().flat_map(|(_, mut option)| {
+            if let Some(last) = option.last() {
+                option.push(space(last));
+            }
+            option
+        });
+        let ordered: Vec<TokenWithSpan> = ordered.collect();
+        tokens.splice(inside, ordered);
+        // One identity a statement: the places of what follows have changed.
+        break;
+    }
+    tokens
+}
+
+fn space(beside: &TokenWithSpan) -> TokenWithSpan {
+    TokenWithSpan {
+        token: Token::Whitespace(Whitespace::Space),
+        span: beside.span,
+    }
+}
+
 /// Puts words in the place of tokens.
 fn put(tokens: &mut Vec<TokenWithSpan>, at: Range<usize>, words: Vec<Token>) {
     let span = tokens
@@ -257,6 +331,25 @@ mod tests {
         assert_eq!(like_options(names[2]), None);
         let sql = "CREATE TABLE t (note text CHECK (note LIKE 'a, b'))";
         assert!(matches!(read(sql), Statement::CreateTable(table) if table.columns.len() == 1));
+    }
+
+    #[test]
+    fn options_of_an_identity_stand_in_any_order() {
+        let sql = "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY (START 5 NO CYCLE CACHE 3 \
+                   MINVALUE 2 NO MAXVALUE INCREMENT BY 2), b int)";
+        let Statement::CreateTable(table) = read(sql) else {
+            panic!("no table");
+        };
+        let written = table.columns[0].to_string();
+        for option in [
+            "START 5",
+            "NO CYCLE",
+            "CACHE 3",
+            "MINVALUE 2",
+            "INCREMENT BY 2",
+        ] {
+            assert!(written.contains(option), "{written}");
+        }
     }
 
     #[test]

@@ -11,17 +11,17 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, DropBehavior, Expr, Ident,
-    ObjectName, Owner, RenameTableNameKind, SelectItem, Statement, TableConstraint,
+    ObjectName, Owner, RenameTableNameKind, SelectItem, Statement,
 };
 use futures::StreamExt;
 
+use super::alter_keys::{add_keys, check_one_primary_key};
 use super::assign::{Assignment, TextLimits};
 use super::create::{declared_keys, key, note, single};
 use super::drop::missing;
 use super::resolve::no_schema;
 use super::syntax::{self, ChangedTable};
-use super::{unsupported, write_all};
-use crate::catalog::keys::default_name;
+use super::{serial, unsupported, write_all};
 use crate::catalog::pg_type::{format_type, pg_type_of_field};
 use crate::config::tables::TableNotes;
 use crate::engine::command::Completion;
@@ -37,10 +37,10 @@ use crate::warehouse::{
 };
 
 /// A table with what it becomes.
-struct Altered {
-    relation: Arc<Relation>,
-    base: Arc<Content>,
-    fields: Vec<Field>,
+pub(super) struct Altered {
+    pub(super) relation: Arc<Relation>,
+    pub(super) base: Arc<Content>,
+    pub(super) fields: Vec<Field>,
 }
 
 impl Session {
@@ -177,6 +177,9 @@ impl Session {
                 "cannot move objects into or out of temporary schemas",
             ));
         }
+        if !relation.sequences.is_empty() {
+            return Err(unsupported("SET SCHEMA of a table that numbers its rows"));
+        }
         self.check_create(schema)?;
         self.rename(relation, schema, &relation.name.clone())
     }
@@ -209,7 +212,11 @@ impl Session {
         self.stage(|staged| staged.set_relation(key, Some(was), Some(Arc::new(now))));
     }
 
-    fn renote(&mut self, relation: &Arc<Relation>, change: impl FnOnce(&mut TableNotes)) {
+    pub(super) fn renote(
+        &mut self,
+        relation: &Arc<Relation>,
+        change: impl FnOnce(&mut TableNotes),
+    ) {
         let mut noted = relation.as_ref().clone();
         change(&mut noted.notes);
         if noted.notes != relation.notes {
@@ -247,6 +254,15 @@ impl Session {
         let mut field = self.declared_column(column, control).await?;
         if !keys.primary_key.is_empty() {
             field.set_nullable(false);
+        }
+        if let Some(numbering) = serial::numbering(column)? {
+            let relation = &altered.relation;
+            let place = (relation.schema.as_str(), relation.name.as_str());
+            let sequence = self.number_by(&mut field, &numbering, place, &relation.sequences)?;
+            let mut numbered = relation.as_ref().clone();
+            numbered.sequences.push(sequence);
+            self.restage(&Arc::clone(relation), numbered.clone());
+            altered.relation = Arc::new(numbered);
         }
         let has_default = field.metadata().contains_key(DEFAULT_METADATA);
         if !field.is_nullable() && !has_default && altered.base.rows() > 0 {
@@ -311,6 +327,20 @@ impl Session {
             notes.unique.retain(|columns| stays(columns));
             notes.foreign_keys.retain(|key| stays(&key.columns));
         });
+        if relation
+            .sequences
+            .iter()
+            .any(|sequence| gone.contains(&sequence.column))
+        {
+            let relation = self
+                .existing_view()?
+                .relation_by_id(&relation.id)
+                .unwrap_or(relation);
+            let mut left = relation.as_ref().clone();
+            left.sequences
+                .retain(|sequence| !gone.contains(&sequence.column));
+            self.restage(&relation, left);
+        }
         Ok(done)
     }
 
@@ -342,6 +372,19 @@ impl Session {
             format!("cannot rename column \"{from}\": a view uses it"),
         );
         self.check_views(&relation, Some(refused), control).await?;
+        let mut called = relation.as_ref().clone();
+        for sequence in &mut called.sequences {
+            if sequence.column == from {
+                to.clone_into(&mut sequence.column);
+            }
+        }
+        let relation = match called == *relation {
+            true => relation,
+            false => {
+                self.restage(&relation, called.clone());
+                Arc::new(called)
+            }
+        };
         self.renote(&relation, |notes| {
             let keys = notes.foreign_keys.iter_mut().map(|key| &mut key.columns);
             let keys = keys
@@ -454,7 +497,7 @@ impl Session {
 
     /// Gives a table other columns, with the rows that the expressions make of the old ones; without any,
     /// the rows stay as they are.
-    async fn reshape(
+    pub(super) async fn reshape(
         &mut self,
         altered: Altered,
         values: Option<Vec<Expr>>,
@@ -509,7 +552,7 @@ impl Session {
         Ok(written.await?.0)
     }
 
-    async fn check_no_nulls(
+    pub(super) async fn check_no_nulls(
         &self,
         altered: &Altered,
         column: &str,
@@ -531,7 +574,7 @@ impl Session {
 }
 
 impl Altered {
-    fn place(&self, column: &str) -> Result<usize> {
+    pub(super) fn place(&self, column: &str) -> Result<usize> {
         let place = self.fields.iter().position(|field| field.name() == column);
         place.ok_or_else(|| {
             Error::undefined_column(format!(
@@ -651,102 +694,4 @@ fn gives_its_columns(view: &Relation, schema: &Schema, names: &[String]) -> bool
     };
     let own = columns.fields().iter().map(|field| field.name());
     own.eq(names) && types(columns) == types(schema)
-}
-
-// --- keys ---
-
-impl Session {
-    async fn add_key(
-        &mut self,
-        mut altered: Altered,
-        constraint: &TableConstraint,
-        done: Completion,
-        control: &Arc<StatementControl>,
-    ) -> Result<Completion> {
-        let relation = Arc::clone(&altered.relation);
-        let keys = declared_keys(&[], std::slice::from_ref(constraint))?;
-        check_one_primary_key(&relation, &keys)?;
-        let mut named = keys.primary_key.iter().chain(keys.unique.iter().flatten());
-        if let Some(unknown) = named.find(|name| altered.place(name).is_err()) {
-            return Err(Error::undefined_column(format!(
-                "column \"{unknown}\" named in key does not exist"
-            )));
-        }
-        for key in &keys.foreign_keys {
-            key.columns
-                .iter()
-                .try_for_each(|name| altered.place(name).map(drop))?;
-        }
-        let mut changes = false;
-        for name in &keys.primary_key {
-            let place = altered.place(name)?;
-            if altered.fields[place].is_nullable() {
-                self.check_no_nulls(&altered, name, control).await?;
-                altered.fields[place].set_nullable(false);
-                changes = true;
-            }
-        }
-        if changes {
-            self.reshape(altered, None, control).await?;
-        }
-        self.renote(&relation, |notes| add_keys(notes, keys));
-        Ok(done.warning(
-            SqlState::SuccessfulCompletion,
-            &format!(
-                "the key of table \"{}\" is a hint to clients: its rows are not checked",
-                relation.name
-            ),
-        ))
-    }
-
-    fn drop_key(
-        &mut self,
-        relation: &Arc<Relation>,
-        name: &str,
-        if_exists: bool,
-        done: Completion,
-    ) -> Result<Completion> {
-        let is_it = |kind, columns: &[String]| default_name(&relation.name, kind, columns) == name;
-        let mut notes = relation.notes.clone();
-        if !notes.primary_key.is_empty() && is_it('p', &notes.primary_key) {
-            notes.primary_key.clear();
-        }
-        notes.unique.retain(|columns| !is_it('u', columns));
-        notes.foreign_keys.retain(|key| !is_it('f', &key.columns));
-        if notes != relation.notes {
-            self.renote(relation, |known| *known = notes);
-            return Ok(done);
-        }
-        let message = format!(
-            "constraint \"{name}\" of relation \"{}\" does not exist",
-            relation.name
-        );
-        match if_exists {
-            true => Ok(done.warning(SqlState::UndefinedObject, &format!("{message}, skipping"))),
-            false => Err(Error::undefined_object(message)
-                .with_hint("Keys have the names that PostgreSQL gives those without one.")),
-        }
-    }
-}
-
-fn add_keys(notes: &mut TableNotes, keys: TableNotes) {
-    if !keys.primary_key.is_empty() {
-        notes.primary_key = keys.primary_key;
-    }
-    notes.unique.extend(keys.unique);
-    notes.foreign_keys.extend(keys.foreign_keys);
-}
-
-/// 42P16
-fn check_one_primary_key(relation: &Relation, keys: &TableNotes) -> Result<()> {
-    if keys.primary_key.is_empty() || relation.notes.primary_key.is_empty() {
-        return Ok(());
-    }
-    Err(Error::new(
-        SqlState::InvalidTableDefinition,
-        format!(
-            "multiple primary keys for table \"{}\" are not allowed",
-            relation.name
-        ),
-    ))
 }

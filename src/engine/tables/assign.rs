@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::values::digits::PG_TYPMOD_METADATA;
 use crate::values::types::{self as pg, PgType};
-use crate::warehouse::DEFAULT_METADATA;
+use crate::warehouse::{DEFAULT_METADATA, IDENTITY_METADATA};
 
 /// Keys of a column's metadata that are of the column, not of its values' type.
-const COLUMN_KEYS: [&str; 2] = [DEFAULT_METADATA, "comment"];
+const COLUMN_KEYS: [&str; 3] = [DEFAULT_METADATA, IDENTITY_METADATA, "comment"];
 
 /// Bytes that PostgreSQL adds to the length in a type modifier.
 const HEADER_BYTES: i32 = 4;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, AsArray, BooleanArray, PrimitiveArray, RecordBatch};
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::datatypes::{Field, Int64Type, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr as LogicalExpr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
@@ -15,10 +16,11 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::assign::{Assignment, Source, TextLimits};
 use super::merge::{self, Action};
-use super::returning::{self, ChangedRows};
+use super::returning::{self, ChangedRows, Returning};
 use super::syntax::{self, ChangedTable};
-use super::{Change, ChangeKind, TableStatement, unsupported};
+use super::{Change, ChangeKind, TableStatement, serial, unsupported};
 use crate::auth::privilege::{Object, Privilege};
+use crate::catalog::database::GIVEN_SCHEMA;
 use crate::engine::authorize;
 use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
@@ -134,6 +136,7 @@ impl Session {
             Some(_) => syntax::target_places(&relation.name, &columns, &insert.columns)?,
             None => Vec::new(),
         };
+        check_generated(insert, &columns, &named)?;
         let mut sources = Vec::with_capacity(columns.fields().len());
         for (place, field) in columns.fields().iter().enumerate() {
             sources.push(match named.iter().position(|at| *at == place) {
@@ -323,6 +326,7 @@ impl Session {
             ),
         };
         Ok(TableStatement::Change(Box::new(Change {
+            reads: reads_tables(&planned.plan)? || returning.as_ref().is_some_and(Returning::reads),
             returning,
             kind: wanted.kind,
             relation: wanted.relation,
@@ -370,7 +374,13 @@ impl Session {
             state,
             control: Arc::clone(control),
         };
-        let Done { files, count, kept } = self.shared.workers.query(task.run(rows)).await?;
+        let done = self.shared.workers.query(task.run(rows)).await?;
+        let Done {
+            files,
+            count,
+            kept,
+            small,
+        } = done;
         let rows = match (&change.returning, kept) {
             (Some(returning), Some(kept)) => Some(
                 self.returned(returning, kept, change.kind.tag(), control)
@@ -378,7 +388,9 @@ impl Session {
             ),
             _ => None,
         };
-        if count > 0 {
+        if !small.is_empty() {
+            self.add_small(&relation, &base, small).await?;
+        } else if count > 0 {
             let now = self.warehouse()?.content_of(
                 &relation,
                 Arc::clone(base.columns()),
@@ -416,6 +428,24 @@ impl Session {
             None => self.warehouse()?.content(relation, true).await,
         }
     }
+}
+
+/// 428C9 for values of columns that are GENERATED ALWAYS.
+fn check_generated(insert: &Insert, columns: &Schema, named: &[usize]) -> Result<()> {
+    let values = match insert.source.as_ref().map(|source| source.body.as_ref()) {
+        Some(ast::SetExpr::Values(values)) => Some(values),
+        _ => None,
+    };
+    for (given, place) in named.iter().enumerate() {
+        let of_defaults = values.is_some_and(|values| {
+            let mut rows = values.rows.iter();
+            rows.all(|row| row.content.get(given).is_none_or(syntax::is_default))
+        });
+        if !of_defaults {
+            serial::check_not_generated(columns.field(*place))?;
+        }
+    }
+    Ok(())
 }
 
 /// Expressions of a VALUES list or a SELECT without wildcards.
@@ -507,6 +537,8 @@ struct Done {
     /// Rows that it concerned.
     count: u64,
     kept: Option<ChangedRows>,
+    /// Rows to add, if they are few and in none of the files.
+    small: Vec<RecordBatch>,
 }
 
 impl Task {
@@ -533,8 +565,13 @@ impl Task {
                 files: self.base.files().to_vec(),
                 count,
                 kept: self.kept,
+                small: Vec::new(),
             });
         }
+        let small = match self.kind {
+            ChangeKind::Insert => writer.take_small(),
+            _ => Vec::new(),
+        };
         let written = writer.finish().await?;
         let mut files = tokio::select! {
             biased;
@@ -546,6 +583,7 @@ impl Task {
             files,
             count,
             kept: self.kept,
+            small,
         })
     }
 
@@ -608,6 +646,17 @@ fn split(rows: &RecordBatch, width: usize) -> Result<(RecordBatch, RecordBatch)>
             .map_err(|error| Error::internal("changed rows lack columns").with_source(error))
     };
     Ok((part(0..width)?, part(width..rows.num_columns())?))
+}
+
+/// Whether a plan reads a table, other than rows that are given to it.
+pub(super) fn reads_tables(plan: &LogicalPlan) -> Result<bool> {
+    let mut reads = false;
+    plan.apply_with_subqueries(|node| {
+        reads |= matches!(node, LogicalPlan::TableScan(scan)
+            if scan.table_name.schema() != Some(GIVEN_SCHEMA));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(reads)
 }
 
 /// The columns that address rows: their files, and their places there.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Ident, ObjectName};
@@ -15,7 +15,7 @@ use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
 use crate::engine::session::{Columns, CopyRequest, Session};
 use crate::error::{Error, Result};
-use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation};
+use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation, Sequence, Warehouse};
 
 /// A prepared COPY … FROM STDIN.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct CopyInto {
     places: Vec<usize>,
     /// The value of each column that is not sent.
     defaults: Vec<Option<ScalarValue>>,
+    /// The sequence of each column that is not sent, if it has one.
+    numbered: Vec<Option<Sequence>>,
 }
 
 type CopyStatement = (
@@ -99,11 +101,23 @@ impl Session {
             .iter()
             .map(|field| value_field(field).as_ref().clone().with_name(field.name()));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let is_numbered = |place: usize, name: &str| {
+            let default = table.field(place).metadata().get(DEFAULT_METADATA);
+            let is_next = default.is_some_and(|text| text.starts_with("nextval("));
+            let mut own = relation.sequences.iter().filter(|_| is_next);
+            own.find(|sequence| sequence.column == name && !places.contains(&place))
+                .cloned()
+        };
+        let names_of = table.fields().iter().enumerate();
+        let numbered: Vec<Option<Sequence>> = names_of
+            .map(|(place, field)| is_numbered(place, field.name()))
+            .collect();
         let mut defaults = Vec::with_capacity(table.fields().len());
         for (place, field) in table.fields().iter().enumerate() {
             let has_default = field.metadata().contains_key(DEFAULT_METADATA);
             defaults.push(match places.contains(&place) {
                 true => None,
+                false if numbered_at(&numbered, place) => None,
                 false if has_default => Some(self.constant_default(field, control).await?),
                 false => Some(ScalarValue::try_from(field.data_type())?),
             });
@@ -116,6 +130,7 @@ impl Session {
             base,
             places,
             defaults,
+            numbered,
         })
     }
 
@@ -142,7 +157,8 @@ impl Session {
         let writer = warehouse.writer(&copy.relation, Arc::clone(&columns))?;
         let (relation, base) = (Arc::clone(&copy.relation), Arc::clone(&copy.base));
         let limits = TextLimits::of(&columns);
-        let rows = rows.map(move |batch| limits.apply(copy.completed(&batch?)?));
+        let numbers = Arc::clone(&warehouse);
+        let rows = rows.map(move |batch| limits.apply(copy.completed(&batch?, &numbers)?));
         let control = Arc::clone(control);
         let written = self
             .shared
@@ -160,15 +176,26 @@ impl Session {
     }
 }
 
+fn numbered_at(numbered: &[Option<Sequence>], place: usize) -> bool {
+    numbered.get(place).is_some_and(Option::is_some)
+}
+
 impl CopyInto {
     /// The rows with the columns that were not sent, in the order of the table.
-    fn completed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    fn completed(&self, batch: &RecordBatch, warehouse: &Warehouse) -> Result<RecordBatch> {
         let columns: &SchemaRef = self.base.columns();
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.fields().len());
         for (place, default) in self.defaults.iter().enumerate() {
             let sent = self.places.iter().position(|at| *at == place);
             arrays.push(match (sent, default) {
                 (Some(at), _) => Arc::clone(batch.column(at)),
+                (None, _) if numbered_at(&self.numbered, place) => {
+                    let sequence = self.numbered[place].as_ref();
+                    let numbers = sequence
+                        .map(|sequence| warehouse.next_numbers(sequence, batch.num_rows()))
+                        .transpose()?;
+                    Arc::new(Int64Array::from(numbers.unwrap_or_default()))
+                }
                 (None, Some(value)) => value.to_array_of_size(batch.num_rows())?,
                 (None, None) => return Err(Error::internal("a column has no value")),
             });

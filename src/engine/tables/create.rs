@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use futures::TryStreamExt;
 
 use super::resolve::{Found, shown};
-use super::{CreateAs, syntax, unsupported, write_all};
+use super::{CreateAs, serial, syntax, unsupported, write_all};
 use crate::auth::privilege::{Object, Privilege};
 use crate::auth::{DATABASE, OWNER};
 use crate::config::tables::{ForeignKeyNote, TableNotes};
@@ -135,9 +135,8 @@ impl Session {
         let Some(place) = place else {
             return Ok(exists_notice(done, &table.name));
         };
-        let (columns, notes) = self.declared_columns(table, control).await?;
         let mut relation = self.new_relation(place, Kind::Table);
-        relation.notes = notes;
+        let columns = self.declared_columns(table, &mut relation, control).await?;
         let content = self
             .warehouse()?
             .content_of(&relation, columns, Vec::new(), None)?;
@@ -160,6 +159,7 @@ impl Session {
             search_path: self.facts().facts().search_path,
             columns: None,
             notes: TableNotes::default(),
+            sequences: Vec::new(),
         }
     }
 
@@ -167,8 +167,9 @@ impl Session {
     async fn declared_columns(
         &self,
         table: &CreateTable,
+        relation: &mut Relation,
         control: &Arc<StatementControl>,
-    ) -> Result<(SchemaRef, TableNotes)> {
+    ) -> Result<SchemaRef> {
         if table.columns.len() > COLUMNS_MAX {
             return Err(Error::new(
                 SqlState::TooManyColumns,
@@ -183,7 +184,16 @@ impl Session {
                     self.columns_like(column, options, &mut notes, control)
                         .await?
                 }
-                None => vec![self.declared_column(column, control).await?],
+                None => {
+                    let mut field = self.declared_column(column, control).await?;
+                    if let Some(numbering) = serial::numbering(column)? {
+                        let place = (relation.schema.as_str(), relation.name.as_str());
+                        let taken = &relation.sequences;
+                        let sequence = self.number_by(&mut field, &numbering, place, taken)?;
+                        relation.sequences.push(sequence);
+                    }
+                    vec![field]
+                }
             };
             for field in declared {
                 if fields.iter().any(|known| known.name() == field.name()) {
@@ -199,7 +209,8 @@ impl Session {
             })?;
             field.set_nullable(false);
         }
-        Ok((Arc::new(Schema::new(fields)), notes))
+        relation.notes = notes;
+        Ok(Arc::new(Schema::new(fields)))
     }
 
     /// The columns of another relation, and the keys of it that are taken over.
@@ -267,7 +278,9 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Field> {
         let name = name_of(&column.name);
-        let query = syntax::select_one(cast_to(null(), column.data_type.clone()))?;
+        let data_type = serial::serial_type(&column.data_type);
+        let data_type = data_type.unwrap_or_else(|| column.data_type.clone());
+        let query = syntax::select_one(cast_to(null(), data_type))?;
         let planned = self.plan(&query, &[], None, control).await?;
         let field = planned.schema.fields().first().cloned();
         let field = field.ok_or_else(|| Error::internal("a column has no type"))?;
@@ -279,7 +292,8 @@ impl Session {
                 ColumnOption::NotNull | ColumnOption::PrimaryKey(_) => field.set_nullable(false),
                 ColumnOption::Unique(_)
                 | ColumnOption::ForeignKey(_)
-                | ColumnOption::Collation(_) => {}
+                | ColumnOption::Collation(_)
+                | ColumnOption::Generated { .. } => {}
                 ColumnOption::Comment(comment) => {
                     note(&mut field, "comment", comment);
                 }

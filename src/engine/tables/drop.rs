@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{CommentObject, ObjectName, ObjectType, Truncate};
+use datafusion::sql::sqlparser::ast::{
+    CommentObject, ObjectName, ObjectType, Truncate, TruncateIdentityOption,
+};
 
 use super::create::{key, single};
 use super::names::view_query;
@@ -201,6 +203,12 @@ impl Session {
                 Vec::new(),
                 Some(base.as_ref()),
             )?;
+            if truncate.identity == Some(TruncateIdentityOption::Restart) {
+                for sequence in &relation.sequences {
+                    self.warehouse()?
+                        .set_number(sequence, sequence.start, false)?;
+                }
+            }
             self.stage(|staged| {
                 staged.set_content(&relation.id, Some(base), empty, Operation::Delete);
             });

@@ -5,6 +5,7 @@
 //! SELECT takes means the same here.
 
 mod alter;
+mod alter_keys;
 mod assign;
 mod change;
 mod copy;
@@ -15,6 +16,7 @@ mod merge;
 pub(super) mod names;
 mod resolve;
 mod returning;
+mod serial;
 mod syntax;
 mod work;
 
@@ -30,6 +32,7 @@ use futures::Stream;
 pub(super) use self::assign::Assignment;
 pub use self::copy::CopyInto;
 use self::returning::Returning;
+pub(super) use self::serial::sequence_name;
 pub(super) use self::work::Work;
 use super::command::Completion;
 use super::control::StatementControl;
@@ -71,6 +74,8 @@ pub(super) struct Change {
     pub(super) actions: Vec<merge::Action>,
     /// Its RETURNING.
     pub(super) returning: Option<Returning>,
+    /// Whether it reads tables, be it the one that it changes.
+    pub(super) reads: bool,
 }
 
 /// What happens to rows.
@@ -98,6 +103,11 @@ impl TableStatement {
             Self::CreateAs(create) => Some(&create.planned),
             Self::Create(_) | Self::CreateView(_) | Self::Copy(_) | Self::Definition(_) => None,
         }
+    }
+
+    /// Whether it sees no rows of any table: it does not matter to it which of them are written.
+    pub(super) fn only_adds(&self) -> bool {
+        matches!(self, Self::Change(change) if change.kind == ChangeKind::Insert && !change.reads)
     }
 
     /// The columns of its result, if it has one.

@@ -340,6 +340,12 @@ impl Returning {
         }
     }
 
+    /// Whether it reads tables.
+    pub(super) fn reads(&self) -> bool {
+        // What cannot be looked through is taken for one that does.
+        super::change::reads_tables(&self.planned.plan).unwrap_or(true)
+    }
+
     /// Rows to keep for it.
     pub(super) fn start(&self, pool: &Arc<dyn MemoryPool>) -> ChangedRows {
         ChangedRows {

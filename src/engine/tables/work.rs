@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::RecordBatch;
+
 use crate::engine::session::{Session, TransactionStatus};
 use crate::engine::session_command;
 use crate::engine::statement::session_command::SessionCommand;
 use crate::error::{Error, Result};
-use crate::warehouse::{Relation, Staged, TEMPORARY_SCHEMA, TableLock, View, Warehouse};
+use crate::warehouse::{
+    Content, PENDING_BYTES_MAX, Relation, Staged, TEMPORARY_SCHEMA, TableLock, View, Warehouse,
+};
 
 /// The changes of a session that are not committed, and its temporary tables.
 #[derive(Debug, Default)]
@@ -106,6 +110,48 @@ impl Session {
         Ok(())
     }
 
+    /// Keeps few rows that a statement adds in memory: many such statements make one file.
+    pub(super) async fn add_small(
+        &mut self,
+        relation: &Relation,
+        base: &Arc<Content>,
+        rows: Vec<RecordBatch>,
+    ) -> Result<()> {
+        let staged = Arc::make_mut(&mut self.work.staged);
+        match staged.add_rows(&relation.id, base, rows)? > PENDING_BYTES_MAX {
+            true => self.write_pending().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Writes the rows that the transaction added and keeps in memory, so that a statement reads them.
+    pub(in crate::engine) async fn write_pending(&mut self) -> Result<()> {
+        for (id, rows) in self.work.staged.pending() {
+            let view = self.existing_view()?;
+            let relation = view.relation_by_id(&id);
+            let relation = relation.ok_or_else(|| Error::internal("rows wait for no table"))?;
+            let base = self.content_to_change(&relation).await?;
+            let warehouse = self.warehouse()?;
+            let mut writer = warehouse.writer(&relation, Arc::clone(base.columns()))?;
+            let written = self.shared.workers.query(async move {
+                let written = async {
+                    for batch in rows.iter() {
+                        writer.write(batch).await?;
+                    }
+                    Ok(())
+                };
+                let written = written.await;
+                writer.conclude(written).await
+            });
+            let (added, _) = written.await?;
+            let files = base.files().iter().cloned().chain(added).collect();
+            let columns = Arc::clone(base.columns());
+            let now = warehouse.content_of(&relation, columns, files, Some(base.as_ref()))?;
+            self.stage(|staged| staged.set_written(&id, now));
+        }
+        Ok(())
+    }
+
     /// The statements that were sent together are over: without a block, what they did is committed. If
     /// that fails, none of it was done.
     pub async fn settle(&mut self) -> Result<()> {
@@ -121,6 +167,10 @@ impl Session {
     }
 
     async fn commit_work(&mut self) -> Result<()> {
+        if let Err(error) = self.write_pending().await {
+            self.work.undo();
+            return Err(error);
+        }
         let work = &mut self.work;
         if work.staged.is_empty() {
             work.undo();
