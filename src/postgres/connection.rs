@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::backend::{self, Severity};
 use super::copy::CopyEncoder;
-use super::copy_in;
+use super::copy_in::{self, CopyTarget};
 use super::copy_options::copy_options;
 use super::decode;
 use super::encode::{RowEncoder, row_description};
@@ -375,7 +376,7 @@ where
             }
             Outcome::Copy(rows, request) => self.copy_out(rows, &request, control).await,
             Outcome::CopyIn(copy) => {
-                let completion = self.copy_in(*copy, control).await?;
+                let completion = Box::pin(self.copy_in(*copy, control)).await?;
                 if is_last {
                     self.session.settle().await?;
                 }
@@ -794,7 +795,7 @@ where
                 }
                 Outcome::CopyIn(copy) => {
                     portal.state = PortalState::Done;
-                    let completion = self.copy_in(*copy, control).await?;
+                    let completion = Box::pin(self.copy_in(*copy, control)).await?;
                     self.complete(completion);
                     return Ok(());
                 }
@@ -902,6 +903,7 @@ where
         control: &Arc<StatementControl>,
     ) -> Result<()> {
         let options = copy_options(request)?;
+        options.check_to()?;
         let encoder_format = options.wire_format();
         let encoder = CopyEncoder::try_new(
             &rows.columns.schema,
@@ -952,7 +954,17 @@ where
         let (sender, chunks) = mpsc::channel(COPY_CHUNKS_MAX);
         let (table, columns) = (copy.table.clone(), copy.columns.clone());
         let time = self.session.time_reader();
-        let rows = copy_in::batches(chunks, options, &table, columns, time);
+        let skipped = Arc::new(AtomicU64::new(0));
+        let rows = copy_in::batches(
+            chunks,
+            options,
+            CopyTarget {
+                table,
+                columns,
+                skipped: Arc::clone(&skipped),
+            },
+            time,
+        )?;
         let Self {
             reader, session, ..
         } = self;
@@ -968,11 +980,16 @@ where
         };
         let work = session.copy_rows(copy, rows, control);
         let (mut client, mut work) = (std::pin::pin!(client), std::pin::pin!(work));
-        tokio::select! {
+        let done = tokio::select! {
             biased;
             done = &mut work => done,
             () = &mut client => work.await,
-        }
+        };
+        let mut completion = done?;
+        completion
+            .notices
+            .extend(copy_in::skipped_notice(skipped.load(Ordering::Acquire)));
+        Ok(completion)
     }
 
     async fn next_chunk(

@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::Schema;
 use crate::error::{Error, Result};
 use crate::postgres::encode::{BoundColumns, Columns, TextStyle, message};
 use crate::postgres::types::Format;
+use crate::sqlstate::SqlState;
 
 /// The signature, flags (none) and header extension (none) of binary COPY.
 const BINARY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -45,6 +46,14 @@ pub struct CopyClauses {
     pub escape: Option<String>,
     /// FORCE_QUOTE
     pub force_quote: ForceQuote,
+    /// FORCE_NOT_NULL
+    pub force_not_null: ForceQuote,
+    /// FORCE_NULL
+    pub force_null: ForceQuote,
+    /// HEADER MATCH
+    pub header_match: bool,
+    /// ON_ERROR ignore
+    pub skips_errors: bool,
     /// ENCODING
     pub encoding: Option<String>,
 }
@@ -71,6 +80,10 @@ pub struct CopyOptions {
     quote: u8,
     escape: u8,
     force_quote: ForceQuote,
+    force_not_null: ForceQuote,
+    force_null: ForceQuote,
+    header_match: bool,
+    skips_errors: bool,
 }
 
 impl CopyOptions {
@@ -92,6 +105,59 @@ impl CopyOptions {
     /// Whether the first line has the names.
     pub fn header(&self) -> bool {
         self.header
+    }
+
+    /// Whether the first line must have the names of the columns.
+    pub fn header_match(&self) -> bool {
+        self.header_match
+    }
+
+    /// Whether rows with values that cannot be read are passed over.
+    pub fn skips_errors(&self) -> bool {
+        self.skips_errors
+    }
+
+    /// For each column: whether what stands for NULL is a text there, and whether it is NULL in quotes
+    /// too. 42P10 for an unknown name.
+    pub fn forced(&self, names: &[String]) -> Result<Vec<(bool, bool)>> {
+        let forced = |what: &str, of: &ForceQuote| -> Result<Vec<bool>> {
+            Ok(match of {
+                ForceQuote::No => vec![false; names.len()],
+                ForceQuote::All => vec![true; names.len()],
+                ForceQuote::Columns(forced) => {
+                    if let Some(stranger) = forced.iter().find(|name| !names.contains(name)) {
+                        return Err(Error::new(
+                            SqlState::InvalidColumnReference,
+                            format!("{what} column \"{stranger}\" not referenced by COPY"),
+                        ));
+                    }
+                    names.iter().map(|name| forced.contains(name)).collect()
+                }
+            })
+        };
+        let texts = forced("FORCE_NOT_NULL", &self.force_not_null)?;
+        let nulls = forced("FORCE_NULL", &self.force_null)?;
+        Ok(texts.into_iter().zip(nulls).collect())
+    }
+
+    /// 0A000 and 42601 for what only COPY FROM takes.
+    pub fn check_to(&self) -> Result<()> {
+        let only = |what: &str| {
+            Err(Error::feature_not_supported(format!(
+                "COPY {what} only available using COPY FROM"
+            )))
+        };
+        match self {
+            _ if self.force_not_null != ForceQuote::No => only("force not null"),
+            _ if self.force_null != ForceQuote::No => only("force null"),
+            _ if self.header_match => Err(Error::feature_not_supported(
+                "cannot use \"match\" with HEADER in COPY TO",
+            )),
+            _ if self.skips_errors => Err(Error::syntax_error(
+                "COPY ON_ERROR cannot be used with COPY TO",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// The byte around values in CSV.
@@ -157,6 +223,21 @@ impl TryFrom<CopyClauses> for CopyOptions {
                 "COPY force quote available only in CSV mode",
             ));
         }
+        for (what, forced) in [
+            ("not null", &clauses.force_not_null),
+            ("null", &clauses.force_null),
+        ] {
+            if !csv && *forced != ForceQuote::No {
+                return Err(Error::feature_not_supported(format!(
+                    "COPY force {what} available only in CSV mode"
+                )));
+            }
+        }
+        if clauses.skips_errors && format == CopyFormat::Binary {
+            return Err(Error::syntax_error(
+                "only ON_ERROR STOP is allowed in BINARY mode",
+            ));
+        }
         if format != CopyFormat::Binary && null.as_bytes().contains(&delimiter) {
             return Err(Error::feature_not_supported(
                 "COPY delimiter must not appear in the NULL specification",
@@ -176,6 +257,10 @@ impl TryFrom<CopyClauses> for CopyOptions {
             quote,
             escape,
             force_quote,
+            force_not_null: clauses.force_not_null,
+            force_null: clauses.force_null,
+            header_match: clauses.header_match,
+            skips_errors: clauses.skips_errors,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! COPY … FROM STDIN: the lines or tuples of a client as rows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
@@ -36,21 +37,41 @@ struct Line {
 pub(crate) fn batches(
     chunks: mpsc::Receiver<Result<Bytes>>,
     options: CopyOptions,
-    table: &str,
-    columns: Columns,
+    target: CopyTarget,
     time: Reader,
-) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+) -> Result<impl Stream<Item = Result<RecordBatch>> + Send + use<>> {
     let source = CopySource {
         chunks: Some(chunks),
-        lines: Lines::new(options),
-        table: table.to_owned(),
-        columns,
+        lines: Lines::new(options, &target.columns.names)?,
+        table: target.table,
+        columns: target.columns,
+        skipped: target.skipped,
         time,
     };
-    stream::try_unfold(source, |mut source| async move {
+    Ok(stream::try_unfold(source, |mut source| async move {
         let batch = source.next().await?;
         Ok(batch.map(|batch| (batch, source)))
-    })
+    }))
+}
+
+/// What rows are copied into.
+pub(crate) struct CopyTarget {
+    /// The table, as errors name it.
+    pub(crate) table: String,
+    /// Its columns that are sent.
+    pub(crate) columns: Columns,
+    /// Counts the rows that are passed over.
+    pub(crate) skipped: Arc<AtomicU64>,
+}
+
+/// What is told of rows that were passed over.
+pub(crate) fn skipped_notice(rows: u64) -> Option<Error> {
+    let message = match rows {
+        0 => return None,
+        1 => "1 row was skipped due to data type incompatibility".to_owned(),
+        rows => format!("{rows} rows were skipped due to data type incompatibility"),
+    };
+    Some(Error::new(SqlState::SuccessfulCompletion, message))
 }
 
 struct CopySource {
@@ -58,6 +79,7 @@ struct CopySource {
     lines: Lines,
     table: String,
     columns: Columns,
+    skipped: Arc<AtomicU64>,
     time: Reader,
 }
 
@@ -68,7 +90,13 @@ impl CopySource {
         while count < BATCH_ROWS && bytes < BATCH_BYTES {
             if let Some(line) = self.line()? {
                 bytes += line.cells.iter().flatten().map(Bytes::len).sum::<usize>();
-                self.read(&line, &mut rows)?;
+                let Some(values) = self.read(&line)? else {
+                    self.skipped.fetch_add(1, Ordering::AcqRel);
+                    continue;
+                };
+                for (column, value) in rows.iter_mut().zip(values) {
+                    column.push(value);
+                }
                 count += 1;
                 continue;
             }
@@ -101,7 +129,8 @@ impl CopySource {
             .map_err(|error| self.with_context(error, number, None))
     }
 
-    fn read(&self, line: &Line, rows: &mut [Vec<ScalarValue>]) -> Result<()> {
+    /// The values of a row; none if it is passed over.
+    fn read(&self, line: &Line) -> Result<Option<Vec<ScalarValue>>> {
         let bad = |message: String, shown: Option<(&str, Option<&Bytes>)>| {
             let error = Error::new(SqlState::BadCopyFileFormat, message);
             self.with_context(error, line.number, shown)
@@ -117,7 +146,8 @@ impl CopySource {
             ));
         }
         let fields = self.columns.schema.fields().iter();
-        for (((field, name), cell), column) in fields.zip(names).zip(&line.cells).zip(rows) {
+        let mut values = Vec::with_capacity(names.len());
+        for ((field, name), cell) in fields.zip(names).zip(&line.cells) {
             let oid = pg_type_of_field(field).0;
             let oid = types::by_oid(oid).map_or(types::TEXT.oid, |known| known.oid);
             let target = Some(field.data_type());
@@ -126,12 +156,22 @@ impl CopySource {
                 utf8(text).map_err(|error| self.with_context(error, line.number, None))?;
             }
             let value = decode::parameter(oid, target, format, cell.as_deref(), &self.time);
-            let value = value.map_err(|error| {
-                self.with_context(error, line.number, Some((name, cell.as_ref())))
-            })?;
-            column.push(value);
+            match value {
+                Ok(value) => values.push(value),
+                // Class 22 is data that its type does not take.
+                Err(error)
+                    if self.lines.options.skips_errors()
+                        && error.state().code().starts_with("22") =>
+                {
+                    return Ok(None);
+                }
+                Err(error) => {
+                    let shown = Some((name.as_str(), cell.as_ref()));
+                    return Err(self.with_context(error, line.number, shown));
+                }
+            }
         }
-        Ok(())
+        Ok(Some(values))
     }
 
     /// Says where in the data an error is, in PostgreSQL's words.
@@ -157,6 +197,9 @@ impl CopySource {
 /// Cuts what a client sends into rows.
 struct Lines {
     options: CopyOptions,
+    names: Vec<String>,
+    /// For each column: whether NULL is a text there, and whether it is NULL in quotes too.
+    forced: Vec<(bool, bool)>,
     buffer: BytesMut,
     /// The line that the next row begins in, from 1.
     number: u64,
@@ -171,8 +214,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn new(options: CopyOptions) -> Self {
-        Self {
+    fn new(options: CopyOptions, names: &[String]) -> Result<Self> {
+        Ok(Self {
+            forced: options.forced(names)?,
+            names: names.to_vec(),
             options,
             buffer: BytesMut::new(),
             number: 1,
@@ -181,7 +226,37 @@ impl Lines {
             started: false,
             seen: 0,
             in_quotes: false,
+        })
+    }
+
+    /// 22P04 unless a line has the names of the columns.
+    fn check_header(&self, line: &Bytes) -> Result<()> {
+        let bad = |message: String| Err(Error::new(SqlState::BadCopyFileFormat, message));
+        let cells = match self.options.format() == CopyFormat::Csv {
+            true => self.csv_cells(line)?,
+            false => self.text_cells(line),
+        };
+        if cells.len() != self.names.len() {
+            return bad(format!(
+                "wrong number of fields in header line: got {}, expected {}",
+                cells.len(),
+                self.names.len()
+            ));
         }
+        for (number, (cell, name)) in (1..).zip(cells.iter().zip(&self.names)) {
+            let null = Bytes::copy_from_slice(self.options.null().as_bytes());
+            let got = String::from_utf8_lossy(cell.as_ref().unwrap_or(&null)).into_owned();
+            if got != *name {
+                let got = match cell {
+                    Some(_) => format!("\"{got}\""),
+                    None => format!("null value (\"{got}\")"),
+                };
+                return bad(format!(
+                    "column name mismatch in header line field {number}: got {got}, expected \"{name}\""
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn push(&mut self, chunk: &[u8]) -> Result<()> {
@@ -212,9 +287,12 @@ impl Lines {
     fn text_row(&mut self) -> Result<Option<Line>> {
         let csv = self.options.format() == CopyFormat::Csv;
         if !self.started {
-            let Some((_, lines)) = self.cut(csv, self.options.header())? else {
+            let Some((line, lines)) = self.cut(csv, self.options.header())? else {
                 return Ok(None);
             };
+            if self.options.header_match() {
+                self.check_header(&line)?;
+            }
             self.started = true;
             self.number += lines;
         }
@@ -339,7 +417,10 @@ impl Lines {
                 Some(byte) if within || byte != delimiter => value.extend_from_slice(&[byte]),
                 end => {
                     let cell = value.split().freeze();
-                    let is_null = !quoted && cell.as_ref() == options.null().as_bytes();
+                    let (is_text, is_forced) =
+                        self.forced.get(cells.len()).copied().unwrap_or_default();
+                    let is_null = cell.as_ref() == options.null().as_bytes()
+                        && if quoted { is_forced } else { !is_text };
                     cells.push((!is_null).then_some(cell));
                     quoted = false;
                     if end.is_none() {
@@ -473,7 +554,7 @@ mod tests {
             format: Some(format.to_owned()),
             ..CopyClauses::default()
         };
-        let mut lines = Lines::new(CopyOptions::try_from(clauses)?);
+        let mut lines = Lines::new(CopyOptions::try_from(clauses)?, &[])?;
         let mut found = Vec::new();
         let text = |cell: Option<Bytes>| cell.map(|cell| String::from_utf8(cell.to_vec()).unwrap());
         let mut take = |lines: &mut Lines| -> Result<()> {

@@ -4,10 +4,11 @@ use datafusion::sql::sqlparser::ast::{CopyLegacyCsvOption, CopyLegacyOption, Cop
 
 use super::copy::{CopyClauses, CopyOptions, ForceQuote};
 use crate::engine::session::CopyRequest;
+use crate::engine::statement::copy_words::unknown_option;
 use crate::engine::statement::tokens::ALL_COLUMNS;
 use crate::error::{Error, Result};
 
-/// The checked options of a COPY TO.
+/// The checked options of a COPY.
 pub(crate) fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
     let mut clauses = CopyClauses::default();
     for option in &request.options {
@@ -21,18 +22,48 @@ pub(crate) fn copy_options(request: &CopyRequest) -> Result<CopyOptions> {
             CopyOption::ForceQuote(columns) => {
                 clauses.force_quote = force_quote(columns);
             }
-            CopyOption::Encoding(name) => clauses.encoding = Some(name.clone()),
-            CopyOption::Freeze(_) | CopyOption::ForceNotNull(_) | CopyOption::ForceNull(_) => {
-                return Err(Error::feature_not_supported(format!(
-                    "COPY option {option} is not available with COPY TO"
-                )));
-            }
+            CopyOption::Encoding(name) => match unknown_option(name) {
+                Some((option, word)) => apply_unknown(option, word, &mut clauses)?,
+                None => clauses.encoding = Some(name.clone()),
+            },
+            // Rows of a COPY are visible all at once anyway.
+            CopyOption::Freeze(_) => {}
+            CopyOption::ForceNotNull(columns) => clauses.force_not_null = force_quote(columns),
+            CopyOption::ForceNull(columns) => clauses.force_null = force_quote(columns),
         }
     }
     for option in &request.legacy {
         legacy(option, &mut clauses)?;
     }
     CopyOptions::try_from(clauses)
+}
+
+/// An option that the parser does not know.
+fn apply_unknown(option: &str, word: &str, clauses: &mut CopyClauses) -> Result<()> {
+    match (option, word) {
+        ("header", _) => (clauses.header, clauses.header_match) = (true, true),
+        ("force_null", _) => clauses.force_null = ForceQuote::All,
+        ("force_not_null", _) => clauses.force_not_null = ForceQuote::All,
+        ("on_error", "stop") => clauses.skips_errors = false,
+        ("on_error", "ignore") => clauses.skips_errors = true,
+        ("log_verbosity", "default" | "verbose" | "silent") => {}
+        ("on_error", word) => {
+            return Err(Error::invalid_parameter_value(format!(
+                "COPY ON_ERROR \"{word}\" not recognized"
+            )));
+        }
+        ("log_verbosity", word) => {
+            return Err(Error::invalid_parameter_value(format!(
+                "COPY LOG_VERBOSITY \"{word}\" not recognized"
+            )));
+        }
+        (option, _) => {
+            return Err(Error::feature_not_supported(format!(
+                "COPY option {option} is not supported"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn force_quote(columns: &[Ident]) -> ForceQuote {
@@ -51,7 +82,7 @@ fn legacy(option: &CopyLegacyOption, clauses: &mut CopyClauses) -> Result<()> {
         CopyLegacyOption::Csv(options) => {
             clauses.format = Some("csv".to_owned());
             for option in options {
-                legacy_csv(option, clauses)?;
+                legacy_csv(option, clauses);
             }
         }
         other => {
@@ -63,7 +94,7 @@ fn legacy(option: &CopyLegacyOption, clauses: &mut CopyClauses) -> Result<()> {
     Ok(())
 }
 
-fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) -> Result<()> {
+fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) {
     match option {
         CopyLegacyCsvOption::Header => clauses.header = true,
         CopyLegacyCsvOption::Quote(letter) => clauses.quote = Some(letter.to_string()),
@@ -71,13 +102,10 @@ fn legacy_csv(option: &CopyLegacyCsvOption, clauses: &mut CopyClauses) -> Result
         CopyLegacyCsvOption::ForceQuote(columns) => {
             clauses.force_quote = force_quote(columns);
         }
-        CopyLegacyCsvOption::ForceNotNull(_) => {
-            return Err(Error::feature_not_supported(
-                "FORCE NOT NULL is not available with COPY TO",
-            ));
+        CopyLegacyCsvOption::ForceNotNull(columns) => {
+            clauses.force_not_null = force_quote(columns);
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From text to statements: tokens, limits, parsing; and the rewriting before planning.
 
+pub mod copy_words;
 pub mod definitions;
 pub mod dialect;
 pub mod do_nothing;
@@ -218,6 +219,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
             });
             continue;
         }
+        let piece = copy_words::spelled_out(piece);
         let piece = definitions::spelled_out(do_nothing::spelled_out(plain_operators(piece)));
         let command = session_command::parse(&piece).map_err(|error| parser_error(sql, &error))?;
         let statement = match command {
