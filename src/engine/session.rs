@@ -588,7 +588,7 @@ impl Session {
                 let prepare = Box::pin(self.prepare_table_statement(create, declared, control));
                 prepare.await.map(Body::Table)
             }
-            ast::Statement::Query(_) => {
+            ast::Statement::Query(_) if !tables::concerns(&statement) => {
                 let planned = self.plan(&statement, declared, None, control).await?;
                 Ok(Body::Query { statement, planned })
             }
@@ -699,8 +699,12 @@ impl Session {
                     .map(plan::declared_type)
                     .collect::<Result<Vec<_>>>()?;
                 let mut prepared = Box::pin(self.prepare(inner, declared, control)).await?;
-                if !matches!(prepared.body, Body::Query { .. }) {
-                    return Err(Error::syntax_error("PREPARE needs a query"));
+                let is_change =
+                    |body: &Body| matches!(body, Body::Table(statement) if statement.is_change());
+                if !matches!(prepared.body, Body::Query { .. }) && !is_change(&prepared.body) {
+                    return Err(Error::syntax_error(
+                        "PREPARE needs a query or a change of rows",
+                    ));
                 }
                 prepared.from_sql = true;
                 let prepared = Arc::new(prepared);

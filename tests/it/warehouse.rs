@@ -320,6 +320,31 @@ fn numbers_are_given_once_also_after_a_kill() {
     );
 }
 
+#[test]
+fn copied_rows_get_defaults_of_their_own_and_bad_ones_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    client
+        .simple("CREATE TABLE t (id serial, key uuid DEFAULT gen_random_uuid(), at timestamptz DEFAULT now(), n int)")
+        .unwrap();
+    client.send(
+        b'Q',
+        b"COPY t (n) FROM STDIN WITH (FORMAT csv, ON_ERROR ignore)\0",
+    );
+    client.send(b'd', b"1\nx\n3\n");
+    client.send(b'c', b"");
+    let messages = client.until_ready();
+    let text = |tag: u8| {
+        let found = messages.iter().find(|message| message.tag == tag);
+        String::from_utf8_lossy(&found.unwrap().body).into_owned()
+    };
+    assert!(text(b'N').contains("1 row was skipped due to data type incompatibility"));
+    assert!(text(b'C').starts_with("COPY 2"));
+    let counts = "SELECT concat_ws(' ', count(DISTINCT id), count(DISTINCT key), count(DISTINCT at), sum(n)) FROM t";
+    assert_eq!(one(&mut client, counts), "2 2 1 4");
+}
+
 /// Files with an ending below a folder.
 fn files_below(folder: &Path, ending: &str) -> usize {
     let entries = std::fs::read_dir(folder)

@@ -122,7 +122,7 @@ fn created(mut tokens: Vec<TokenWithSpan>, words: &[usize]) -> Vec<TokenWithSpan
     tokens
 }
 
-/// Takes WITH [NO] DATA off the end.
+/// Takes `WITH [NO] DATA` off the end.
 fn data(tokens: &mut Vec<TokenWithSpan>, words: &[usize], body: usize) {
     let last = |back: usize, word: &str| {
         let at = words.len().checked_sub(back).and_then(|at| words.get(at));

@@ -47,7 +47,7 @@ impl Maintenance {
 }
 
 impl Words {
-    /// VACUUM [FULL] [FREEZE] [VERBOSE] [ANALYZE] | (options) [table [(columns)], …]
+    /// `VACUUM [FULL] [FREEZE] [VERBOSE] [ANALYZE] | (options) [table [(columns)], …]`
     pub(super) fn vacuum(&mut self) -> Parsed<SessionCommand> {
         let mut command = Maintenance {
             tables: Vec::new(),
@@ -103,7 +103,7 @@ impl Words {
         }
     }
 
-    /// OPTIMIZE [TABLE] table [ZORDER BY (columns)], …
+    /// `OPTIMIZE [TABLE] table [ZORDER BY (columns)], …`
     pub(super) fn optimize(&mut self) -> Parsed<SessionCommand> {
         self.skip("table");
         let mut tables = vec![self.object_name()?];

@@ -214,6 +214,7 @@ impl Session {
     pub(super) async fn prepare_update(
         &self,
         update: &Update,
+        with: Option<&ast::With>,
         declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
@@ -247,6 +248,7 @@ impl Session {
         let mut items = items;
         items.extend(carried(returning.as_ref()));
         let query = table.select(&relation.id, items, others, update.selection.clone())?;
+        let query = syntax::with_before(query, with);
         let mut assignment = Assignment::of_all(&columns, ADDRESS_COLUMNS);
         assignment.trailing = returning.is_some();
         let wanted = Wanted {
@@ -264,6 +266,7 @@ impl Session {
     pub(super) async fn prepare_delete(
         &self,
         delete: &Delete,
+        with: Option<&ast::With>,
         declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
@@ -295,6 +298,7 @@ impl Session {
         });
         items.extend(carried(returning.as_ref()));
         let query = table.select(&relation.id, items, others, delete.selection.clone())?;
+        let query = syntax::with_before(query, with);
         let wanted = Wanted {
             kind: ChangeKind::Delete,
             relation,

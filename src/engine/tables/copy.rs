@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::scalar::ScalarValue;
+use datafusion::common::DFSchema;
+use datafusion::physical_plan::PhysicalExpr;
 use datafusion::sql::sqlparser::ast::{self, CopySource, CopyTarget, Ident, ObjectName};
 use futures::{Stream, StreamExt};
 
@@ -15,7 +16,7 @@ use crate::engine::command::Completion;
 use crate::engine::control::StatementControl;
 use crate::engine::session::{Columns, CopyRequest, Session};
 use crate::error::{Error, Result};
-use crate::warehouse::{Content, DEFAULT_METADATA, Kind, Operation, Relation, Sequence, Warehouse};
+use crate::warehouse::{Content, Kind, Operation, Relation};
 
 /// A prepared COPY … FROM STDIN.
 #[derive(Debug)]
@@ -37,10 +38,8 @@ pub struct CopyInto {
     relation: Arc<Relation>,
     base: Arc<Content>,
     places: Vec<usize>,
-    /// The value of each column that is not sent.
-    defaults: Vec<Option<ScalarValue>>,
-    /// The sequence of each column that is not sent, if it has one.
-    numbered: Vec<Option<Sequence>>,
+    /// The DEFAULT of each column that is not sent.
+    defaults: Vec<Option<Arc<dyn PhysicalExpr>>>,
 }
 
 type CopyStatement = (
@@ -101,25 +100,11 @@ impl Session {
             .iter()
             .map(|field| value_field(field).as_ref().clone().with_name(field.name()));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        let is_numbered = |place: usize, name: &str| {
-            let default = table.field(place).metadata().get(DEFAULT_METADATA);
-            let is_next = default.is_some_and(|text| text.starts_with("nextval("));
-            let mut own = relation.sequences.iter().filter(|_| is_next);
-            own.find(|sequence| sequence.column == name && !places.contains(&place))
-                .cloned()
-        };
-        let names_of = table.fields().iter().enumerate();
-        let numbered: Vec<Option<Sequence>> = names_of
-            .map(|(place, field)| is_numbered(place, field.name()))
-            .collect();
         let mut defaults = Vec::with_capacity(table.fields().len());
         for (place, field) in table.fields().iter().enumerate() {
-            let has_default = field.metadata().contains_key(DEFAULT_METADATA);
             defaults.push(match places.contains(&place) {
                 true => None,
-                false if numbered_at(&numbered, place) => None,
-                false if has_default => Some(self.constant_default(field, control).await?),
-                false => Some(ScalarValue::try_from(field.data_type())?),
+                false => Some(self.computed_default(field, control).await?),
             });
         }
         Ok(CopyInto {
@@ -130,19 +115,19 @@ impl Session {
             base,
             places,
             defaults,
-            numbered,
         })
     }
 
-    /// The DEFAULT of a column, computed once for a COPY: all its rows are of one moment.
-    async fn constant_default(
+    /// The DEFAULT of a column, to be computed for each row. All of a COPY's rows are of one moment, but a
+    /// number of a sequence or a random value is each row's own.
+    async fn computed_default(
         &self,
         field: &Field,
         control: &Arc<StatementControl>,
-    ) -> Result<ScalarValue> {
-        let statement = syntax::select_one(syntax::default_of(field)?)?;
-        let value = self.single_value(&statement, control).await?;
-        Ok(value.cast_to(field.data_type())?)
+    ) -> Result<Arc<dyn PhysicalExpr>> {
+        let expr = self.default_value(field, control).await?;
+        let state = self.shared.session_state(self.facts());
+        Ok(state.create_physical_expr(expr, &DFSchema::empty())?)
     }
 
     /// Adds the rows that a client sends; what is added is staged.
@@ -157,8 +142,7 @@ impl Session {
         let writer = warehouse.writer(&copy.relation, Arc::clone(&columns))?;
         let (relation, base) = (Arc::clone(&copy.relation), Arc::clone(&copy.base));
         let limits = TextLimits::of(&columns);
-        let numbers = Arc::clone(&warehouse);
-        let rows = rows.map(move |batch| limits.apply(copy.completed(&batch?, &numbers)?));
+        let rows = rows.map(move |batch| limits.apply(copy.completed(&batch?)?));
         let control = Arc::clone(control);
         let written = self
             .shared
@@ -176,27 +160,21 @@ impl Session {
     }
 }
 
-fn numbered_at(numbered: &[Option<Sequence>], place: usize) -> bool {
-    numbered.get(place).is_some_and(Option::is_some)
-}
-
 impl CopyInto {
     /// The rows with the columns that were not sent, in the order of the table.
-    fn completed(&self, batch: &RecordBatch, warehouse: &Warehouse) -> Result<RecordBatch> {
+    fn completed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let columns: &SchemaRef = self.base.columns();
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let unbuilt = |error| Error::internal("copied rows were not completed").with_source(error);
+        let rows =
+            RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
+        let rows = rows.map_err(unbuilt)?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(columns.fields().len());
         for (place, default) in self.defaults.iter().enumerate() {
             let sent = self.places.iter().position(|at| *at == place);
             arrays.push(match (sent, default) {
                 (Some(at), _) => Arc::clone(batch.column(at)),
-                (None, _) if numbered_at(&self.numbered, place) => {
-                    let sequence = self.numbered[place].as_ref();
-                    let numbers = sequence
-                        .map(|sequence| warehouse.next_numbers(sequence, batch.num_rows()))
-                        .transpose()?;
-                    Arc::new(Int64Array::from(numbers.unwrap_or_default()))
-                }
-                (None, Some(value)) => value.to_array_of_size(batch.num_rows())?,
+                (None, Some(default)) => default.evaluate(&rows)?.into_array(batch.num_rows())?,
                 (None, None) => return Err(Error::internal("a column has no value")),
             });
         }
@@ -206,8 +184,6 @@ impl CopyInto {
             .zip(&arrays)
             .map(|(field, array)| Field::new(field.name(), array.data_type().clone(), true));
         let schema = Arc::new(Schema::new(names.collect::<Vec<_>>()));
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        RecordBatch::try_new_with_options(schema, arrays, &options)
-            .map_err(|error| Error::internal("copied rows were not completed").with_source(error))
+        RecordBatch::try_new_with_options(schema, arrays, &options).map_err(unbuilt)
     }
 }

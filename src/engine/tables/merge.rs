@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CaseWhen, DataType, Expr, Ident, Join, JoinConstraint, JoinOperator, Merge,
     MergeAction, MergeClause, MergeClauseKind, MergeInsertKind, ObjectNamePart, Query, SelectItem,
-    Statement, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    Statement, TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, With,
 };
 
 use super::assign::{Assignment, TextLimits, sql_type, wrong_width};
@@ -49,6 +49,7 @@ impl Session {
     pub(super) async fn prepare_merge(
         &self,
         merge: &Merge,
+        with: Option<&With>,
         declared: &[Option<u32>],
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
@@ -94,6 +95,7 @@ impl Session {
         }
         let items = items.into_iter().map(SelectItem::UnnamedExpr).collect();
         let query = joined(merge, source, &target, &relation.id, items, &actions)?;
+        let query = syntax::with_before(query, with);
         let wanted = Wanted {
             kind: ChangeKind::Merge,
             relation,

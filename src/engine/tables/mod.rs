@@ -105,6 +105,11 @@ impl TableStatement {
         }
     }
 
+    /// Whether it is INSERT, UPDATE, DELETE or MERGE.
+    pub(super) fn is_change(&self) -> bool {
+        matches!(self, Self::Change(_))
+    }
+
     /// Whether it sees no rows of any table: it does not matter to it which of them are written.
     pub(super) fn only_adds(&self) -> bool {
         matches!(self, Self::Change(change) if change.kind == ChangeKind::Insert && !change.reads)
@@ -148,9 +153,44 @@ pub(super) fn create_of_select_into(mut statement: ast::Statement) -> Result<ast
     Ok(table.build().into())
 }
 
+/// The change that a query with WITH before it is.
+fn change_within(query: &ast::Query) -> Option<&ast::Statement> {
+    match query.body.as_ref() {
+        ast::SetExpr::Insert(change)
+        | ast::SetExpr::Update(change)
+        | ast::SetExpr::Delete(change)
+        | ast::SetExpr::Merge(change) => Some(change),
+        _ => None,
+    }
+}
+
+/// A change without the WITH before it, which an INSERT takes to its rows.
+fn split_with(statement: ast::Statement) -> (Option<ast::With>, ast::Statement) {
+    let ast::Statement::Query(query) = &statement else {
+        return (None, statement);
+    };
+    let Some(change) = change_within(query) else {
+        return (None, statement);
+    };
+    let (mut with, mut change) = (query.with.clone(), change.clone());
+    if let (ast::Statement::Insert(insert), Some(outer)) = (&mut change, &mut with)
+        && let Some(source) = &mut insert.source
+    {
+        if let Some(own) = source.with.take() {
+            outer.recursive |= own.recursive;
+            outer.cte_tables.extend(own.cte_tables);
+        }
+        source.with = with.take();
+    }
+    (with, change)
+}
+
 /// Whether a statement is one of those here.
 pub(super) fn concerns(statement: &ast::Statement) -> bool {
     use ast::Statement as S;
+    if let S::Query(query) = statement {
+        return change_within(query).is_some();
+    }
     matches!(
         statement,
         S::Insert(_)
@@ -176,11 +216,13 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<TableStatement> {
         use ast::Statement as S;
+        let (with, statement) = split_with(statement);
+        let with = with.as_ref();
         match statement {
             S::Insert(insert) => Box::pin(self.prepare_insert(&insert, declared, control)).await,
-            S::Update(update) => self.prepare_update(&update, declared, control).await,
-            S::Delete(delete) => self.prepare_delete(&delete, declared, control).await,
-            S::Merge(merge) => Box::pin(self.prepare_merge(&merge, declared, control)).await,
+            S::Update(update) => self.prepare_update(&update, with, declared, control).await,
+            S::Delete(delete) => self.prepare_delete(&delete, with, declared, control).await,
+            S::Merge(merge) => Box::pin(self.prepare_merge(&merge, with, declared, control)).await,
             S::CreateTable(mut table) => match table.query.take() {
                 Some(query) => {
                     let query = ast::Statement::Query(query);

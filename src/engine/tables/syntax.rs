@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, ObjectName, ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement,
     TableAlias, TableAliasWithoutColumns, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    With,
 };
 use std::ops::ControlFlow;
 
@@ -154,6 +155,14 @@ pub(super) fn parse_expression(text: &str) -> Result<Expr> {
         },
         _ => Err(Error::syntax_error(format!("\"{text}\" is no expression"))),
     }
+}
+
+/// A query with a WITH before it.
+pub(super) fn with_before(mut statement: Statement, with: Option<&With>) -> Statement {
+    if let Statement::Query(query) = &mut statement {
+        query.with = with.cloned();
+    }
+    statement
 }
 
 /// `SELECT expr`
