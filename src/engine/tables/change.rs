@@ -226,6 +226,9 @@ impl Session {
         let set = assigned(&relation.name, &columns, &update.assignments)?;
         let items = columns.fields().iter().zip(set).map(|(field, value)| {
             let value = match value {
+                Some(value) if !syntax::is_default(value) && serial::is_always(field) => {
+                    return Err(serial::only_default(field));
+                }
                 Some(value) => syntax::assigned_value(value, field)?,
                 None => table.column(field.name()),
             };
@@ -440,7 +443,11 @@ fn check_generated(insert: &Insert, columns: &Schema, named: &[usize]) -> Result
         Some(ast::SetExpr::Values(values)) => Some(values),
         _ => None,
     };
-    for (given, place) in named.iter().enumerate() {
+    // Without a list, a row may have fewer values than the table has columns.
+    let select = insert.source.clone().map(Statement::Query);
+    let given_max = select.as_ref().and_then(first_width);
+    let given_max = given_max.unwrap_or(named.len());
+    for (given, place) in named.iter().enumerate().take(given_max) {
         let of_defaults = values.is_some_and(|values| {
             let mut rows = values.rows.iter();
             rows.all(|row| row.content.get(given).is_none_or(syntax::is_default))

@@ -206,13 +206,27 @@ fn whole(expr: &Expr) -> Result<i64> {
         .ok_or_else(|| Error::syntax_error(format!("\"{expr}\" is no whole number")))
 }
 
+/// Whether a column is GENERATED ALWAYS.
+pub(super) fn is_always(field: &Field) -> bool {
+    let kind = field.metadata().get(IDENTITY_METADATA);
+    kind.is_some_and(|kind| kind == "a")
+}
+
+/// 428C9 for an UPDATE of such a column.
+pub(super) fn only_default(field: &Field) -> Error {
+    Error::new(
+        crate::sqlstate::SqlState::GeneratedAlways,
+        format!("column \"{}\" can only be updated to DEFAULT", field.name()),
+    )
+    .with_detail(format!(
+        "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+        field.name()
+    ))
+}
+
 /// 428C9 for a value that is not DEFAULT, for a column that is GENERATED ALWAYS.
 pub(super) fn check_not_generated(field: &Field) -> Result<()> {
-    let always = field
-        .metadata()
-        .get(IDENTITY_METADATA)
-        .is_some_and(|kind| kind == "a");
-    match always {
+    match is_always(field) {
         false => Ok(()),
         true => Err(Error::new(
             crate::sqlstate::SqlState::GeneratedAlways,
