@@ -46,6 +46,12 @@ pub struct Config {
     pub planning_timeout: Duration,
     /// Time running statements get to finish when the server stops.
     pub shutdown_grace: Duration,
+    /// The clock of schedules that name no zone.
+    pub cron_timezone: chrono_tz::Tz,
+    /// Scheduled runs at the same time.
+    pub cron_max_running_jobs: usize,
+    /// Days that the history of scheduled runs is kept.
+    pub cron_log_retention_days: usize,
     /// Comments and keys of tables that are read in place, from the file alone.
     pub tables: Notes,
 }
@@ -67,6 +73,21 @@ pub const KEYS: &[Key] = &[
         name: "connections_max",
         default: "2000",
         description: "Connections at the same time; more are refused with 53300.",
+    },
+    Key {
+        name: "cron_log_retention_days",
+        default: "90",
+        description: "Days that the history of scheduled runs is kept.",
+    },
+    Key {
+        name: "cron_max_running_jobs",
+        default: "a quarter of the cores",
+        description: "Scheduled runs at the same time; others wait.",
+    },
+    Key {
+        name: "cron_timezone",
+        default: "GMT",
+        description: "Time zone of schedules that name none.",
     },
     Key {
         name: "insecure",
@@ -139,6 +160,11 @@ impl Default for Config {
             tls_cert: None,
             tls_key: None,
             staleness: Duration::from_secs(10),
+            cron_timezone: chrono_tz::Tz::UTC,
+            cron_max_running_jobs: (std::thread::available_parallelism().map_or(2, usize::from)
+                / 4)
+            .max(1),
+            cron_log_retention_days: 90,
             memory_limit: memory_of_machine() / 10 * 7,
             spill_limit: 50_000_000_000,
             spill_folder: None,
@@ -234,6 +260,12 @@ impl Config {
             "connections_max" => self.connections_max = count()?,
             "planning_timeout" => self.planning_timeout = time()?,
             "shutdown_grace" => self.shutdown_grace = time()?,
+            "cron_timezone" => {
+                self.cron_timezone = zone(value)
+                    .ok_or_else(|| invalid("the name of a zone such as \"Europe/Kyiv\""))?;
+            }
+            "cron_max_running_jobs" => self.cron_max_running_jobs = count()?,
+            "cron_log_retention_days" => self.cron_log_retention_days = count()?,
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -300,6 +332,14 @@ impl Scalar {
 /// A time with a unit; a bare number is milliseconds, as in PostgreSQL.
 fn span(text: &str) -> Option<Duration> {
     crate::parse::milliseconds(text).map(Duration::from_millis)
+}
+
+/// A time zone by its IANA name.
+fn zone(name: &str) -> Option<chrono_tz::Tz> {
+    match name.trim() {
+        "GMT" => Some(chrono_tz::Tz::UTC),
+        other => other.parse().ok(),
+    }
 }
 
 /// A size in bytes, with PostgreSQL's units (powers of 1024).
@@ -420,7 +460,11 @@ mod tests {
         for key in KEYS {
             let value = match key.name {
                 "insecure" => "true",
-                "connections_max" | "query_threads" => "4",
+                "connections_max"
+                | "query_threads"
+                | "cron_max_running_jobs"
+                | "cron_log_retention_days" => "4",
+                "cron_timezone" => "Europe/Kyiv",
                 "memory_limit" | "spill_limit" => "1.5GB",
                 "staleness" | "planning_timeout" | "shutdown_grace" => "5s",
                 _ => "/tmp",

@@ -11,9 +11,10 @@
 //! ```text
 //! 8  cli server
 //! 7  postgres
+//! 6  scheduler
 //! 5  engine
 //! 4  auth values
-//! 3  catalog warehouse
+//! 3  catalog jobs warehouse
 //! 2  metastore storage
 //! 1  calendar config error parse runtime sample sqlstate telemetry
 //! 0  datafusion_functions_loyalty
@@ -32,6 +33,8 @@
 //! | what do psql and BI tools see in `pg_catalog` | [`catalog`] |
 //! | how do files become tables | [`storage`] |
 //! | which tables does this server write, and how | [`warehouse`] |
+//! | what runs by itself, and what became of it | [`jobs`] |
+//! | who starts it, when, and who is told | [`scheduler`] |
 //! | who may come in and what may they do | [`auth`] |
 //! | which rows last, and where | [`metastore`] |
 //! | how are dates, intervals and zones read and shown | [`calendar`] |
@@ -59,11 +62,13 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod jobs;
 pub mod metastore;
 pub mod parse;
 pub mod postgres;
 pub mod runtime;
 pub mod sample;
+pub mod scheduler;
 pub mod server;
 pub mod sqlstate;
 pub mod storage;

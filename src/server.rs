@@ -15,11 +15,13 @@ use crate::engine::Engine;
 use crate::engine::activity::Activity;
 use crate::engine::state::{self, Parts, ResourceLimits};
 use crate::error::{Error, Result};
+use crate::jobs::Jobs;
 use crate::metastore::Metastore;
 use crate::postgres::Listener;
 use crate::postgres::door::Door;
 use crate::postgres::tls::Tls;
 use crate::runtime::{Clock, SystemClock, Workers};
+use crate::scheduler::{Scheduler, SchedulerSettings};
 use crate::storage::{Lake, Location, StorageSettings};
 use crate::warehouse::{Warehouse, foreign_logs};
 
@@ -38,6 +40,7 @@ pub async fn engine(
     };
     let runtime = state::runtime(&limits)?;
     let lake = open_lake(config, locations, &runtime, &workers).await?;
+    let jobs = metastore.clone().map(Jobs::open).transpose()?;
     let warehouse = match (&config.warehouse, metastore) {
         (Some(folder), Some(metastore)) => Some(Warehouse::open(
             folder,
@@ -61,6 +64,8 @@ pub async fn engine(
         planning_time_max: config.planning_timeout,
         authority,
         warehouse,
+        jobs,
+        cron_zone: config.cron_timezone,
         notes: config.tables.clone(),
         probes: Arc::default(),
     };
@@ -110,6 +115,8 @@ pub struct Server {
     listener: Arc<Listener>,
     door: Arc<Door>,
     draining: CancellationToken,
+    /// No scheduled run goes on, and none will start.
+    jobs_ended: CancellationToken,
     config: Config,
 }
 
@@ -138,6 +145,7 @@ impl Server {
             listener: Arc::new(listener),
             door,
             draining,
+            jobs_ended: CancellationToken::new(),
             config,
         })
     }
@@ -170,7 +178,25 @@ impl Server {
             () = accept => {}
             () = lifetime => {}
             () = self.follow_roles() => {}
+            () = self.serve_jobs() => {}
         }
+    }
+
+    /// Starts what runs by itself.
+    async fn serve_jobs(&self) {
+        let settings = SchedulerSettings {
+            zone: self.config.cron_timezone,
+            running_max: self.config.cron_max_running_jobs,
+            retention_days: self.config.cron_log_retention_days,
+        };
+        match Scheduler::new(&self.engine, Arc::new(SystemClock), settings) {
+            Ok(Some(scheduler)) => scheduler.serve(self.draining.clone()).await,
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "nothing will run by itself"),
+        }
+        self.jobs_ended.cancel();
+        // The server goes on until its connections have ended.
+        std::future::pending::<()>().await;
     }
 
     /// `loyalhouse role` may change them while the server runs.
@@ -190,8 +216,12 @@ impl Server {
         }
         let connections = self.listener.connections();
         connections.close();
+        let idle = async {
+            connections.wait().await;
+            self.jobs_ended.cancelled().await;
+        };
         tokio::select! {
-            () = connections.wait() => return,
+            () = idle => return,
             () = stop_now.cancelled() => {}
             () = tokio::time::sleep(self.config.shutdown_grace) => {}
         }

@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[(u8, &[&str])] = &[
     (8, &["cli", "server"]),
     (7, &["postgres"]),
+    (6, &["scheduler"]),
     (5, &["engine"]),
     (4, &["auth", "values"]),
-    (3, &["catalog", "warehouse"]),
+    (3, &["catalog", "jobs", "warehouse"]),
     (2, &["metastore", "storage"]),
     (
         1,

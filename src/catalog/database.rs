@@ -1,5 +1,6 @@
 //! The one database: tables read in place and tables written here, beside the system's relations.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use super::snapshot::SEQUENCE_METADATA;
 use crate::config::tables::{Notes, TableNotes};
 use crate::error::Error;
+use crate::sqlstate::SqlState;
 use crate::storage::Lake;
 use crate::warehouse::{Kind, Relation, Sequence, Staged, View, Warehouse};
 
@@ -159,7 +161,7 @@ impl SchemaProvider for UserSchema {
         if let Some(view) = self.database.view()
             && let Some(relation) = view.relation(&self.name, name)
         {
-            if relation.kind == Kind::View {
+            if relation.kind == Kind::View || !relation.populated {
                 return Ok(Some(Arc::new(ShownView::new(relation))));
             }
             let content = view.content(&relation).await?;
@@ -200,11 +202,32 @@ fn shown_sequence(view: &View, sequence: &Sequence) -> Result<Arc<dyn TableProvi
     Ok(Arc::new(MemTable::try_new(columns, vec![vec![row]])?))
 }
 
-/// A view as the catalog shows it. Queries never scan it: its own query stands in its place.
+impl UserSchema {
+    /// The query of a materialized view, and whether it was ever run.
+    fn materialized(&self, name: &str) -> Option<(Option<String>, bool)> {
+        let relation = self.database.view()?.relation(&self.name, name)?;
+        let is_it = relation.kind == Kind::MaterializedView;
+        let query = relation.definition.as_deref().and_then(query_text);
+        is_it.then_some((query, relation.populated))
+    }
+}
+
+/// The query of a materialized view in a schema, and whether it was ever run.
+pub(super) fn materialized(
+    schema: &dyn SchemaProvider,
+    name: &str,
+) -> Option<(Option<String>, bool)> {
+    let schema: &dyn Any = schema;
+    schema.downcast_ref::<UserSchema>()?.materialized(name)
+}
+
+/// A view as the catalog shows it. Queries never scan it: its own query stands in its place. So is a
+/// materialized view without rows shown, and a query that scans it fails.
 #[derive(Debug)]
 struct ShownView {
     columns: SchemaRef,
     query: Option<String>,
+    unpopulated: Option<String>,
 }
 
 impl ShownView {
@@ -213,6 +236,7 @@ impl ShownView {
         Self {
             columns: columns.unwrap_or_else(|| Arc::new(Schema::empty())),
             query: view.definition.as_deref().and_then(query_text),
+            unpopulated: (!view.populated).then(|| view.name.clone()),
         }
     }
 }
@@ -263,7 +287,15 @@ impl TableProvider for ShownView {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Err(Error::internal("a view was scanned").into())
+        Err(match &self.unpopulated {
+            Some(name) => Error::new(
+                SqlState::ObjectNotInPrerequisiteState,
+                format!("materialized view \"{name}\" has not been populated"),
+            )
+            .with_hint("Use the REFRESH MATERIALIZED VIEW command."),
+            None => Error::internal("a view was scanned"),
+        }
+        .into())
     }
 }
 

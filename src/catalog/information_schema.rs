@@ -48,10 +48,10 @@ fn schemata(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-/// What the standard calls a table: not the indexes.
+/// What the standard calls a table: neither indexes nor materialized views, of which it does not know.
 pub(crate) fn tables_and_views<'a>(scope: &'a Scope<'_>) -> impl Iterator<Item = &'a Relation> {
     let relations = scope.snapshot.relations().iter();
-    relations.filter(|relation| !['i', 'S'].contains(&relation.kind))
+    relations.filter(|relation| !matches!(relation.kind, 'i' | 'm' | 'S'))
 }
 
 fn tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {

@@ -294,6 +294,7 @@ pub(crate) fn index_relation(key: &Key, table: &Relation) -> Option<Relation> {
         schema: table.schema.clone(),
         name: key.name.clone(),
         kind: 'i',
+        populated: true,
         row_type: 0,
         array_type: 0,
         temporary: false,

@@ -33,6 +33,7 @@ pub(crate) fn producer(name: &str) -> Option<Producer> {
         "pg_stat_user_tables" => pg_stat_user_tables,
         "pg_statio_user_tables" => pg_statio_user_tables,
         "pg_tables" => pg_tables,
+        "pg_matviews" => pg_matviews,
         "pg_views" => pg_views,
         _ => return None,
     })
@@ -95,8 +96,8 @@ fn pg_class(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
             relkind: relation.kind,
             relhasindex: indexed,
             relnatts: i16::try_from(relation.columns.len()).unwrap_or(i16::MAX),
-            relhasrules: is_view,
-            relispopulated: true,
+            relhasrules: is_view || relation.kind == 'm',
+            relispopulated: relation.populated,
             relreplident: if is_view || is_index || relation.oid < oid::FIRST_USER { 'n' } else { 'd' },
         )?;
     }
@@ -271,6 +272,23 @@ fn pg_views(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
+fn pg_matviews(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
+    let owner = scope.facts.owner();
+    let relations = scope.snapshot.relations().iter();
+    for relation in relations.filter(|relation| relation.kind == 'm') {
+        row!(
+            rows,
+            schemaname: &relation.schema,
+            matviewname: &relation.name,
+            matviewowner: &owner,
+            hasindexes: false,
+            ispopulated: relation.populated,
+            definition: relation.definition.as_ref(),
+        )?;
+    }
+    Ok(())
+}
+
 fn pg_stat_all_tables(scope: &Scope<'_>, rows: &mut Rows) -> Result<()> {
     table_statistics(scope, scope.snapshot.relations().iter(), rows)
 }
@@ -295,7 +313,7 @@ fn table_statistics<'a>(
     relations: impl Iterator<Item = &'a Relation>,
     rows: &mut Rows,
 ) -> Result<()> {
-    for relation in relations.filter(|relation| relation.kind == 'r') {
+    for relation in relations.filter(|relation| matches!(relation.kind, 'r' | 'm')) {
         let live = relation
             .rows
             .filter(|_| may_count(scope, relation))

@@ -8,6 +8,7 @@ use datafusion::common::stats::Precision;
 use datafusion::logical_expr::TableType;
 use futures::{StreamExt, stream};
 
+use super::database::materialized;
 use super::defaults;
 use super::keys::{self, Key};
 use super::oid::{self, OidAssigner};
@@ -45,8 +46,10 @@ pub struct Relation {
     pub schema: String,
     /// Its name.
     pub name: String,
-    /// `r` for tables, `v` for views, `i` for the index of a declared key.
+    /// `r` for tables, `v` for views, `m` for materialized views, `i` for the index of a declared key.
     pub kind: char,
+    /// Whether it can be read; a materialized view that was never refreshed cannot.
+    pub populated: bool,
     /// OID of the type of its rows; 0 for an index.
     pub row_type: u32,
     /// OID of the type of arrays of its rows; 0 for an index.
@@ -298,6 +301,7 @@ async fn load(schema: Arc<dyn SchemaProvider>, schema_name: &str, name: String) 
         schema: schema_name.to_owned(),
         name,
         kind: 'r',
+        populated: true,
         row_type: 0,
         array_type: 0,
         temporary: false,
@@ -313,6 +317,10 @@ async fn load(schema: Arc<dyn SchemaProvider>, schema_name: &str, name: String) 
         Err(error) => {
             tracing::debug!(schema = schema_name, table = relation.name, %error, "table not read");
         }
+    }
+    if let Some((definition, populated)) = materialized(schema.as_ref(), &relation.name) {
+        (relation.kind, relation.populated) = ('m', populated);
+        relation.definition = definition;
     }
     relation
 }
@@ -368,6 +376,7 @@ fn system_relations(schema: &'static str, schema_oid: u32) -> impl Iterator<Item
         schema: schema.to_owned(),
         name: layout.name.to_owned(),
         kind: layout.kind,
+        populated: true,
         row_type: layout.row_type,
         array_type: layout.array_type,
         temporary: false,

@@ -48,7 +48,15 @@ impl Completion {
 
 /// Runs a command.
 pub fn run(session: &mut Session, statement: &ast::Statement) -> Result<Completion> {
-    Err(unsupported(session, statement))
+    match statement {
+        // Its functions and tables are always there.
+        ast::Statement::CreateExtension(extension)
+            if extension.name.value.eq_ignore_ascii_case("pg_cron") =>
+        {
+            Ok(Completion::tag("CREATE EXTENSION"))
+        }
+        _ => Err(unsupported(session, statement)),
+    }
 }
 
 fn unsupported(session: &Session, statement: &ast::Statement) -> Error {

@@ -10,8 +10,8 @@ use datafusion::execution::registry::FunctionRegistry;
 
 use super::describe;
 use super::facts::EngineFacts;
-use super::probes;
 use super::state::{CATALOG, Parts};
+use super::system_views::{self, Sources, SystemViews};
 use crate::catalog::database::Database;
 use crate::catalog::{
     INFORMATION_SCHEMA, InformationSchema, PG_CATALOG, PgCatalog, SystemCatalog, functions,
@@ -41,12 +41,21 @@ pub(crate) fn register(
     let pg_catalog: Arc<dyn SchemaProvider> = Arc::new(PgCatalog::new(Arc::clone(&system)));
     let information: Arc<dyn SchemaProvider> =
         Arc::new(InformationSchema::new(Arc::clone(&system)));
-    let schemas = BTreeMap::from([
+    let sources = Arc::new(Sources {
+        probes: Arc::clone(&parts.probes),
+        jobs: parts.jobs.clone(),
+        clock: Arc::clone(&parts.clock),
+    });
+    let schemas: BTreeMap<String, Arc<dyn SchemaProvider>> = BTreeMap::from([
         (PG_CATALOG.to_owned(), pg_catalog),
         (INFORMATION_SCHEMA.to_owned(), information),
         (
-            probes::SCHEMA.to_owned(),
-            Arc::new(probes::OwnViews(Arc::clone(&parts.probes))),
+            system_views::OWN.to_owned(),
+            Arc::new(SystemViews::own(Arc::clone(&sources))),
+        ),
+        (
+            system_views::CRON.to_owned(),
+            Arc::new(SystemViews::cron(sources)),
         ),
     ]);
     let database = Arc::new(Database::new(

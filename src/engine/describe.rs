@@ -43,6 +43,8 @@ pub(crate) fn functions(state: &SessionState) -> Vec<FunctionDescription> {
             own: loyalty.contains(function.name()),
         }));
     }
+    // Those of a schema of their own are not pg_catalog's.
+    described.retain(|function| !function.name.contains('.'));
     // Aliases stand in the registry beside the name; each form is described once.
     described.sort_by(|left, right| {
         (left.builtin, &left.name, &left.arguments).cmp(&(

@@ -26,6 +26,7 @@ mod parameters;
 mod placement;
 pub mod plan;
 pub mod probes;
+mod script;
 mod semantics;
 pub mod session;
 mod session_command;
@@ -33,6 +34,7 @@ pub mod settings;
 pub mod state;
 pub mod statement;
 mod stoppable;
+pub mod system_views;
 pub mod tables;
 
 use std::collections::HashSet;
@@ -41,11 +43,12 @@ use std::time::Duration;
 
 use datafusion::execution::SessionState;
 
-use crate::auth::Authority;
+use crate::auth::{Authority, Book};
 use crate::catalog::database::Database;
 use crate::catalog::{Snapshot, SystemCatalog, keys};
 use crate::config::tables::Notes;
 use crate::error::{Error, Result};
+use crate::jobs::Jobs;
 use crate::runtime::{Clock, Workers};
 use crate::sqlstate::{SqlState, nearest};
 use crate::storage::Lake;
@@ -85,6 +88,8 @@ pub struct Shared {
     database: Arc<Database>,
     /// The tables that this server writes; none without a warehouse folder.
     warehouse: Option<Arc<Warehouse>>,
+    /// What runs by itself; nothing without a warehouse folder.
+    jobs: Option<Arc<Jobs>>,
     loyalty_scalars: HashSet<String>,
     /// The functions that PostgreSQL does not have, for the types of parameters.
     own_functions: parameters::OwnFunctions,
@@ -112,6 +117,7 @@ impl Engine {
                 system,
                 database,
                 warehouse: parts.warehouse,
+                jobs: parts.jobs,
                 loyalty_scalars,
                 own_functions,
             }),
@@ -148,6 +154,29 @@ impl Engine {
     /// Who is connected.
     pub fn activity(&self) -> &Arc<Activity> {
         &self.shared.activity
+    }
+
+    /// What runs by itself; none without a warehouse folder.
+    pub fn jobs(&self) -> Option<Arc<Jobs>> {
+        self.shared.jobs.clone()
+    }
+
+    /// The tables that this server writes; none without a warehouse folder.
+    pub fn warehouse(&self) -> Option<Arc<Warehouse>> {
+        self.shared.warehouse.clone()
+    }
+
+    /// The roles.
+    pub fn roles(&self) -> Arc<Book> {
+        self.shared.authority.book()
+    }
+
+    /// The committed version of a table, by its id.
+    pub async fn version_of(&self, id: &str) -> Option<i64> {
+        let view = self.shared.database.view()?;
+        let relation = view.relation_by_id(id)?;
+        let content = view.content(&relation).await.ok()?;
+        i64::try_from(content.version_number()?).ok()
     }
 }
 

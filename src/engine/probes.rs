@@ -5,22 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use async_trait::async_trait;
 use datafusion::arrow::array::{
     ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use datafusion::catalog::memory::MemorySourceConfig;
-use datafusion::catalog::{SchemaProvider, Session, TableProvider};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
 
 use crate::error::Error;
 use crate::sqlstate::SqlState;
 
-/// Schema of the server's own views. It is not listed: it is nobody's data.
-pub const SCHEMA: &str = "loyalhouse";
 /// Name of the view.
 pub const VIEW: &str = "unknown_probes";
 
@@ -76,7 +69,12 @@ impl Probes {
         shapes.insert((kind, name), probe);
     }
 
-    fn rows(&self) -> Result<RecordBatch> {
+    /// The view's columns.
+    pub(super) fn columns() -> SchemaRef {
+        schema()
+    }
+
+    pub(super) fn rows(&self) -> Result<RecordBatch> {
         let shapes = self.shapes.lock().unwrap_or_else(PoisonError::into_inner);
         let texts = |text: &dyn Fn(&Shape, &Probe) -> String| {
             let values = shapes.iter().map(|(shape, probe)| Some(text(shape, probe)));
@@ -151,55 +149,6 @@ fn schema() -> SchemaRef {
         instant("first_seen"),
         instant("last_seen"),
     ]))
-}
-
-/// The schema of the server's own views.
-#[derive(Debug)]
-pub struct OwnViews(pub Arc<Probes>);
-
-#[async_trait]
-impl SchemaProvider for OwnViews {
-    fn table_names(&self) -> Vec<String> {
-        vec![VIEW.to_owned()]
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let view = || Arc::new(View(Arc::clone(&self.0))) as Arc<dyn TableProvider>;
-        Ok((name == VIEW).then(view))
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        name == VIEW
-    }
-}
-
-#[derive(Debug)]
-struct View(Arc<Probes>);
-
-#[async_trait]
-impl TableProvider for View {
-    fn schema(&self) -> SchemaRef {
-        schema()
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batches = [vec![self.0.rows()?]];
-        Ok(MemorySourceConfig::try_new_exec(
-            &batches,
-            schema(),
-            projection.cloned(),
-        )?)
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use super::session_command::{self, Transaction};
 use super::settings::{SETTINGS, Settings};
 use super::statement::session_command::{Declare, Fetch, SessionCommand};
 use super::statement::{self, Parsed};
-use super::tables::{self, Assignment, CopyInto, TableStatement, Work};
+use super::tables::{self, Assignment, CopyInto, Refreshed, TableStatement, Work};
 use crate::auth::change::Change;
 use crate::calendar::Reader;
 use crate::catalog::LastSnapshot;
@@ -64,6 +64,12 @@ pub struct Session {
     pub(super) work: Work,
     /// What the catalog read for the last statement that asked it: results name objects by it.
     pub(super) snapshot: LastSnapshot,
+    /// The run of a job that this session is for.
+    pub(super) run: Option<i64>,
+    /// The materialized view whose rows a refresh changes.
+    pub(super) refreshing: Option<String>,
+    /// What the last refresh did.
+    pub(super) refreshed: Option<Refreshed>,
     /// Notifications that wait for the end of the transaction.
     notifications: Vec<Notification>,
     /// The version of the settings that others were told of.
@@ -341,6 +347,9 @@ impl Session {
             changes: PendingChanges::default(),
             work,
             snapshot: LastSnapshot::default(),
+            run: None,
+            refreshing: None,
+            refreshed: None,
             notifications: Vec::new(),
             told: None,
             statements: HashMap::new(),
@@ -500,6 +509,14 @@ impl Session {
         let body = match (&parsed.command, &parsed.statement) {
             _ if parsed.change.is_some() => {
                 Ok(parsed.change.clone().map_or(Body::Empty, Body::Change))
+            }
+            _ if let Some(alert) = parsed.alert.clone() => {
+                Ok(Body::Table(TableStatement::Alert(Box::new(alert))))
+            }
+            _ if let Some(view) = parsed.view.clone() => {
+                let prepare = Box::pin(self.prepare_view_command(view, &declared, control));
+                let prepared = prepare.await;
+                prepared.map(|view| Body::Table(TableStatement::View(Box::new(view))))
             }
             (Some(command), _) => {
                 let command = command.clone();
@@ -691,6 +708,8 @@ impl Session {
                     statement: Some(*statement),
                     command: None,
                     change: None,
+                    view: None,
+                    alert: None,
                     text: parsed.text.clone(),
                     source: Arc::clone(&parsed.source),
                 };
@@ -1255,7 +1274,19 @@ impl Session {
             time: self.session_time(),
             view: self.view(),
             snapshot: Arc::clone(&self.snapshot),
+            pending_jobs: self.work.jobs.clone(),
+            background: self.run.is_some(),
         }
+    }
+
+    /// Makes the session one that runs a job, behind the scenes.
+    pub fn work_for(&mut self, run: i64) {
+        self.run = Some(run);
+    }
+
+    /// What the last refresh did.
+    pub fn take_refreshed(&mut self) -> Option<Refreshed> {
+        self.refreshed.take()
     }
 
     /// Keeps a prepared statement under a name; the unnamed one is replaced.

@@ -36,6 +36,7 @@ use crate::catalog::database::Database;
 use crate::catalog::{LastSnapshot, SessionFacts, SessionTables, SystemCatalog};
 use crate::config::tables::Notes;
 use crate::error::{Error, Result};
+use crate::jobs::{Jobs, Pending};
 use crate::runtime::{Clock, Workers};
 use crate::storage::Lake;
 use crate::values::encode::TextStyle;
@@ -43,6 +44,14 @@ use crate::warehouse::{View, Warehouse};
 
 /// The catalog's name: the one database.
 pub const CATALOG: &str = "loyalhouse";
+
+/// Databases that clients connect to when they are told nothing.
+const DATABASE_ALIASES: &[&str] = &[CATALOG, "postgres", "template1"];
+
+/// Whether a name means the one database to a user.
+pub fn is_database(name: &str, user: &str) -> bool {
+    DATABASE_ALIASES.contains(&name) || name == user
+}
 
 /// Consumers named in the error of a query that ran out of memory.
 const CONSUMERS_NAMED_MAX: usize = 5;
@@ -52,6 +61,9 @@ const FOOTER_CACHE_BYTES: usize = 256 << 20;
 
 /// Statistics of files kept, in bytes.
 const STATISTICS_CACHE_BYTES: usize = 64 << 20;
+
+/// The threads of a query behind the scenes: one of so many.
+const BACKGROUND_SHARE: usize = 4;
 
 /// Memory that a sort on top of a scan may read ahead, in bytes; the default of 1 GiB would not
 /// fit under ordinary limits.
@@ -91,6 +103,10 @@ pub struct Parts {
     pub authority: Arc<Authority>,
     /// The tables that this server writes, if it has a warehouse folder.
     pub warehouse: Option<Arc<Warehouse>>,
+    /// What runs by itself, if it has a warehouse folder.
+    pub jobs: Option<Arc<Jobs>>,
+    /// The clock of schedules that name no zone.
+    pub cron_zone: chrono_tz::Tz,
     /// Comments and keys of tables that are read in place.
     pub notes: Notes,
     /// What clients asked for in vain.
@@ -163,7 +179,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>, Arc<Dat
         .with_physical_optimizer_rule(Arc::new(StopJoins));
     let mut state = guarded.build();
     datafusion_functions_loyalty::register_all(&mut state)?;
-    functions::register(&mut state, &parts.activity, &parts.clock)?;
+    functions::register(&mut state, parts)?;
     numeric::register(&mut state)?;
     let (system, database) = super::database::register(&mut state, parts)?;
     functions::register_last(&mut state)?;
@@ -214,12 +230,19 @@ pub fn for_statement(
         .search_path
         .iter()
         // A role may be named as the schema of the server's own views; its tables are not there.
-        .find(|schema| schema.as_str() != super::probes::SCHEMA && known.contains(schema))
+        .find(|schema| {
+            let own = [super::system_views::OWN, super::system_views::CRON];
+            !own.contains(&schema.as_str()) && known.contains(schema)
+        })
         .cloned();
     let options = state.config_mut().options_mut();
     // The label of zoned timestamps; what they show and how they are read follows SessionTime.
     options.execution.time_zone = Some("UTC".to_owned());
     options.catalog.default_schema = schema.unwrap_or_else(|| "public".to_owned());
+    if variables.background {
+        let threads = options.execution.target_partitions / BACKGROUND_SHARE;
+        options.execution.target_partitions = threads.max(1);
+    }
     options.extensions.insert(facts);
     options.extensions.insert(variables);
     state.mark_start_execution();
@@ -245,6 +268,10 @@ pub struct SessionVariables {
     pub(crate) view: Option<Arc<View>>,
     /// What the catalog read for it last.
     pub(crate) snapshot: LastSnapshot,
+    /// What its transaction does to jobs.
+    pub(crate) pending_jobs: Pending,
+    /// Whether it is work behind the scenes, which leaves threads to others.
+    pub(crate) background: bool,
 }
 
 impl SessionVariables {
@@ -258,6 +285,8 @@ impl SessionVariables {
             time: SessionTime::default(),
             view: None,
             snapshot: LastSnapshot::default(),
+            pending_jobs: Pending::default(),
+            background: false,
         }
     }
 

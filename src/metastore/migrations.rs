@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// The steps in order; `user_version` counts those that were run.
-const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS, SEQUENCES];
+const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS, SEQUENCES, JOBS];
 
 /// Roles, who belongs to whom, and what they may do. Role 10 owns every object, as in PostgreSQL's
 /// numbering; until somebody gives it a login it is nobody's.
@@ -102,6 +102,73 @@ CREATE TABLE sequence_numbers (
     id TEXT PRIMARY KEY,
     next INTEGER
 ) STRICT;
+";
+
+/// Materialized views beside tables and views; commands that run by themselves and their history. Times are
+/// microseconds since 1970-01-01 UTC. `next_us` and the columns behind it are where a job stands.
+const JOBS: &str = "
+CREATE TABLE relations_3 (
+    id TEXT PRIMARY KEY,
+    schema TEXT NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('table', 'view', 'materialized view')),
+    owner INTEGER NOT NULL REFERENCES roles ON DELETE RESTRICT,
+    definition TEXT,
+    search_path TEXT NOT NULL DEFAULT '[]',
+    columns BLOB,
+    notes TEXT NOT NULL DEFAULT '{}',
+    populated INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (schema, name)
+) STRICT;
+INSERT INTO relations_3 (id, schema, name, kind, owner, definition, search_path, columns, notes)
+    SELECT id, schema, name, kind, owner, definition, search_path, columns, notes FROM relations;
+DROP TABLE relations;
+ALTER TABLE relations_3 RENAME TO relations;
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT,
+    relation TEXT UNIQUE,
+    username TEXT NOT NULL,
+    database TEXT NOT NULL,
+    command TEXT NOT NULL,
+    active INTEGER NOT NULL DEFAULT 1,
+    options TEXT NOT NULL DEFAULT '{}',
+    sort TEXT NOT NULL,
+    next_us INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0,
+    succeeded_us INTEGER,
+    firing_us INTEGER,
+    UNIQUE (sort, name, username)
+) STRICT;
+CREATE TABLE posts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    url TEXT NOT NULL,
+    secret TEXT,
+    body TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    next_us INTEGER NOT NULL
+) STRICT;
+CREATE TABLE job_runs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job INTEGER NOT NULL,
+    relation TEXT,
+    command TEXT NOT NULL,
+    database TEXT NOT NULL,
+    username TEXT NOT NULL,
+    pid INTEGER,
+    status TEXT NOT NULL,
+    trigger TEXT NOT NULL,
+    scheduled_us INTEGER NOT NULL,
+    started_us INTEGER,
+    ended_us INTEGER,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    message TEXT,
+    rows INTEGER,
+    version INTEGER,
+    sort TEXT NOT NULL
+) STRICT;
+CREATE INDEX job_runs_by_job ON job_runs (job, id);
+CREATE INDEX job_runs_open ON job_runs (status) WHERE status IN ('starting', 'running');
 ";
 
 /// Runs the steps that this catalog has not seen.

@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::engine::activity::Origin;
 use crate::engine::session::Session;
 use crate::engine::settings::{SETTINGS, Settings, lookup};
+use crate::engine::state::{CATALOG, is_database};
 use crate::error::{Error, Result};
 
 /// Time from the connection to the end of its login.
@@ -25,12 +26,6 @@ pub const LOGIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Length of a cancel key in bytes since protocol 3.2; before it is 4.
 const CANCEL_KEY_BYTES: usize = 32;
-
-/// The only database of this server.
-pub const DATABASE: &str = "loyalhouse";
-
-/// Databases that clients connect to when they are told nothing.
-const DATABASE_ALIASES: &[&str] = &[DATABASE, "postgres", "template1"];
 
 /// What a start-up led to.
 #[derive(Debug)]
@@ -118,10 +113,10 @@ fn open<W: AsyncWrite + Unpin>(
     let database = database
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| user.clone());
-    if !DATABASE_ALIASES.contains(&database.as_str()) && database != user {
+    if !is_database(&database, &user) {
         return Err(
             Error::invalid_catalog_name(format!("database \"{database}\" does not exist"))
-                .with_hint(format!("The database of this server is \"{DATABASE}\".")),
+                .with_hint(format!("The database of this server is \"{CATALOG}\".")),
         );
     }
     admit(engine, door, &user, &database)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::compact::many_small_files;
-use super::names::{Kind, Relation};
+use super::names::Relation;
 use super::{Warehouse, lock_map};
 use crate::error::Result;
 
@@ -99,7 +99,7 @@ async fn each_table<F>(
     for relation in names
         .relations
         .values()
-        .filter(|known| known.kind == Kind::Table)
+        .filter(|known| known.kind.is_stored())
     {
         let Some(held) = warehouse.upgrade() else {
             return;

@@ -116,7 +116,7 @@ impl Warehouse {
         }
         let mut staged = Staged::default();
         staged.set_content(&relation.id, Some(latest), now, Operation::Compact);
-        self.commit(&staged).await?;
+        self.commit(&staged, None).await?;
         Ok(Some(counts))
     }
 

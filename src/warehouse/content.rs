@@ -71,6 +71,11 @@ impl Content {
         self.store.table(Arc::clone(&self.columns), file)
     }
 
+    /// The number of the version of the log.
+    pub fn version_number(&self) -> Option<u64> {
+        self.version.as_ref().map(Version::number)
+    }
+
     /// Rows of all files.
     pub fn rows(&self) -> u64 {
         self.files.iter().map(StoredFile::rows).sum()
@@ -103,6 +108,7 @@ impl Content {
             added: added.collect(),
             removed: removed.collect(),
             columns: (!same).then_some(self.columns.as_ref()),
+            application: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use datafusion::common::stats::Precision;
 use datafusion::scalar::ScalarValue;
 use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove};
+use deltalake_core::kernel::{Action, Add, Metadata, Protocol, Remove, Transaction};
 use deltalake_core::logstore::{
     LogStore, LogStoreFactory, LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore,
     logstore_factories,
@@ -114,6 +114,18 @@ pub(super) struct Change<'a> {
     pub(super) removed: Vec<&'a StoredFile>,
     /// The table's columns, if they are others now.
     pub(super) columns: Option<&'a Schema>,
+    /// Who makes it.
+    pub(super) application: Option<&'a Application>,
+}
+
+/// A number that an application writes into a table's log with a commit, to know after a crash whether
+/// the commit was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Application {
+    /// The application.
+    pub name: &'static str,
+    /// The number.
+    pub version: i64,
 }
 
 impl DeltaLog {
@@ -156,7 +168,19 @@ impl DeltaLog {
         };
         let mut actions = vec![Action::Protocol(protocol), Action::Metadata(metadata)];
         actions.extend(self.data_actions(change)?);
-        self.write(None, actions, operation, 0).await
+        self.write(None, actions, operation, (0, change.application))
+            .await
+    }
+
+    /// The number that an application wrote with its last commit.
+    pub(super) async fn application_version(&self, application: &str) -> Result<Option<i64>> {
+        let state = DeltaTableState::try_new(self.store.as_ref(), None).await;
+        let state = fault::of_log(&self.table, state)?;
+        let version = state
+            .snapshot()
+            .transaction_version(self.store.as_ref(), application)
+            .await;
+        fault::of_log(&self.table, version)
     }
 
     /// The latest version.
@@ -202,8 +226,13 @@ impl DeltaLog {
         // from the version it was made on.
         let is_append = change.operation == Operation::Append && change.columns.is_none();
         let retries = if is_append { APPEND_RETRIES_MAX } else { 0 };
-        self.write(Some(&base.state), actions, operation, retries)
-            .await
+        self.write(
+            Some(&base.state),
+            actions,
+            operation,
+            (retries, change.application),
+        )
+        .await
     }
 
     /// Writes a commit to the log. What follows it, such as a checkpoint, may fail without harm.
@@ -212,14 +241,14 @@ impl DeltaLog {
         base: Option<&DeltaTableState>,
         actions: Vec<Action>,
         operation: DeltaOperation,
-        retries: usize,
+        (retries, application): (usize, Option<&Application>),
     ) -> Committed {
         let id = format!("{:032x}", rand::random::<u128>());
         let next = base.map_or(0, |base| base.version() + 1);
         let interval = base.map(|base| base.table_config().checkpoint_interval());
         // Behind each checkpoint the log before it is looked through.
         let is_due = interval.is_some_and(|interval| (next + 1).is_multiple_of(interval.get()));
-        let properties = CommitProperties::default()
+        let properties = signed(application)
             .with_max_retries(retries)
             .with_cleanup_expired_logs(Some(is_due))
             .with_metadata([(COMMIT_ID.to_owned(), json!(id))]);
@@ -456,6 +485,16 @@ fn register_remote_logs() -> Result<()> {
             .or_insert_with(|| Arc::new(RemoteLogs));
     }
     Ok(())
+}
+
+/// What a commit says of who makes it.
+fn signed(application: Option<&Application>) -> CommitProperties {
+    let properties = CommitProperties::default();
+    match application {
+        Some(application) => properties
+            .with_application_transaction(Transaction::new(application.name, application.version)),
+        None => properties,
+    }
 }
 
 fn write(mode: SaveMode) -> DeltaOperation {

@@ -35,6 +35,7 @@ use std::time::{Duration, Instant};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
+use rusqlite::Transaction;
 use tokio::sync::Notify;
 use url::Url;
 
@@ -42,7 +43,7 @@ pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, IDENTITY_METADATA, stored};
 pub use self::compact::Compacted;
 pub use self::content::Content;
-pub use self::delta::Operation;
+pub use self::delta::{Application, Operation};
 use self::delta::{DeltaLog, Version};
 use self::folder::{Folders, TableFolder};
 pub use self::foreign::foreign_logs;
@@ -103,6 +104,8 @@ struct Kept {
     _folder: Arc<TableFolder>,
     _files: Vec<Lease>,
 }
+/// Changes of the catalog file that are made with those of a transaction, or not at all.
+pub type Along = Option<Box<dyn FnOnce(&Transaction<'_>) -> Result<()> + Send>>;
 
 #[derive(Debug, Clone)]
 struct Known {
@@ -293,19 +296,16 @@ impl Warehouse {
     }
 
     /// Makes everything that a transaction changed real, or nothing of what another one stands against.
-    /// Temporary tables are not part of it.
-    pub async fn commit(self: &Arc<Self>, staged: &Staged) -> Result<()> {
-        if staged.is_empty() {
-            return Ok(());
-        }
+    /// Temporary tables are not part of it. `along` are changes of the catalog file that go with it.
+    pub async fn commit(self: &Arc<Self>, staged: &Staged, along: Along) -> Result<()> {
         let warehouse = Arc::clone(self);
         let staged = staged.clone();
         // A task of its own: a client that leaves does not stop a commit half way.
-        self.on_network(async move { warehouse.commit_all(&staged).await })
+        self.on_network(async move { warehouse.commit_all(&staged, along).await })
             .await
     }
 
-    async fn commit_all(&self, staged: &Staged) -> Result<()> {
+    async fn commit_all(&self, staged: &Staged, along: Along) -> Result<()> {
         let names = self.names();
         let kept = kept_tables(&names, staged);
         let mut committed = Vec::new();
@@ -313,8 +313,9 @@ impl Warehouse {
         let (schemas, relations) = (&staged.schemas, &staged.relations);
         let renamed = !schemas.is_empty() || !relations.is_empty();
         let done = match logs {
-            Ok(()) if renamed => self.metastore.write(|transaction| {
-                names::write(&self.metastore, transaction, schemas, relations)
+            Ok(()) if renamed || along.is_some() => self.metastore.write(|transaction| {
+                names::write(&self.metastore, transaction, schemas, relations)?;
+                along.map_or(Ok(()), |along| along(transaction))
             }),
             done => done,
         };
@@ -350,9 +351,10 @@ impl Warehouse {
                 continue;
             };
             let log = self.log(relation)?;
-            let change = content
+            let mut change = content
                 .now
                 .change_from(content.base.as_deref(), content.operation);
+            change.application = content.application.as_ref();
             let added = || change.added.iter().map(|file| file.path());
             self.holds.set_draft(added(), false);
             let done = match content.base.as_ref().and_then(|base| base.version.as_ref()) {
@@ -374,6 +376,17 @@ impl Warehouse {
             committed.push((id.clone(), now.ok()));
         }
         Ok(())
+    }
+
+    /// The number that an application wrote into a table's log with its last commit.
+    pub async fn application_version(
+        &self,
+        relation: &Relation,
+        application: &'static str,
+    ) -> Result<Option<i64>> {
+        let log = self.log(relation)?;
+        self.on_network(async move { log.application_version(application).await })
+            .await
     }
 
     async fn at_commit(
@@ -416,7 +429,7 @@ impl Warehouse {
 
     /// Removes the folder of a table that no name will point at, once nothing reads from it.
     pub fn abandon(&self, relation: &Relation) {
-        if relation.kind == Kind::Table {
+        if relation.kind.is_stored() {
             self.folders
                 .abandon(&relation.id, &self.table_folder(relation));
         }

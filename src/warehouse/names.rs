@@ -33,6 +33,8 @@ pub enum Kind {
     Table,
     /// A query.
     View,
+    /// Rows that a query gave when it was last refreshed.
+    MaterializedView,
 }
 
 /// A table or view that somebody made.
@@ -58,6 +60,8 @@ pub struct Relation {
     pub notes: TableNotes,
     /// The sequences of its columns.
     pub sequences: Vec<Sequence>,
+    /// Whether it can be read; a materialized view that was never refreshed cannot.
+    pub populated: bool,
 }
 
 /// Key of a relation's notes in the catalog file: its sequences.
@@ -124,11 +128,25 @@ pub(super) struct Renamed<T> {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// What it is called, in the catalog file and in errors.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::View => "view",
+            Self::MaterializedView => "materialized view",
         }
+    }
+
+    /// Whether rows are kept for it.
+    pub const fn is_stored(self) -> bool {
+        matches!(self, Self::Table | Self::MaterializedView)
+    }
+
+    fn of(name: &str) -> Self {
+        [Self::View, Self::MaterializedView]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .unwrap_or(Self::Table)
     }
 }
 
@@ -150,7 +168,8 @@ fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
         };
         names.schemas.insert(schema.name.clone(), Arc::new(schema));
     }
-    let sql = "SELECT t.id, t.schema, t.name, t.kind, r.name, t.definition, t.notes, t.search_path, t.columns
+    let sql = "SELECT t.id, t.schema, t.name, t.kind, r.name, t.definition, t.notes, t.search_path, t.columns,
+                   t.populated
                FROM relations t JOIN roles r ON r.id = t.owner";
     let mut query = transaction.prepare(sql)?;
     let mut rows = query.query([])?;
@@ -161,11 +180,7 @@ fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
             id: row.get(0)?,
             schema: row.get(1)?,
             name: row.get(2)?,
-            kind: if kind == Kind::View.name() {
-                Kind::View
-            } else {
-                Kind::Table
-            },
+            kind: Kind::of(&kind),
             owner: row.get(4)?,
             definition: row.get(5)?,
             notes,
@@ -174,6 +189,7 @@ fn read(transaction: &Transaction<'_>) -> rusqlite::Result<Names> {
             columns: row
                 .get::<_, Option<Vec<u8>>>(8)?
                 .and_then(|bytes| from_ipc(&bytes)),
+            populated: row.get(9)?,
         };
         let key = (relation.schema.clone(), relation.name.clone());
         names.relations.insert(key, Arc::new(relation));
@@ -243,8 +259,8 @@ fn write_schema(
 
 fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Result<usize> {
     let sql = "INSERT INTO relations
-        (id, schema, name, kind, owner, definition, notes, search_path, columns) VALUES
-        (?1, ?2, ?3, ?4, coalesce((SELECT id FROM roles WHERE name = ?5), 10), ?6, ?7, ?8, ?9)";
+        (id, schema, name, kind, owner, definition, notes, search_path, columns, populated) VALUES
+        (?1, ?2, ?3, ?4, coalesce((SELECT id FROM roles WHERE name = ?5), 10), ?6, ?7, ?8, ?9, ?10)";
     transaction.execute(
         sql,
         params![
@@ -257,6 +273,7 @@ fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Resul
             kept_notes(relation),
             serde_json::Value::from(relation.search_path.clone()).to_string(),
             relation.columns.as_ref().and_then(to_ipc),
+            relation.populated,
         ],
     )
 }

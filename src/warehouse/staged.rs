@@ -9,7 +9,7 @@ use datafusion::arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 
 use super::content::Content;
-use super::delta::Operation;
+use super::delta::{Application, Operation};
 use super::names::{Names, Relation, Renamed, Schema};
 use super::sequences::Sequence;
 use super::{TEMPORARY_SCHEMA, Warehouse};
@@ -38,6 +38,8 @@ pub(super) struct StagedContent {
     pub(super) operation: Operation,
     /// Rows that were added and are in no file yet.
     pub(super) pending: Pending,
+    /// What the commit says of who made it.
+    pub(super) application: Option<Application>,
 }
 
 /// Rows that a transaction added to a table and has not written.
@@ -127,6 +129,7 @@ impl Staged {
                 now,
                 operation,
                 pending: Pending::default(),
+                application: None,
             },
             Some(before) => StagedContent {
                 base: before.base,
@@ -136,9 +139,18 @@ impl Staged {
                     true => operation,
                     false => Operation::Overwrite,
                 },
+                application: before.application,
             },
         };
         self.contents.insert(id.to_owned(), content);
+        self.touch();
+    }
+
+    /// Lets the commit of a changed table say who made it.
+    pub fn sign_content(&mut self, id: &str, application: Application) {
+        if let Some(content) = self.contents.get_mut(id) {
+            content.application = Some(application);
+        }
         self.touch();
     }
 
@@ -156,6 +168,7 @@ impl Staged {
             now: Arc::clone(base),
             operation: Operation::Append,
             pending: Pending::default(),
+            application: None,
         });
         content.pending.add(rows)?;
         Ok(content.pending.bytes)

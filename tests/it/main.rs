@@ -19,6 +19,7 @@ mod login;
 mod notes;
 mod privileges;
 mod process;
+mod scheduler;
 mod slt;
 mod upkeep;
 mod warehouse;

@@ -4,6 +4,7 @@
 mod advisory;
 mod alike;
 mod arrays;
+mod cron;
 mod datetime;
 mod elements;
 mod format;
@@ -42,18 +43,15 @@ use self::json_operators::JsonOperators;
 pub(crate) use alike::LabelCases;
 pub(crate) use datetime::{CastTimes, ExtractPlanner, SessionTime, TimeOperators};
 
-use super::activity::Activity;
-use crate::runtime::Clock;
+use super::state::Parts;
 
 /// Registers them; built-ins of the same name are replaced.
-pub(crate) fn register(
-    state: &mut SessionState,
-    activity: &Arc<Activity>,
-    clock: &Arc<dyn Clock>,
-) -> Result<()> {
+pub(crate) fn register(state: &mut SessionState, parts: &Parts) -> Result<()> {
+    let (activity, clock) = (&parts.activity, &parts.clock);
     size_caps::register(state)?;
     types::register(state)?;
     advisory::register(state, activity)?;
+    cron::register(state, parts.jobs.as_ref(), clock, parts.cron_zone)?;
     datetime::register(state, clock)?;
     session::register(state, activity)
 }

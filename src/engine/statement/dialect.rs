@@ -10,6 +10,7 @@ mod alike;
 mod build;
 mod calls;
 mod cast;
+mod cron;
 mod ctid;
 mod literal;
 mod operators;
@@ -38,6 +39,9 @@ pub use self::output::{output_name, output_names, without_separators};
 use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
 pub(in crate::engine) use self::build::{
     cast, folded as name_of, null, number, parts as name_parts,
+};
+pub(in crate::engine) use self::cron::{
+    option_names as cron_option_names, parameters as cron_parameters,
 };
 use crate::catalog::functions::{is_catalog_function, needs_snapshot};
 use crate::catalog::layout::{self, is_pg_catalog_relation};
@@ -195,6 +199,9 @@ impl VisitorMut for Rewriter {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         if let Err(error) = rows::check_place(expr) {
+            return ControlFlow::Break(error);
+        }
+        if let Err(error) = cron::rewrite(expr) {
             return ControlFlow::Break(error);
         }
         calls::cast_by_name(expr);

@@ -1,5 +1,6 @@
 //! From text to statements: tokens, limits, parsing; and the rewriting before planning.
 
+pub mod alert_command;
 pub mod copy_words;
 pub mod definitions;
 pub mod dialect;
@@ -10,6 +11,7 @@ pub mod maintenance;
 pub mod roles;
 pub mod session_command;
 pub mod tokens;
+pub mod view_command;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -21,7 +23,9 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
+use self::alert_command::AlertCommand;
 use self::session_command::SessionCommand;
+use self::view_command::ViewCommand;
 use crate::auth::change::Change;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
@@ -29,12 +33,16 @@ use crate::sqlstate::SqlState;
 /// One statement of a query string.
 #[derive(Debug, Clone)]
 pub struct Parsed {
-    /// The statement; `None` for an empty string, a session command and a change of roles.
+    /// The statement; `None` for an empty string and for what stands in the fields below.
     pub statement: Option<ast::Statement>,
     /// The statement if it is about the session.
     pub command: Option<SessionCommand>,
     /// The statement if it is about roles and privileges.
     pub change: Option<Change>,
+    /// The statement if it is about materialized views.
+    pub view: Option<ViewCommand>,
+    /// The statement if it is about alerts.
+    pub alert: Option<AlertCommand>,
     /// Its text as the client wrote it.
     pub text: String,
     /// The whole query string, in which lines and columns count.
@@ -48,6 +56,8 @@ impl Parsed {
             statement: None,
             command: None,
             change: None,
+            view: None,
+            alert: None,
             text: String::new(),
             source: "".into(),
         }
@@ -58,7 +68,13 @@ impl Parsed {
         let inner = match self.command.as_ref() {
             Some(SessionCommand::Prepare { statement, .. }) => Some(statement.as_ref()),
             Some(SessionCommand::Declare(declare)) => Some(declare.query.as_ref()),
-            _ => None,
+            _ => match &self.view {
+                Some(ViewCommand::Create(create)) => Some(&create.query),
+                _ => match &self.alert {
+                    Some(AlertCommand::Create(create)) => Some(&create.query),
+                    _ => None,
+                },
+            },
         };
         self.statement.as_ref().or(inner)
     }
@@ -222,14 +238,26 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let piece = copy_words::spelled_out(piece);
         let piece = definitions::spelled_out(do_nothing::spelled_out(plain_operators(piece)));
         let command = session_command::parse(&piece).map_err(|error| parser_error(sql, &error))?;
-        let statement = match command {
+        let view = match command {
             Some(_) => None,
-            None => Some(parse_statement(sql, piece)?),
+            None => view_command::parse(sql, &piece).map_err(|error| parser_error(sql, &error))?,
+        };
+        let alert = match command.is_some() || view.is_some() {
+            true => None,
+            false => {
+                alert_command::parse(sql, &piece).map_err(|error| parser_error(sql, &error))?
+            }
+        };
+        let statement = match command.is_some() || view.is_some() || alert.is_some() {
+            true => None,
+            false => Some(parse_statement(sql, piece)?),
         };
         let statement = Parsed {
             statement,
             command,
             change: None,
+            view,
+            alert,
             text,
             source: Arc::clone(&source),
         };

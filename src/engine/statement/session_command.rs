@@ -144,15 +144,7 @@ pub(super) type Parsed<T> = Result<T, ParserError>;
 
 /// The session command that the tokens of one statement are; `None` if they are none.
 pub(super) fn parse(tokens: &[TokenWithSpan]) -> Parsed<Option<SessionCommand>> {
-    let meaningful: Vec<TokenWithSpan> = tokens
-        .iter()
-        .filter(|token| !matches!(token.token, Token::Whitespace(_)))
-        .cloned()
-        .collect();
-    let mut words = Words {
-        tokens: meaningful,
-        at: 0,
-    };
+    let mut words = Words::new(tokens);
     let Some(first) = words.word() else {
         return Ok(None);
     };
@@ -209,29 +201,39 @@ fn nothing(tag: &'static str, outside_transactions: bool) -> SessionCommand {
 
 /// The tokens of a statement without those that say nothing, and the place that is read next.
 pub(super) struct Words {
-    tokens: Vec<TokenWithSpan>,
-    at: usize,
+    pub(super) tokens: Vec<TokenWithSpan>,
+    pub(super) at: usize,
 }
 
 impl Words {
+    pub(super) fn new(tokens: &[TokenWithSpan]) -> Self {
+        let meaningful = tokens
+            .iter()
+            .filter(|token| !matches!(token.token, Token::Whitespace(_)));
+        Self {
+            tokens: meaningful.cloned().collect(),
+            at: 0,
+        }
+    }
+
     pub(super) fn peek(&self) -> Option<&Token> {
         let token = self.tokens.get(self.at).map(|token| &token.token)?;
         (*token != Token::EOF).then_some(token)
     }
 
     /// The unquoted word at the current place, folded.
-    fn peek_word(&self) -> Option<String> {
+    pub(super) fn peek_word(&self) -> Option<String> {
         match self.peek()? {
             Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_lowercase()),
             _ => None,
         }
     }
 
-    fn peek_is(&self, wanted: &str) -> bool {
+    pub(super) fn peek_is(&self, wanted: &str) -> bool {
         self.peek_word().as_deref() == Some(wanted)
     }
 
-    fn word(&mut self) -> Option<String> {
+    pub(super) fn word(&mut self) -> Option<String> {
         let word = self.peek_word()?;
         self.at += 1;
         Some(word)
@@ -245,7 +247,7 @@ impl Words {
     }
 
     /// Passes over several words, all or none of them.
-    fn skip_all(&mut self, wanted: &[&str]) -> bool {
+    pub(super) fn skip_all(&mut self, wanted: &[&str]) -> bool {
         let start = self.at;
         let found = wanted.iter().all(|word| self.skip(word));
         if !found {
@@ -328,7 +330,7 @@ impl Words {
         }
     }
 
-    fn string(&mut self) -> Parsed<String> {
+    pub(super) fn string(&mut self) -> Parsed<String> {
         let text = match self.peek() {
             Some(
                 Token::SingleQuotedString(text)
@@ -585,7 +587,7 @@ impl Words {
     // --- prepared statements and cursors ---
 
     /// A parser of SQL over the rest of the tokens.
-    fn parser(&self) -> Parser<'static> {
+    pub(super) fn parser(&self) -> Parser<'static> {
         static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
         let rest = self.tokens.get(self.at..).unwrap_or_default().to_vec();
         Parser::new(&DIALECT)
@@ -731,13 +733,13 @@ impl Words {
     }
 }
 
-fn whole_statement(parser: &mut Parser<'_>) -> Parsed<ast::Statement> {
+pub(super) fn whole_statement(parser: &mut Parser<'_>) -> Parsed<ast::Statement> {
     let statement = parser.parse_statement()?;
     expect_end(parser)?;
     Ok(statement)
 }
 
-fn expect_end(parser: &mut Parser<'_>) -> Parsed<()> {
+pub(super) fn expect_end(parser: &mut Parser<'_>) -> Parsed<()> {
     let next = parser.peek_token();
     match next.token {
         Token::EOF => Ok(()),

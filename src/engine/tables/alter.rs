@@ -150,7 +150,12 @@ impl Session {
     }
 
     /// Gives a relation another name or schema.
-    fn rename(&mut self, relation: &Arc<Relation>, schema: &str, name: &str) -> Result<()> {
+    pub(super) fn rename(
+        &mut self,
+        relation: &Arc<Relation>,
+        schema: &str,
+        name: &str,
+    ) -> Result<()> {
         if self.existing_view()?.has(schema, name) {
             return Err(already_exists(name));
         }
@@ -165,7 +170,7 @@ impl Session {
         Ok(())
     }
 
-    fn move_to(&mut self, relation: &Arc<Relation>, schema: &str) -> Result<()> {
+    pub(super) fn move_to(&mut self, relation: &Arc<Relation>, schema: &str) -> Result<()> {
         if *schema == relation.schema {
             return Ok(());
         }
@@ -184,7 +189,7 @@ impl Session {
         self.rename(relation, schema, &relation.name.clone())
     }
 
-    fn give_to(&mut self, relation: &Arc<Relation>, owner: &Owner) -> Result<()> {
+    pub(super) fn give_to(&mut self, relation: &Arc<Relation>, owner: &Owner) -> Result<()> {
         let facts = self.facts();
         let owner = match owner {
             Owner::Ident(name) => name_of(name),
@@ -200,6 +205,7 @@ impl Session {
                 )));
             }
         }
+        self.give_job_to(relation, &owner)?;
         let mut given = relation.as_ref().clone();
         given.owner = owner;
         self.restage(relation, given);

@@ -97,9 +97,23 @@ impl Session {
             )
             .with_hint("Change the table that the view reads."));
         }
+        self.check_no_refresh(&relation)?;
         self.check_privilege(&relation, kind.privilege())?;
         let content = self.existing_view()?.content(&relation).await?;
         Ok((relation, Arc::clone(content.columns())))
+    }
+
+    /// 42809 for a materialized view, whose rows only its refresh changes.
+    pub(super) fn check_no_refresh(&self, relation: &Relation) -> Result<()> {
+        let refreshes = self.refreshing.as_ref() == Some(&relation.id);
+        match relation.kind == Kind::MaterializedView && !refreshes {
+            false => Ok(()),
+            true => Err(Error::wrong_object_type(format!(
+                "cannot change materialized view \"{}\"",
+                relation.name
+            ))
+            .with_hint("Use REFRESH MATERIALIZED VIEW.")),
+        }
     }
 
     /// 42501 without a privilege on a table of somebody else.
@@ -281,6 +295,12 @@ impl Session {
             return Err(Error::syntax_error("DELETE takes rows from one table")
                 .with_hint("Name other tables in USING."));
         };
+        if let Some(forget) = self
+            .prepare_forget(delete, table, declared, control)
+            .await?
+        {
+            return Ok(forget);
+        }
         let table = ChangedTable::of(table)?;
         let (relation, columns) = self.changed(&table.name, ChangeKind::Delete).await?;
         let others = delete.using.clone().unwrap_or_default();

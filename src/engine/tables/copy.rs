@@ -89,6 +89,7 @@ impl Session {
                 relation.name
             )));
         }
+        self.check_no_refresh(&relation)?;
         self.check_privilege(&relation, Privilege::Insert)?;
         self.hold_stopping(&relation, control).await?;
         let base = self.content_to_change(&relation).await?;

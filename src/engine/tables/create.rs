@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// A name for something new; `None` if it is there and need not be made.
-    fn new_place(
+    pub(super) fn new_place(
         &self,
         name: &ObjectName,
         temporary: bool,
@@ -148,7 +148,7 @@ impl Session {
         Ok(done)
     }
 
-    fn new_relation(&self, (schema, name): (String, String), kind: Kind) -> Relation {
+    pub(super) fn new_relation(&self, (schema, name): (String, String), kind: Kind) -> Relation {
         Relation {
             id: warehouse::new_id(),
             schema,
@@ -160,6 +160,7 @@ impl Session {
             columns: None,
             notes: TableNotes::default(),
             sequences: Vec::new(),
+            populated: true,
         }
     }
 
@@ -377,7 +378,7 @@ impl Session {
         match self.find(name)? {
             None => Ok(None),
             Some(Found::InPlace(table)) => Err(super::resolve::in_place(&table)),
-            Some(Found::Written(relation)) if relation.kind == Kind::View => Err(
+            Some(Found::Written(relation)) if relation.kind != Kind::Table => Err(
                 Error::wrong_object_type(format!("\"{}\" is not a table", relation.name)),
             ),
             Some(Found::Written(relation)) => {
@@ -394,10 +395,7 @@ impl Session {
             true => Ok(()),
             false => Err(Error::insufficient_privilege(format!(
                 "must be owner of {} {}",
-                match relation.kind {
-                    Kind::Table => "table",
-                    Kind::View => "view",
-                },
+                relation.kind.name(),
                 relation.name
             ))),
         }
@@ -410,9 +408,6 @@ impl Session {
         control: &Arc<StatementControl>,
     ) -> Result<Completion> {
         self.check_writable("CREATE VIEW")?;
-        if view.materialized {
-            return Err(unsupported("CREATE MATERIALIZED VIEW"));
-        }
         let done = Completion::tag("CREATE VIEW");
         let old = match self.find(&view.name)? {
             Some(Found::Written(old)) if view.or_replace => Some(old),
@@ -565,7 +560,7 @@ fn result_columns(create: &CreateAs) -> Result<SchemaRef> {
 }
 
 /// The columns that a query's rows are kept in.
-fn stored_columns(schema: &Schema, names: &[String]) -> Result<SchemaRef> {
+pub(super) fn stored_columns(schema: &Schema, names: &[String]) -> Result<SchemaRef> {
     let columns = named_columns(schema, names)?;
     let stored = columns.fields().iter().map(|field| {
         let field = warehouse::stored(field)?;
@@ -579,7 +574,8 @@ fn stored_columns(schema: &Schema, names: &[String]) -> Result<SchemaRef> {
     )))
 }
 
-fn named_columns(schema: &Schema, names: &[String]) -> Result<Schema> {
+/// Columns with other names; 42701 if one is given twice.
+pub(super) fn named_columns(schema: &Schema, names: &[String]) -> Result<Schema> {
     let mut fields: Vec<Field> = Vec::with_capacity(names.len());
     for (field, name) in schema.fields().iter().zip(names) {
         if fields.iter().any(|known| known.name() == name) {

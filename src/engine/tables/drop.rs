@@ -31,10 +31,7 @@ impl Session {
             ObjectType::Table => ("DROP TABLE", Kind::Table),
             ObjectType::View => ("DROP VIEW", Kind::View),
             ObjectType::Schema => return self.drop_schemas(names, if_exists, cascade).await,
-            ObjectType::MaterializedView if if_exists => {
-                let done = Completion::tag("DROP MATERIALIZED VIEW");
-                return Ok(missing(done, "materialized view", names));
-            }
+            ObjectType::MaterializedView => ("DROP MATERIALIZED VIEW", Kind::MaterializedView),
             other => return Err(unsupported(&format!("DROP {other}"))),
         };
         self.check_writable(command)?;
@@ -42,11 +39,11 @@ impl Session {
         for name in names {
             match self.find(name)? {
                 None if if_exists => {
-                    let what = if kind == Kind::Table { "table" } else { "view" };
+                    let what = kind.name();
                     done = missing(done, what, std::slice::from_ref(name));
                 }
                 None => {
-                    let what = if kind == Kind::Table { "table" } else { "view" };
+                    let what = kind.name();
                     return Err(Error::new(
                         SqlState::UndefinedTable,
                         format!("{what} \"{}\" does not exist", shown(name)),
@@ -72,11 +69,7 @@ impl Session {
         if let Some(view) = dependents.first()
             && !cascade
         {
-            let what = if relation.kind == Kind::Table {
-                "table"
-            } else {
-                "view"
-            };
+            let what = relation.kind.name();
             return Err(Error::new(
                 SqlState::DependentObjectsStillExist,
                 format!(
@@ -85,12 +78,17 @@ impl Session {
                 ),
             )
             .with_detail(format!(
-                "view {} depends on {what} {}",
-                view.name, relation.name
+                "{} {} depends on {what} {}",
+                view.kind.name(),
+                view.name,
+                relation.name
             ))
             .with_hint("Use DROP ... CASCADE to drop the dependent objects too."));
         }
         self.hold(relation).await?;
+        if relation.kind == Kind::MaterializedView {
+            self.forget_job(relation)?;
+        }
         let gone = Arc::clone(relation);
         self.stage(|staged| {
             staged.forget_content(&gone.id);
@@ -113,7 +111,7 @@ impl Session {
         let view = self.existing_view()?;
         let mut dependents = Vec::new();
         for other in view.relations() {
-            if other.kind != Kind::View || other.id == relation.id {
+            if other.kind == Kind::Table || other.id == relation.id {
                 continue;
             }
             let (query, _) = view_query(&other)?;
@@ -226,7 +224,7 @@ impl Session {
         let done = Completion::tag("COMMENT");
         let comment = comment.filter(|comment| !comment.is_empty());
         match kind {
-            CommentObject::Table | CommentObject::View => {
+            CommentObject::Table | CommentObject::View | CommentObject::MaterializedView => {
                 let relation = self.written(name)?;
                 self.check_owner(&relation)?;
                 let mut noted = relation.as_ref().clone();
@@ -303,13 +301,12 @@ fn check_kind(relation: &Relation, kind: Kind) -> Result<()> {
     if relation.kind == kind {
         return Ok(());
     }
-    let (what, other) = match kind {
-        Kind::Table => ("table", "VIEW"),
-        Kind::View => ("view", "TABLE"),
-    };
+    let what = kind.name();
+    let other = relation.kind.name();
     Err(
-        Error::wrong_object_type(format!("\"{}\" is not a {what}", relation.name))
-            .with_hint(format!("Use DROP {other} to remove it.")),
+        Error::wrong_object_type(format!("\"{}\" is not a {what}", relation.name)).with_hint(
+            format!("Use DROP {} to remove a {other}.", other.to_uppercase()),
+        ),
     )
 }
 

@@ -17,7 +17,7 @@ use crate::engine::statement::dialect;
 use crate::engine::statement::maintenance::Maintenance;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use crate::warehouse::{Kind, Relation, TEMPORARY_SCHEMA};
+use crate::warehouse::{Relation, TEMPORARY_SCHEMA};
 
 /// The setting that says how long files stay which left their table.
 const RETENTION: &str = "loyalhouse.vacuum_retention";
@@ -77,7 +77,7 @@ impl Session {
         if maintenance.tables.is_empty() {
             let all = self.view().map(|view| view.relations()).unwrap_or_default();
             relations.extend(all.into_iter().filter(|relation| {
-                relation.kind == Kind::Table
+                relation.kind.is_stored()
                     && relation.schema != TEMPORARY_SCHEMA
                     && authorize::owns(&authorization, relation)
             }));
@@ -97,7 +97,7 @@ impl Session {
                     ));
                 }
             };
-            if relation.kind != Kind::Table {
+            if !relation.kind.is_stored() {
                 let message = format!(
                     "skipping \"{}\" --- cannot vacuum non-tables or special system tables",
                     relation.name

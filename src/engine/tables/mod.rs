@@ -4,6 +4,7 @@
 //! Rows to change are found by an ordinary query for their addresses, so that every condition that a
 //! SELECT takes means the same here.
 
+mod alerts;
 mod alter;
 mod alter_keys;
 mod assign;
@@ -11,7 +12,9 @@ mod change;
 mod copy;
 mod create;
 mod drop;
+mod history;
 mod maintain;
+mod materialized;
 mod merge;
 pub(super) mod names;
 mod resolve;
@@ -31,6 +34,8 @@ use futures::Stream;
 
 pub(super) use self::assign::Assignment;
 pub use self::copy::CopyInto;
+pub(super) use self::materialized::ViewStatement;
+pub use self::materialized::{REFRESH_APPLICATION, Refreshed, refresh_command};
 use self::returning::Returning;
 pub(super) use self::serial::sequence_name;
 pub(super) use self::work::Work;
@@ -38,6 +43,7 @@ use super::command::Completion;
 use super::control::StatementControl;
 use super::plan::PlannedQuery;
 use super::session::{Columns, Prepared, Session};
+use super::statement::alert_command::AlertCommand;
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::storage::StoredFile;
@@ -54,6 +60,12 @@ pub(super) enum TableStatement {
     Create(Box<CreateTable>),
     /// CREATE VIEW.
     CreateView(Box<CreateView>),
+    /// What is about materialized views.
+    View(Box<ViewStatement>),
+    /// What is about alerts.
+    Alert(Box<AlertCommand>),
+    /// Rows of the history of jobs are removed.
+    Forget(Box<Forget>),
     /// COPY … FROM STDIN.
     Copy(Box<copy::Copy>),
     /// What needs no plan.
@@ -87,6 +99,14 @@ pub(super) enum ChangeKind {
     Merge,
 }
 
+/// DELETE FROM cron.job_run_details.
+#[derive(Debug)]
+pub(super) struct Forget {
+    /// The query for the numbers of the runs.
+    pub(super) query: ast::Statement,
+    pub(super) planned: PlannedQuery,
+}
+
 /// CREATE TABLE … AS.
 #[derive(Debug)]
 pub(super) struct CreateAs {
@@ -101,6 +121,9 @@ impl TableStatement {
         match self {
             Self::Change(change) => Some(&change.planned),
             Self::CreateAs(create) => Some(&create.planned),
+            Self::Alert(_) => None,
+            Self::View(view) => view.planned.as_ref(),
+            Self::Forget(forget) => Some(&forget.planned),
             Self::Create(_) | Self::CreateView(_) | Self::Copy(_) | Self::Definition(_) => None,
         }
     }
@@ -123,6 +146,10 @@ impl TableStatement {
         }
     }
 }
+
+/// Name of the schema whose tables are the queries of materialized views, named by the views' ids. Who reads
+/// one reads what its owner may; only those who have the owner's rights come to it.
+pub(super) const QUERIES_SCHEMA: &str = "loyalhouse queries of views";
 
 /// 0A000
 fn unsupported(what: &str) -> Error {
@@ -306,6 +333,11 @@ impl Session {
             TableStatement::Create(table) => self.create_table(table, control).await,
             TableStatement::CreateView(view) => {
                 self.create_view(view, &prepared.text, control).await
+            }
+            TableStatement::View(view) => self.run_view_command(view, prepared, control).await,
+            TableStatement::Alert(alert) => self.run_alert_command(alert, control).await,
+            TableStatement::Forget(forget) => {
+                self.forget_runs(forget, prepared, values, control).await
             }
             TableStatement::Copy(_) => Err(Error::internal("a COPY was run without its rows")),
             TableStatement::Definition(statement) => self.run_definition(statement, control).await,

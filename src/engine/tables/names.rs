@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     TableAliasColumnDef, TableFactor, Visit, VisitMut, Visitor, VisitorMut, With,
 };
 
+use super::QUERIES_SCHEMA;
 use crate::auth::privilege::{Object, Privilege};
 use crate::catalog::SessionFacts;
 use crate::catalog::layout::is_pg_catalog_relation;
@@ -132,6 +133,17 @@ impl Resolver<'_> {
         let Some((schema, table)) = self.found(name) else {
             return Ok(());
         };
+        if schema == QUERIES_SCHEMA {
+            let relation = self
+                .view
+                .relation_by_id(&table)
+                .filter(|relation| authorize::owns(&self.variables.authorization(), relation));
+            if let Some(relation) = relation {
+                let alias = alias.take();
+                *factor = self.inlined(&relation, alias)?;
+            }
+            return Ok(());
+        }
         let relation = self.view.relation(&schema, &table);
         if self.owner.is_some() {
             self.read_by_owner(&schema, &table)?;

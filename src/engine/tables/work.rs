@@ -8,8 +8,10 @@ use crate::engine::session::{Session, TransactionStatus};
 use crate::engine::session_command;
 use crate::engine::statement::session_command::SessionCommand;
 use crate::error::{Error, Result};
+use crate::jobs::{Change, Pending};
 use crate::warehouse::{
-    Content, PENDING_BYTES_MAX, Relation, Staged, TEMPORARY_SCHEMA, TableLock, View, Warehouse,
+    Along, Content, PENDING_BYTES_MAX, Relation, Staged, TEMPORARY_SCHEMA, TableLock, View,
+    Warehouse,
 };
 
 /// The changes of a session that are not committed, and its temporary tables.
@@ -20,7 +22,17 @@ pub(in crate::engine) struct Work {
     temporary: Arc<Staged>,
     /// By the ids of tables: held until the transaction ends.
     locks: Vec<(String, TableLock)>,
-    savepoints: Vec<(String, Arc<Staged>)>,
+    /// Changes of jobs.
+    pub(in crate::engine) jobs: Pending,
+    savepoints: Vec<Savepoint>,
+}
+
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    staged: Arc<Staged>,
+    /// How many changes of jobs there were.
+    jobs: usize,
 }
 
 impl Work {
@@ -36,6 +48,7 @@ impl Work {
         let staged = std::mem::take(&mut self.staged);
         self.abandon(&staged);
         self.savepoints.clear();
+        self.jobs.truncate(0);
         self.locks.clear();
     }
 
@@ -55,7 +68,7 @@ impl Work {
     }
 
     fn savepoint(&self, name: &str) -> Option<usize> {
-        self.savepoints.iter().rposition(|(known, _)| known == name)
+        self.savepoints.iter().rposition(|known| known.name == name)
     }
 }
 
@@ -172,16 +185,20 @@ impl Session {
             return Err(error);
         }
         let work = &mut self.work;
-        if work.staged.is_empty() {
+        let jobs = work.jobs.take();
+        if work.staged.is_empty() && jobs.is_empty() {
             work.undo();
             return Ok(());
         }
         let mut staged = std::mem::take(&mut work.staged).as_ref().clone();
         let temporary = staged.take_temporary(&work.temporary);
         let outcome = match &self.shared.warehouse {
-            Some(warehouse) => warehouse.commit(&staged).await,
+            Some(warehouse) => warehouse.commit(&staged, self.along(&jobs)).await,
             None => Err(no_warehouse()),
         };
+        if let (Ok(()), Some(known)) = (&outcome, &self.shared.jobs) {
+            known.done(&jobs);
+        }
         if outcome.is_ok() && !temporary.is_empty() {
             let work = &mut self.work;
             for gone in Arc::make_mut(&mut work.temporary).absorb(temporary) {
@@ -192,6 +209,15 @@ impl Session {
         }
         self.work.undo();
         outcome
+    }
+
+    /// Changes of jobs, for the commit of what they go with.
+    fn along(&self, changes: &[Change]) -> Along {
+        let jobs = self.shared.jobs.clone().filter(|_| !changes.is_empty())?;
+        let changes = changes.to_vec();
+        Some(Box::new(move |transaction| {
+            jobs.write(transaction, &changes)
+        }))
     }
 
     /// What a transaction command means for changed tables. If COMMIT cannot make the changes real, the
@@ -212,8 +238,12 @@ impl Session {
             },
             C::Rollback { .. } => self.work.undo(),
             C::Savepoint(name) => {
-                let staged = Arc::clone(&self.work.staged);
-                self.work.savepoints.push((name.clone(), staged));
+                let savepoint = Savepoint {
+                    name: name.clone(),
+                    staged: Arc::clone(&self.work.staged),
+                    jobs: self.work.jobs.len(),
+                };
+                self.work.savepoints.push(savepoint);
             }
             C::Release(name) => {
                 if let Some(at) = self.work.savepoint(name) {
@@ -222,7 +252,9 @@ impl Session {
             }
             C::RollbackTo(name) => {
                 if let Some(at) = self.work.savepoint(name) {
-                    self.work.staged = Arc::clone(&self.work.savepoints[at].1);
+                    let savepoint = &self.work.savepoints[at];
+                    self.work.staged = Arc::clone(&savepoint.staged);
+                    self.work.jobs.truncate(savepoint.jobs);
                     self.work.savepoints.truncate(at + 1);
                 }
             }
