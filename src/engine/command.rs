@@ -69,9 +69,13 @@ fn unsupported(session: &Session, statement: &ast::Statement) -> Error {
             format!("cannot execute {command} in a read-only transaction"),
         );
     }
-    Error::feature_not_supported(format!("{command} is not supported")).with_detail(
-        "This server reads tables in place: it answers queries and does not change them.",
-    )
+    let error = Error::feature_not_supported(format!("{command} is not supported"));
+    match session.shared.warehouse {
+        Some(_) => error,
+        None => error.with_detail(
+            "This server reads tables in place: it answers queries and does not change them.",
+        ),
+    }
 }
 
 /// The query whose rows a COPY TO STDOUT sends.
