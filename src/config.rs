@@ -26,6 +26,8 @@ pub struct Config {
     pub insecure: bool,
     /// Folder for tables that this server will write; it is made if it is not there.
     pub warehouse: Option<PathBuf>,
+    /// Prefix of an object store that tables lie in, instead of the warehouse folder.
+    pub table_store: Option<String>,
     /// The server's TLS certificate (PEM, its chain behind it).
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
@@ -135,6 +137,11 @@ pub const KEYS: &[Key] = &[
         description: "Longest time until new and removed files are seen.",
     },
     Key {
+        name: "table_store",
+        default: "none",
+        description: "Prefix of an object store (`s3://`, `gs://`, `az://`) that the files of tables lie in, instead of the warehouse folder.",
+    },
+    Key {
         name: "tls_cert",
         default: "none",
         description: "The server's TLS certificate: a PEM file, its chain behind it; needs `tls_key`.",
@@ -157,6 +164,7 @@ impl Default for Config {
             listen: "127.0.0.1:5433".to_owned(),
             insecure: false,
             warehouse: None,
+            table_store: None,
             tls_cert: None,
             tls_key: None,
             staleness: Duration::from_secs(10),
@@ -250,6 +258,7 @@ impl Config {
                     crate::parse::boolean(value).ok_or_else(|| invalid("\"true\" or \"false\""))?;
             }
             "warehouse" => self.warehouse = Some(PathBuf::from(value)),
+            "table_store" => self.table_store = Some(value.to_owned()),
             "tls_cert" => self.tls_cert = Some(PathBuf::from(value)),
             "tls_key" => self.tls_key = Some(PathBuf::from(value)),
             "staleness" => self.staleness = time()?,

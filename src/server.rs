@@ -42,14 +42,17 @@ pub async fn engine(
     let lake = open_lake(config, locations, &runtime, &workers).await?;
     let jobs = metastore.clone().map(Jobs::open).transpose()?;
     let warehouse = match (&config.warehouse, metastore) {
-        (Some(folder), Some(metastore)) => Some(Warehouse::open(
-            folder,
-            metastore,
-            Arc::clone(&lake),
-            Arc::clone(&runtime),
-            workers.clone(),
-            config.staleness,
-        )?),
+        (Some(folder), Some(metastore)) => {
+            let opened = Warehouse::open(
+                (folder, table_store(config)?),
+                metastore,
+                Arc::clone(&lake),
+                Arc::clone(&runtime),
+                workers.clone(),
+                config.staleness,
+            );
+            Some(Box::pin(opened).await?)
+        }
         _ => None,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -73,6 +76,21 @@ pub async fn engine(
     match engine.check_notes().await.into_iter().next() {
         Some(error) => Err(error),
         None => Ok(engine),
+    }
+}
+
+/// The object store of tables, if one is given.
+fn table_store(config: &Config) -> Result<Option<Location>> {
+    let Some(text) = &config.table_store else {
+        return Ok(None);
+    };
+    let location = Location::parse(text)?;
+    match location.is_local() {
+        false => Ok(Some(location)),
+        true => Err(
+            Error::invalid_parameter_value("table_store is a prefix of an object store")
+                .with_hint("Tables on this machine lie in the warehouse folder."),
+        ),
     }
 }
 

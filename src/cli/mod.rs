@@ -72,6 +72,9 @@ struct Serve {
     /// Folder of the tables that SQL makes, and of the catalog with its names, roles and grants; it is made if it is not there.
     #[arg(long, value_name = "DIR")]
     warehouse: Option<PathBuf>,
+    /// Prefix of an object store for the files of those tables, such as s3://bucket/tables; the catalog stays in the folder.
+    #[arg(long, value_name = "URL")]
+    table_store: Option<String>,
     /// Serve a generated sample: customers, orders, events, surveys, reviews, subscriptions.
     #[arg(long)]
     demo: bool,
@@ -217,6 +220,7 @@ impl Serve {
         let flags = [
             ("listen", self.listen.clone()),
             ("staleness", self.staleness.clone()),
+            ("table_store", self.table_store.clone()),
             ("memory_limit", self.memory_limit.clone()),
             ("insecure", self.insecure.then(|| "true".to_owned())),
         ];

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 
 /// The steps in order; `user_version` counts those that were run.
-const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS, SEQUENCES, JOBS];
+const STEPS: &[&str] = &[ROLES, RELATIONS, FOLDERS, SEQUENCES, JOBS, PLACE];
 
 /// Roles, who belongs to whom, and what they may do. Role 10 owns every object, as in PostgreSQL's
 /// numbering; until somebody gives it a login it is nobody's.
@@ -169,6 +169,15 @@ CREATE TABLE job_runs (
 ) STRICT;
 CREATE INDEX job_runs_by_job ON job_runs (job, id);
 CREATE INDEX job_runs_open ON job_runs (status) WHERE status IN ('starting', 'running');
+";
+
+/// The number of this catalog, and the object store that its tables lie in; empty for the warehouse folder.
+const PLACE: &str = "
+CREATE TABLE warehouse (
+    id TEXT NOT NULL,
+    table_store TEXT
+) STRICT;
+INSERT INTO warehouse (id) VALUES (lower(hex(randomblob(16))));
 ";
 
 /// Runs the steps that this catalog has not seen.

@@ -11,6 +11,7 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use tokio::runtime::Handle;
 
 use datafusion::common::Statistics;
 
@@ -18,6 +19,7 @@ use super::durable::DurableStore;
 use super::fault;
 use super::folder_table::{FolderTable, TableFile};
 use super::footer::{self, Footer};
+use super::location::Location;
 use super::pinned::{self, Lease, Origin, PinnedFile};
 use crate::error::{Error, Result};
 
@@ -56,6 +58,22 @@ impl FileStore {
         runtime.register_object_store(store_url.as_ref(), Arc::clone(&store));
         Ok(Arc::new(Self {
             origin: Arc::new(Origin::new(store, true, "/".to_owned())),
+            store_url,
+            runtime,
+        }))
+    }
+
+    /// The objects of an object store; queries run in `runtime`, requests on `network`.
+    pub fn remote(
+        location: &Location,
+        runtime: Arc<RuntimeEnv>,
+        network: &Handle,
+    ) -> Result<Arc<Self>> {
+        let store = location.open_store(Some(network))?;
+        let store_url = ObjectStoreUrl::parse(STORE_URL)?;
+        runtime.register_object_store(store_url.as_ref(), Arc::clone(&store));
+        Ok(Arc::new(Self {
+            origin: Arc::new(Origin::new(store, false, location.shown_root())),
             store_url,
             runtime,
         }))

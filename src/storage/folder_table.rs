@@ -359,10 +359,51 @@ fn planned(file: TableFile, table_schema: &SchemaRef) -> PartitionedFile {
     let statistics = table_statistics(&file, table_schema);
     let mut planned = PartitionedFile::new_from_meta(file.meta)
         .with_partition_values(file.keys)
-        .with_arrow_schema(Arc::clone(&file.footer.schema));
+        .with_arrow_schema(read_schema(&file.footer.schema, table_schema));
     // Set directly: the builder's own statistics of keys take NULL for a value.
     planned.statistics = Some(statistics);
     planned
+}
+
+/// The columns of a file as they are read. Bytes that the table has of one length are not read as views, which
+/// cannot be cast to it.
+fn read_schema(file: &SchemaRef, table: &Schema) -> SchemaRef {
+    let is_fixed = |field: &FieldRef| {
+        let wanted = table.field_with_name(field.name());
+        wanted.is_ok_and(|wanted| is_fixed_of_view(wanted.data_type(), field.data_type()))
+    };
+    if !file.fields().iter().any(is_fixed) {
+        return Arc::clone(file);
+    }
+    let field = |field: &FieldRef| match is_fixed(field) {
+        true => {
+            let read = without_view(field.data_type());
+            Arc::new(field.as_ref().clone().with_data_type(read))
+        }
+        false => Arc::clone(field),
+    };
+    let fields: Vec<FieldRef> = file.fields().iter().map(field).collect();
+    Arc::new(Schema::new_with_metadata(fields, file.metadata().clone()))
+}
+
+fn is_fixed_of_view(wanted: &DataType, found: &DataType) -> bool {
+    match (wanted, found) {
+        (DataType::FixedSizeBinary(_), DataType::BinaryView) => true,
+        (DataType::List(wanted), DataType::List(found)) => {
+            is_fixed_of_view(wanted.data_type(), found.data_type())
+        }
+        _ => false,
+    }
+}
+
+fn without_view(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::List(item) => {
+            let inner = without_view(item.data_type());
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(inner)))
+        }
+        _ => DataType::Binary,
+    }
 }
 
 fn table_statistics(file: &TableFile, table_schema: &SchemaRef) -> Arc<Statistics> {

@@ -142,7 +142,7 @@ impl Location {
     }
 
     /// Whether files are read from this machine's file system.
-    pub(super) fn is_local(&self) -> bool {
+    pub fn is_local(&self) -> bool {
         matches!(self.0, Kind::Local { .. })
     }
 
@@ -163,7 +163,7 @@ impl Location {
     }
 
     /// The place in the store.
-    pub(super) fn prefix(&self) -> Result<Path> {
+    pub fn prefix(&self) -> Result<Path> {
         match &self.0 {
             Kind::Remote { prefix, .. } => Ok(prefix.clone()),
             Kind::Local { path, .. } => Path::from_absolute_path(path).map_err(|error| {
@@ -205,7 +205,7 @@ impl Location {
     }
 
     /// A folder of the store, given by its place in it.
-    pub(super) fn folder_url(&self, folder: &Path) -> Result<Url> {
+    pub fn folder_url(&self, folder: &Path) -> Result<Url> {
         let bad = || Error::invalid_parameter_value(format!("{folder} is no place for a table"));
         match &self.0 {
             Kind::Local { .. } => {

@@ -107,7 +107,7 @@ impl Warehouse {
 
     /// The files of a table's folder, without its log and what else other programs pass over.
     async fn data_files(&self, relation: &Relation) -> Result<Vec<ObjectMeta>> {
-        let folder = self.table_path(relation)?;
+        let folder = self.place.path(relation);
         let found: Vec<ObjectMeta> =
             match self.files.store().list(Some(&folder)).try_collect().await {
                 Ok(found) => found,

@@ -84,7 +84,17 @@ fn stored_type(data_type: &DataType) -> Option<DataType> {
         }
         D::FixedSizeList(item, _) => D::List(stored_item(item)?),
         D::Struct(fields) => {
-            let fields: Option<Vec<FieldRef>> = fields.iter().map(stored_item).collect();
+            // The log tells what these types are of a column, not of a field in it.
+            let is_told = |field: &FieldRef| {
+                !matches!(
+                    leaf_of(field.data_type()),
+                    D::Time64(_) | D::FixedSizeBinary(_)
+                )
+            };
+            let fields: Option<Vec<FieldRef>> = fields
+                .iter()
+                .map(|field| stored_item(field).filter(is_told))
+                .collect();
             D::Struct(fields?.into())
         }
         _ => return None,
@@ -96,15 +106,43 @@ fn stored_item(item: &FieldRef) -> Option<FieldRef> {
     Some(Arc::new(item.as_ref().clone().with_data_type(data_type)))
 }
 
-/// The columns as they stand in data files.
+/// The columns as they stand in data files: of the types that the table's Delta schema tells, which other
+/// readers insist on.
 pub(super) fn in_files(columns: &Schema) -> SchemaRef {
-    let field = |field: &FieldRef| match field.data_type() == &FREE {
-        true => Arc::new(field.as_ref().clone().with_data_type(free_in_files())),
-        false => Arc::clone(field),
+    let field = |field: &FieldRef| {
+        let leaf = match leaf_of(field.data_type()) {
+            free if *free == FREE => free_in_files(),
+            DataType::Time64(_) => DataType::Int64,
+            DataType::FixedSizeBinary(_) => DataType::Binary,
+            _ => return Arc::clone(field),
+        };
+        let data_type = with_leaf(field.data_type(), &leaf);
+        // What else is known of it stands in the log: there it may say that its values are of another type.
+        let field = Field::new(field.name(), data_type, field.is_nullable());
+        Arc::new(field)
     };
     Arc::new(Schema::new(
         columns.fields().iter().map(field).collect::<Fields>(),
     ))
+}
+
+/// The type of the elements of a list of lists; of what is no list, its own.
+fn leaf_of(data_type: &DataType) -> &DataType {
+    match data_type {
+        DataType::List(item) => leaf_of(item.data_type()),
+        other => other,
+    }
+}
+
+/// The same lists of elements of another type.
+fn with_leaf(data_type: &DataType, leaf: &DataType) -> DataType {
+    match data_type {
+        DataType::List(item) => {
+            let inner = with_leaf(item.data_type(), leaf);
+            DataType::List(Arc::new(Field::new(item.name(), inner, item.is_nullable())))
+        }
+        _ => leaf.clone(),
+    }
 }
 
 fn free_in_files() -> DataType {
@@ -172,7 +210,7 @@ fn metadata_to_delta(field: &Field) -> Value {
         };
         metadata.insert(key, json!(value));
     }
-    let own_type = match field.data_type() {
+    let own_type = match leaf_of(field.data_type()) {
         DataType::Time64(_) => Some("time".to_owned()),
         DataType::FixedSizeBinary(bytes) => Some(format!("fixed({bytes})")),
         free if *free == FREE => Some("numeric".to_owned()),
@@ -222,7 +260,8 @@ fn field_from_delta(field: &Value) -> Result<Field> {
         }
     }
     let declared = field.get("type").unwrap_or(&Value::Null);
-    let data_type = match own_type.as_deref() {
+    let declared = type_from_delta(name, declared)?;
+    let leaf = match own_type.as_deref() {
         Some("time") => DataType::Time64(TimeUnit::Microsecond),
         Some("numeric") => FREE,
         Some(text) if text.starts_with("fixed(") => {
@@ -232,8 +271,9 @@ fn field_from_delta(field: &Value) -> Result<Field> {
                 .map_err(|_| unreadable("a length is no number"))?;
             DataType::FixedSizeBinary(bytes)
         }
-        _ => type_from_delta(name, declared)?,
+        _ => return Ok(Field::new(name, declared, nullable).with_metadata(metadata)),
     };
+    let data_type = with_leaf(&declared, &leaf);
     Ok(Field::new(name, data_type, nullable).with_metadata(metadata))
 }
 
@@ -329,6 +369,11 @@ mod tests {
             FREE,
             DataType::List(item(DataType::Int32)),
             DataType::List(item(DataType::List(item(DataType::Utf8View)))),
+            DataType::List(item(DataType::FixedSizeBinary(16))),
+            DataType::List(item(DataType::List(item(DataType::Time64(
+                TimeUnit::Microsecond,
+            ))))),
+            DataType::List(item(FREE)),
             DataType::Struct(vec![Field::new("n", DataType::Decimal128(38, 10), false)].into()),
         ];
         let metadata = [

@@ -19,6 +19,7 @@ mod foreign;
 mod hold;
 mod locks;
 mod names;
+mod place;
 mod rows;
 mod sequences;
 mod staged;
@@ -27,7 +28,7 @@ mod write;
 use std::collections::{HashMap, HashSet};
 use std::fs::{DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 use std::time::{Duration, Instant};
@@ -37,7 +38,6 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
 use rusqlite::Transaction;
 use tokio::sync::Notify;
-use url::Url;
 
 pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, IDENTITY_METADATA, stored};
@@ -45,13 +45,14 @@ pub use self::compact::Compacted;
 pub use self::content::Content;
 pub use self::delta::{Application, Operation};
 use self::delta::{DeltaLog, Version};
-use self::folder::{Folders, TableFolder};
+use self::folder::{FolderPlace, Folders, TableFolder};
 pub use self::foreign::foreign_logs;
 use self::hold::Holds;
 use self::locks::Locks;
 pub use self::locks::TableLock;
 pub use self::names::{Kind, Relation, Schema, already_exists};
 use self::names::{Names, Renamed};
+use self::place::{Place, remove_all};
 pub use self::rows::Removal;
 use self::sequences::Blocks;
 pub use self::sequences::Sequence;
@@ -60,7 +61,7 @@ pub use self::write::RowWriter;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
 use crate::runtime::Workers;
-use crate::storage::{FileStore, Lake, Lease, StoredFile};
+use crate::storage::{FileStore, Lake, Lease, Location, StoredFile};
 
 /// The schema of a session's temporary tables.
 pub const TEMPORARY_SCHEMA: &str = "pg_temp";
@@ -79,7 +80,7 @@ const FILE_MODE: u32 = 0o600;
 /// The tables of one warehouse folder. One server at a time has it open.
 #[derive(Debug)]
 pub struct Warehouse {
-    folder: PathBuf,
+    place: Place,
     metastore: Arc<Metastore>,
     lake: Arc<Lake>,
     files: Arc<FileStore>,
@@ -115,9 +116,9 @@ struct Known {
 
 impl Warehouse {
     /// Opens a warehouse folder for this server alone; 55006 if another one has it. Removes what a crash
-    /// left behind. `lake` are the tables read in place beside. Queries must run in `runtime`; `workers` run what waits for disks.
-    pub fn open(
-        folder: &FsPath,
+    /// left behind. Files of tables lie in `table_store`, or in the folder. `lake` are the tables read in place beside. Queries must run in `runtime`; `workers` run what waits for disks.
+    pub async fn open(
+        (folder, table_store): (&FsPath, Option<Location>),
         metastore: Arc<Metastore>,
         lake: Arc<Lake>,
         runtime: Arc<RuntimeEnv>,
@@ -133,19 +134,26 @@ impl Warehouse {
         };
         let folder = folder.canonicalize().map_err(failed)?;
         let lock = lock(&folder)?;
-        for inner in [TABLES_FOLDER, TEMPORARY_FOLDER] {
-            let made = DirBuilder::new()
-                .recursive(true)
-                .mode(FOLDER_MODE)
-                .create(folder.join(inner));
-            made.map_err(failed)?;
-        }
         let names = names::load(&metastore)?;
-        let files = FileStore::local(&folder, runtime)?;
+        let place = match table_store {
+            Some(location) => Place::remote(location)?,
+            None => {
+                for inner in [TABLES_FOLDER, TEMPORARY_FOLDER] {
+                    let made = DirBuilder::new()
+                        .recursive(true)
+                        .mode(FOLDER_MODE)
+                        .create(folder.join(inner));
+                    made.map_err(failed)?;
+                }
+                Place::local(folder)?
+            }
+        };
+        let id = names::remember_place(&metastore, &names, &place.remembered())?;
+        let files = place.open(runtime, workers.network())?;
         let warehouse = Arc::new(Self {
             holds: Holds::new(Arc::clone(files.store()), workers.network().clone()),
             files,
-            folder,
+            place,
             metastore,
             lake,
             workers,
@@ -159,7 +167,7 @@ impl Warehouse {
             fragmented: Arc::default(),
             _lock: lock,
         });
-        warehouse.sweep()?;
+        warehouse.sweep(&id).await?;
         warehouse.keep_folders(&mut warehouse.write_names());
         warehouse.forget_numbers()?;
         warehouse.start_background();
@@ -190,7 +198,7 @@ impl Warehouse {
 
     /// A writer of rows for a table.
     pub fn writer(&self, relation: &Relation, columns: SchemaRef) -> Result<RowWriter> {
-        let folder = self.table_path(relation)?;
+        let folder = self.place.path(relation);
         let (files, holds) = (Arc::clone(&self.files), Arc::clone(&self.holds));
         Ok(RowWriter::new(
             files,
@@ -419,7 +427,7 @@ impl Warehouse {
 
     /// The store of a table's files; what reads from it keeps them, and the table's folder.
     fn store_of(&self, relation: &Relation, files: &[StoredFile]) -> Arc<FileStore> {
-        let folder = self.folders.of(&relation.id, &self.table_folder(relation));
+        let folder = self.folder_of(relation);
         let holds = files.iter().filter_map(StoredFile::hold).cloned();
         self.files.leased(Arc::new(Kept {
             _folder: folder,
@@ -431,7 +439,7 @@ impl Warehouse {
     pub fn abandon(&self, relation: &Relation) {
         if relation.kind.is_stored() {
             self.folders
-                .abandon(&relation.id, &self.table_folder(relation));
+                .abandon(&relation.id, || self.folder_place(relation));
         }
     }
 
@@ -439,11 +447,8 @@ impl Warehouse {
     fn keep_folders(&self, names: &mut Arc<Names>) {
         let names = Arc::make_mut(names);
         let tables = names.relations.values();
-        let tables = tables.filter(|relation| relation.kind == Kind::Table);
-        let folder = |relation: &Arc<Relation>| {
-            let folder = self.folders.of(&relation.id, &self.table_folder(relation));
-            (relation.id.clone(), folder)
-        };
+        let tables = tables.filter(|relation| relation.kind.is_stored());
+        let folder = |relation: &Arc<Relation>| (relation.id.clone(), self.folder_of(relation));
         names.folders = tables.map(folder).collect();
     }
 
@@ -455,29 +460,29 @@ impl Warehouse {
         Arc::clone(&self.names.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The folder of a table.
-    pub fn table_folder(&self, relation: &Relation) -> PathBuf {
-        let folder = match relation.schema == TEMPORARY_SCHEMA {
-            true => TEMPORARY_FOLDER,
-            false => TABLES_FOLDER,
-        };
-        self.folder.join(folder).join(&relation.id)
+    /// The folder of a table, kept.
+    fn folder_of(&self, relation: &Relation) -> Arc<TableFolder> {
+        self.folders
+            .of(&relation.id, || self.folder_place(relation))
     }
 
-    /// The folder of a table as a path in the store.
-    fn table_path(&self, relation: &Relation) -> Result<Path> {
-        Path::from_absolute_path(self.table_folder(relation))
-            .map_err(|error| Error::internal("a table has no folder").with_source(error))
+    fn folder_place(&self, relation: &Relation) -> FolderPlace {
+        match self.place.local_folder(relation) {
+            Some(folder) => FolderPlace::Local(folder),
+            None => FolderPlace::Remote {
+                store: Arc::clone(self.files.store()),
+                path: self.place.path(relation),
+                network: self.workers.network().clone(),
+            },
+        }
     }
 
     fn log(&self, relation: &Relation) -> Result<DeltaLog> {
         // Its engine takes the runtime it is made in.
         let _runtime = self.workers.network().enter();
         let store = Arc::clone(self.files.store());
-        let folder = self.table_folder(relation);
-        let url = Url::from_directory_path(&folder)
-            .map_err(|()| Error::internal("a table has no folder"))?;
-        DeltaLog::open(store, &url, &relation.name, true)
+        let url = self.place.url(relation)?;
+        DeltaLog::open(store, &url, &relation.name, self.files.is_local())
     }
 
     async fn on_network<T: Send + 'static>(
@@ -490,33 +495,54 @@ impl Warehouse {
     }
 
     /// Removes folders that no name points at: of dropped tables, of transactions that a crash ended, and
-    /// of temporary tables. Nothing reads yet.
-    fn sweep(&self) -> Result<()> {
+    /// of temporary tables. Nothing reads or writes yet; `id` is the catalog's number.
+    async fn sweep(&self, id: &str) -> Result<()> {
         let names = self.names();
         let live: HashSet<&str> = names
             .relations
             .values()
             .map(|relation| relation.id.as_str())
             .collect();
-        for (folder, keep) in [(TABLES_FOLDER, true), (TEMPORARY_FOLDER, false)] {
-            let folder = self.folder.join(folder);
-            let failed = |error: std::io::Error| {
-                Error::io_error(format!("could not look through {}", folder.display()))
-                    .with_detail(format!("{error}."))
-            };
-            for entry in std::fs::read_dir(&folder).map_err(failed)? {
-                let entry = entry.map_err(failed)?;
-                let name = entry.file_name();
-                if keep && name.to_str().is_some_and(|name| live.contains(name)) {
-                    Self::remove_unfinished(&entry.path())?;
-                    continue;
+        match &self.place {
+            Place::Local { root, .. } => {
+                sweep_folder(&root.join(TABLES_FOLDER), &live)?;
+                sweep_folder(&root.join(TEMPORARY_FOLDER), &HashSet::new())
+            }
+            Place::Remote { location, .. } => {
+                let store = self.files.store();
+                Place::claim(location, store.as_ref(), id).await?;
+                for (id, path) in Place::remote_folders(location, store.as_ref()).await? {
+                    if !live.contains(id.as_str()) {
+                        tracing::info!(%path, "removing what no table uses");
+                        let gone = remove_all(store.as_ref(), &path).await;
+                        gone.map_err(|error| {
+                            fault::write_failed("a folder was not removed", error)
+                        })?;
+                    }
                 }
-                tracing::info!(folder = %entry.path().display(), "removing what no table uses");
-                std::fs::remove_dir_all(entry.path()).map_err(failed)?;
+                Ok(())
             }
         }
-        Ok(())
     }
+}
+
+/// Removes all folders in a folder but those with these names.
+fn sweep_folder(folder: &FsPath, live: &HashSet<&str>) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Error::io_error(format!("could not look through {}", folder.display()))
+            .with_detail(format!("{error}."))
+    };
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| live.contains(name)) {
+            Warehouse::remove_unfinished(&entry.path())?;
+            continue;
+        }
+        tracing::info!(folder = %entry.path().display(), "removing what no table uses");
+        std::fs::remove_dir_all(entry.path()).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// The tables that are there after a transaction, by id.

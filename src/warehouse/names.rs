@@ -278,6 +278,43 @@ fn insert(transaction: &Transaction<'_>, relation: &Relation) -> rusqlite::Resul
     )
 }
 
+/// The number of this catalog, if its tables lie where `place` says; otherwise 55000. What it says is remembered
+/// when the first table may be made.
+pub(super) fn remember_place(store: &Metastore, names: &Names, place: &str) -> Result<String> {
+    let (id, known) = store.read(|transaction| {
+        let sql = "SELECT id, table_store FROM warehouse";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Option<String>>(1)?));
+        let found: rusqlite::Result<(String, Option<String>)> = transaction.query_row(sql, [], row);
+        found.map_err(|error| store.failed(error))
+    })?;
+    // Before a place could be given it was the folder.
+    let is_used = names
+        .relations
+        .values()
+        .any(|relation| relation.kind.is_stored());
+    let known = known.or_else(|| is_used.then(String::new));
+    match known {
+        Some(known) if known == place => Ok(id),
+        Some(known) => Err(Error::new(
+            SqlState::ObjectNotInPrerequisiteState,
+            "the tables of this warehouse lie in another place",
+        )
+        .with_detail(match known.as_str() {
+            "" => "They lie in the warehouse folder itself.".to_owned(),
+            known => format!("They lie in {known}."),
+        })
+        .with_hint("Start the server with the table_store that the tables were made with.")),
+        None => {
+            store.write(|transaction| {
+                let sql = "UPDATE warehouse SET table_store = ?1";
+                let done = transaction.execute(sql, [place]);
+                done.map(drop).map_err(|error| store.failed(error))
+            })?;
+            Ok(id)
+        }
+    }
+}
+
 /// A schema as the first message of an Arrow stream.
 fn to_ipc(columns: &SchemaRef) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -107,7 +107,7 @@ impl RowWriter {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let batch = conform(batch, &self.written, &self.table)?;
+        let batch = conform(batch, &self.columns, &self.written, &self.table)?;
         self.rows += batch.num_rows() as u64;
         let bytes = batch.get_array_memory_size();
         let is_first = self.open.is_none() && self.done.is_empty();
@@ -148,7 +148,7 @@ impl RowWriter {
 
     /// The rows as they stand in the table's files; see [`RowWriter::write`].
     pub fn conformed(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        conform(batch, &self.written, &self.table)
+        conform(batch, &self.columns, &self.written, &self.table)
     }
 
     /// The rows, if they are few and no file was begun for them.
@@ -238,8 +238,13 @@ fn unwritten(error: parquet::errors::ParquetError) -> Error {
     fault::write_failed("a data file could not be written", error)
 }
 
-/// The batch with the table's types and without NULL where none may be.
-fn conform(batch: &RecordBatch, columns: &SchemaRef, table: &str) -> Result<RecordBatch> {
+/// The batch with the types of files, by way of the table's, and without NULL where none may be.
+fn conform(
+    batch: &RecordBatch,
+    columns: &SchemaRef,
+    written: &SchemaRef,
+    table: &str,
+) -> Result<RecordBatch> {
     if batch.num_columns() != columns.fields().len() {
         return Err(Error::internal(
             "rows to write have another number of columns",
@@ -250,17 +255,20 @@ fn conform(batch: &RecordBatch, columns: &SchemaRef, table: &str) -> Result<Reco
         format_options: FormatOptions::default(),
     };
     let mut arrays: Vec<ArrayRef> = Vec::with_capacity(batch.num_columns());
-    for (array, field) in batch.columns().iter().zip(columns.fields()) {
-        let array = match array.data_type() == field.data_type() {
-            true => Arc::clone(array),
-            false => cast_with_options(array, field.data_type(), &options).map_err(|error| {
-                Error::numeric_value_out_of_range(format!(
-                    "a value does not fit column \"{}\" of relation \"{table}\"",
-                    field.name()
-                ))
-                .with_source(error)
-            })?,
-        };
+    let fields = columns.fields().iter().zip(written.fields());
+    for (array, (field, file)) in batch.columns().iter().zip(fields) {
+        let mut array = Arc::clone(array);
+        for wanted in [field.data_type(), file.data_type()] {
+            if array.data_type() != wanted {
+                array = cast_with_options(&array, wanted, &options).map_err(|error| {
+                    Error::numeric_value_out_of_range(format!(
+                        "a value does not fit column \"{}\" of relation \"{table}\"",
+                        field.name()
+                    ))
+                    .with_source(error)
+                })?;
+            }
+        }
         if !field.is_nullable() && array.logical_null_count() > 0 {
             return Err(Error::new(
                 SqlState::NotNullViolation,
@@ -273,7 +281,7 @@ fn conform(batch: &RecordBatch, columns: &SchemaRef, table: &str) -> Result<Reco
         arrays.push(array);
     }
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(Arc::clone(columns), arrays, &options)
+    RecordBatch::try_new_with_options(Arc::clone(written), arrays, &options)
         .map_err(|error| Error::internal("rows to write do not fit their table").with_source(error))
 }
 

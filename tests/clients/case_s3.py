@@ -153,6 +153,87 @@ def down_at_start(context):
     server.stop()
 
 
+WRITES = [
+    "CREATE TABLE made AS SELECT n AS id, n AS v FROM generate_series(1, 1000) AS s(n)",
+    "CREATE OR REPLACE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 1000) AS s(n)",
+    "INSERT INTO t SELECT n, n FROM generate_series(1001, 2000) AS s(n)",
+    "UPDATE t SET v = v + 1 WHERE id % 2 = 0",
+    "DELETE FROM t WHERE id % 3 = 0",
+    "MERGE INTO t USING (SELECT n::int AS id FROM generate_series(990, 1010) AS s(n)) s ON t.id = s.id "
+    "WHEN MATCHED THEN UPDATE SET v = 0 WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, -1)",
+    "OPTIMIZE t",
+]
+STATE = "SELECT count(*) || ' ' || sum(id) || ' ' || sum(v) FROM t"
+
+
+def serve_house(context, store, name):
+    environment = {**CREDENTIALS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{store.proxy.port}"}
+    options = ["--warehouse", str(context.work / name), "--table-store", f"s3://{BUCKET}/house"]
+    return context.start([f"s3://{BUCKET}/shop"], name, environment=environment, options=options)
+
+
+def outcome(connection, sql):
+    """None, or the SQLSTATE."""
+    connection.send(wire.query(sql))
+    answer = connection.drain(keep=False)
+    return answer.error and answer.error.sqlstate
+
+
+def case_house(context):
+    """Tables in a bucket: written, changed, there after a restart, gone after a DROP; a second catalog is refused."""
+    from server import StartError
+    with Store(context) as store:
+        server = serve_house(context, store, "s3-house")
+        try:
+            with wire.Wire(server.address) as connection:
+                for sql in ["CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 1000) AS s(n)", *WRITES, "DROP TABLE made",
+                            "BEGIN; INSERT INTO t VALUES (-1, -1); ROLLBACK"]:
+                    assert outcome(connection, sql) is None, sql
+                before = connection.value(STATE)
+        finally:
+            server.stop()
+        try:
+            serve_house(context, store, "s3-house-second").stop()
+            raise AssertionError("two catalogs have one prefix")
+        except StartError as error:
+            assert "another warehouse" in str(error), error
+        server = serve_house(context, store, "s3-house")
+        try:
+            with wire.Wire(server.address) as connection:
+                assert connection.value(STATE) == before
+                folders = store.client.list_objects_v2(Bucket=BUCKET, Prefix="house/tables/", Delimiter="/")
+                assert len(folders["CommonPrefixes"]) == 1, folders
+        finally:
+            server.stop()
+
+
+def faulty_house(kind, match):
+    """A case: the store fails every request that `match` is in the path of, during each kind of write."""
+    def run(context):
+        with Store(context) as store:
+            server = serve_house(context, store, f"s3-house-{kind}-{len(match)}")
+            try:
+                with wire.Wire(server.address) as connection:
+                    connection.socket.settimeout(2 * ERROR_BOUND)
+                    assert outcome(connection, "CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)") is None
+                    assert outcome(connection, "INSERT INTO t VALUES (0, 0)") is None
+                    store.proxy.match = match
+                    for sql in WRITES:
+                        before = connection.value(STATE)
+                        store.proxy.inject(kind, 1)
+                        state = outcome(connection, sql)
+                        injected = store.proxy.injected
+                        store.proxy.inject(None)
+                        assert injected, f"{sql}: no fault was injected"
+                        assert state == "58030", f"{sql}: {state}"
+                        assert connection.value(STATE) == before, f"{sql}: the table has changed"
+                    for sql in WRITES:
+                        assert outcome(connection, sql) is None, f"{sql}: after the store is back"
+            finally:
+                server.stop()
+    return run
+
+
 def cases():
     return [
         ("discovery", case_discovery),
@@ -165,4 +246,9 @@ def cases():
         ("truncate_all", faulty("truncate", 1, False)),
         ("delay_some", faulty("delay", 2, True)),
         ("down_at_start", down_at_start),
+        ("house", case_house),
+        ("house_500_data", faulty_house("500", ".parquet")),
+        ("house_500_log", faulty_house("500", "_delta_log")),
+        ("house_reset_data", faulty_house("reset", ".parquet")),
+        ("house_reset_log", faulty_house("reset", "_delta_log")),
     ]

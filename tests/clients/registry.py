@@ -41,7 +41,7 @@ class Group:
 
 GROUPS = [
     Group("psql", "psql", "of Debian 12, 15"),
-    Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("many"),
+    Group("drivers"), Group("folder"), Group("stop"), Group("cdnow"), Group("tpch"), Group("s3"), Group("delta"), Group("many"),
     Group("hostile"), Group("rows"), Group("cancel"), Group("poison"),
     Group("load"), Group("door"), Group("roles"),
     Group("pg_tools", "pg_isready, pg_dump, pgbench", "of Debian 12, 15"),
