@@ -29,6 +29,7 @@ pub(super) const FIXED: &[Setting] = &[
     fixed("cpu_index_tuple_cost", "0.005"),
     fixed("cpu_operator_cost", "0.0025"),
     fixed("cpu_tuple_cost", "0.01"),
+    fixed("cron.timezone", "GMT"),
     fixed("data_checksums", "off"),
     fixed("data_directory", ""),
     fixed("data_directory_mode", "0700"),

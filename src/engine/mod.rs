@@ -90,6 +90,8 @@ pub struct Shared {
     warehouse: Option<Arc<Warehouse>>,
     /// What runs by itself; nothing without a warehouse folder.
     jobs: Option<Arc<Jobs>>,
+    /// The clock of schedules that name no zone.
+    cron_zone: chrono_tz::Tz,
     loyalty_scalars: HashSet<String>,
     /// The functions that PostgreSQL does not have, for the types of parameters.
     own_functions: parameters::OwnFunctions,
@@ -118,6 +120,7 @@ impl Engine {
                 database,
                 warehouse: parts.warehouse,
                 jobs: parts.jobs,
+                cron_zone: parts.cron_zone,
                 loyalty_scalars,
                 own_functions,
             }),
@@ -128,9 +131,12 @@ impl Engine {
     pub fn open_session(
         &self,
         origin: Origin,
-        settings: Settings,
+        mut settings: Settings,
         secret: Vec<u8>,
     ) -> Result<Session> {
+        if self.shared.cron_zone != chrono_tz::Tz::UTC {
+            settings.set_of_server("cron.timezone", self.shared.cron_zone.name());
+        }
         let backend = self
             .shared
             .activity

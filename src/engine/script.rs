@@ -1,8 +1,9 @@
 //! A query string that runs without a client: the command of a job.
 
 use super::control::StatementControl;
-use super::session::{Outcome, Rows, Session};
+use super::session::{Outcome, Rows, Session, TransactionStatus};
 use crate::error::{Error, Result};
+use crate::sqlstate::SqlState;
 
 impl Session {
     /// Runs every statement of `sql` as one transaction, as a client's query string; the tag of the last
@@ -10,11 +11,13 @@ impl Session {
     pub async fn run_script(&mut self, sql: &str) -> Result<String> {
         let ran = Box::pin(self.run_statements(sql)).await;
         let ran = match ran {
+            Ok(_) if self.transaction_status() != TransactionStatus::Idle => Err(left_open()),
             Ok(tag) => self.settle().await.map(|()| tag),
             Err(error) => Err(error),
         };
         if ran.is_err() {
             self.fail_transaction();
+            self.undo_work();
         }
         self.in_implicit_block = false;
         self.rest();
@@ -73,4 +76,13 @@ impl Session {
         });
         Ok(format!("{tag} {}", counted.await?))
     }
+}
+
+/// 25001: a success that leaves nothing would be a lie.
+fn left_open() -> Error {
+    Error::new(
+        SqlState::ActiveSqlTransaction,
+        "the command left its transaction open: nothing of it was kept",
+    )
+    .with_hint("Add COMMIT, or leave out BEGIN: a command is one transaction by itself.")
 }

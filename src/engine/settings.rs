@@ -450,6 +450,11 @@ impl Settings {
             .insert("session_authorization".to_owned(), user.to_owned());
     }
 
+    /// A value that the server was started with; not settable by clients.
+    pub fn set_of_server(&mut self, name: &str, value: &str) {
+        self.initial.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The value of a setting, or `None` when no such setting exists.
     pub fn get(&self, name: &str) -> Option<&str> {
         let key = name.to_lowercase();

@@ -35,6 +35,9 @@ const STORE_RETRY_TIME: Duration = Duration::from_secs(1);
 const PRUNE_TIME: Duration = Duration::from_hours(1);
 /// Attempts of a refresh that a crash may have ended, beyond its retries.
 const RESTARTS_MAX: u32 = 3;
+/// Shortest and longest time between two removals of a view's old versions.
+const CLEAN_TIME_MIN: Duration = Duration::from_mins(1);
+const CLEAN_TIME_MAX: Duration = Duration::from_hours(24);
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 
@@ -64,6 +67,9 @@ pub struct Scheduler {
 #[derive(Debug, Default)]
 struct Watch {
     late: BTreeSet<i64>,
+    cleaning: JoinSet<()>,
+    /// When old versions of each job's view were removed last, in microseconds since 1970-01-01 UTC.
+    cleaned_us: BTreeMap<i64, i64>,
     sending: JoinSet<Result<()>>,
     /// Nothing is sent before, in microseconds since 1970-01-01 UTC: the catalog file could not be written.
     not_before_us: i64,
@@ -491,6 +497,30 @@ impl Scheduler {
         }
     }
 
+    /// Removes what a view's versions have left behind, now and then, if its options say how long it is kept.
+    fn clean(&self, planner: &Planner, watch: &mut Watch, job: &Job) {
+        let retention = planner
+            .options(job.id)
+            .and_then(|options| options.retention);
+        let (Some(retention), Some(relation)) = (retention, self.relation(job)) else {
+            return;
+        };
+        let pause = (retention / 4).clamp(CLEAN_TIME_MIN, CLEAN_TIME_MAX);
+        let now = self.now();
+        let last = watch.cleaned_us.get(&job.id).copied();
+        if last.is_some_and(|last| now - last < micros(pause)) {
+            return;
+        }
+        watch.cleaned_us.insert(job.id, now);
+        let warehouse = Arc::clone(&self.warehouse);
+        watch.cleaning.spawn(async move {
+            if let Err(error) = warehouse.vacuum(&relation, retention).await {
+                tracing::warn!(%error, view = relation.name, "old versions were not removed");
+            }
+        });
+        while watch.cleaning.try_join_next().is_some() {}
+    }
+
     /// An alert has looked at its condition.
     fn checked(&self, planner: &Planner, job: &Job, holds: bool) {
         let progress = self.jobs.progress().unwrap_or_default();
@@ -524,6 +554,7 @@ impl Scheduler {
         if failed || was_late {
             self.tell(planner, job, Event::Recovered, "");
         }
+        self.clean(planner, watch, job);
         let options = planner.options(job.id);
         if let Some(channel) = options.and_then(|options| options.notify.clone()) {
             alarm::notify(self.engine.activity(), &channel, &self.name(job));

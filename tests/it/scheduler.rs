@@ -326,3 +326,80 @@ fn a_command_runs_as_its_owner_and_others_do_not_see_it() {
     assert_eq!(bob.ask(other).unwrap_err().code, "42501");
     assert_eq!(ana.ask("SELECT cron.unschedule('mine')").unwrap(), [["t"]]);
 }
+
+/// A Parquet file of a query's rows.
+fn write_parquet(sql: &str, path: &Path) {
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_loyalhouse"))
+        .args(["query", "--format", "parquet", sql])
+        .arg(fixtures::data())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    // Readers never see half a file.
+    let half = path.with_extension("half");
+    std::fs::write(&half, made.stdout).unwrap();
+    std::fs::rename(half, path).unwrap();
+}
+
+#[test]
+fn a_kpi_table_follows_the_files_of_its_folder_also_after_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    std::fs::create_dir_all(lake.join("answers")).unwrap();
+    let warehouse = folder.path().join("warehouse");
+    let month = |month: u8, score: u8| {
+        format!("SELECT timestamp '2026-{month:02}-15 10:00:00' AS answered_at, {score} AS score")
+    };
+    write_parquet(&month(1, 10), &lake.join("answers/january.parquet"));
+    let flags = [
+        "--warehouse",
+        &warehouse.to_string_lossy(),
+        "--staleness",
+        "100ms",
+    ];
+    let wait_for = |server: &Server, months: &str| {
+        let mut client = Client::connect(server.port);
+        let mut listener = Listener::new(server, "kpi");
+        // A refresh that is told of has looked at the files a moment before; some may have come since.
+        for _ in 0..20 {
+            listener.hear();
+            if one(&mut client, "SELECT count(*) FROM kpi.nps_by_month") == months {
+                return;
+            }
+        }
+        panic!("the new month did not come");
+    };
+    let finished = "SELECT run_id, status FROM loyalhouse.matview_refreshes \
+                    WHERE status IN ('succeeded', 'failed', 'skipped') ORDER BY run_id";
+    let before = {
+        let server = Server::start(&lake, &flags);
+        let mut client = Client::connect(server.port);
+        run(
+            &mut client,
+            &[
+                "CREATE SCHEMA kpi",
+                "CREATE MATERIALIZED VIEW kpi.nps_by_month \
+                 WITH (schedule = '2 seconds', notify = 'kpi') AS \
+                 SELECT date_trunc('month', answered_at) AS month, nps(score) AS nps, \
+                 count(*) AS answers FROM answers GROUP BY 1",
+            ],
+        );
+        assert_eq!(one(&mut client, "SELECT nps FROM kpi.nps_by_month"), "100");
+        write_parquet(&month(2, 0), &lake.join("answers/february.parquet"));
+        wait_for(&server, "2");
+        client.simple(finished).unwrap().rows
+        // Dropped here: killed.
+    };
+    let server = Server::start(&lake, &flags);
+    write_parquet(&month(3, 8), &lake.join("answers/march.parquet"));
+    wait_for(&server, "3");
+    let mut client = Client::connect(server.port);
+    let after = client.simple(finished).unwrap().rows;
+    assert!(after.len() > before.len());
+    assert_eq!(after[..before.len()], before);
+    let shown = client
+        .simple("SELECT nps FROM kpi.nps_by_month ORDER BY month")
+        .unwrap();
+    let nps: Vec<_> = shown.rows.iter().map(|row| row[0].as_deref()).collect();
+    assert_eq!(nps, [Some("100"), Some("-100"), Some("0")]);
+}

@@ -8,6 +8,7 @@ use crate::catalog::{INFORMATION_SCHEMA, PG_CATALOG};
 use crate::engine::session::Session;
 use crate::engine::state::CATALOG;
 use crate::engine::statement::dialect;
+use crate::engine::system_views::{CRON, OWN};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{Relation, TEMPORARY_SCHEMA};
@@ -49,6 +50,9 @@ impl Session {
     /// What a name means, or 42P01.
     pub(super) fn found(&self, name: &ObjectName) -> Result<Found> {
         self.find(name)?.ok_or_else(|| {
+            if let Some(error) = of_system_view(name) {
+                return error;
+            }
             Error::new(
                 SqlState::UndefinedTable,
                 format!("relation \"{}\" does not exist", shown(name)),
@@ -126,6 +130,21 @@ impl Session {
             Found::InPlace(table) => Err(in_place(&table)),
         }
     }
+}
+
+/// 42809 for a change of the server's own views.
+fn of_system_view(name: &ObjectName) -> Option<Error> {
+    let parts = parts(name).ok()?;
+    let [schema, view] = parts.as_slice() else {
+        return None;
+    };
+    let hint = match schema.as_str() {
+        CRON => "Use cron.schedule(), cron.alter_job() and cron.unschedule().",
+        OWN => "Use ALTER MATERIALIZED VIEW, ALTER ALERT and the functions of cron.",
+        _ => return None,
+    };
+    let message = format!("rows of {schema}.{view} cannot be changed by a statement");
+    Some(Error::wrong_object_type(message).with_hint(hint))
 }
 
 /// 3F000

@@ -84,6 +84,9 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
     let mut values = vec![null(); parameters.len()];
     let given = list.args.iter().map(value).collect::<Result<Vec<_>>>()?;
     let positional = given.iter().filter(|(name, _)| name.is_none()).count();
+    if positional < required(name).saturating_sub(given.len() - positional) {
+        return Err(no_function(&full_name, list.args.len()));
+    }
     // Without a name of the job there are a schedule and a command.
     let named_job = given
         .iter()
@@ -109,6 +112,15 @@ pub(super) fn rewrite(expr: &mut Expr) -> Result<()> {
         *expr = call("unnest", vec![expr.clone()]);
     }
     Ok(())
+}
+
+/// Arguments without which a function does nothing.
+fn required(function: &str) -> usize {
+    match function {
+        "schedule" => 2,
+        "schedule_in_database" => 4,
+        _ => 1,
+    }
 }
 
 /// An argument and the name it was given.
