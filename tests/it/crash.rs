@@ -21,6 +21,8 @@ const ROUNDS: usize = 6;
 const KILL_MS_MAX: u64 = 400;
 /// Tables that statements change.
 const TABLES: [&str; 3] = ["a", "b", "c"];
+/// The materialized view that is made and refreshed.
+const KEPT: &str = "kept";
 /// Rows of a new table.
 const ROWS: i64 = 2_000;
 
@@ -61,8 +63,30 @@ struct Step {
     after: Model,
 }
 
-/// Makes a step. Whatever else changes what is kept, such as a refresh, is added here.
+/// Makes the materialized view, or refreshes it.
+fn refresh_step(random: &mut StdRng, before: &Model, generation: i64) -> Step {
+    let mut after = before.clone();
+    let known = after.tables.contains_key(KEPT);
+    let sql = if known && random.random_bool(0.7) {
+        format!("REFRESH MATERIALIZED VIEW {KEPT}")
+    } else {
+        let count = random.random_range(1..ROWS);
+        let rows = (1..=count).map(|id| (id, generation)).collect();
+        after.tables.insert(KEPT, rows);
+        format!(
+            "CREATE OR REPLACE MATERIALIZED VIEW {KEPT} AS SELECT n::bigint AS id,
+             {generation}::bigint AS v FROM generate_series(1, {count}) AS s(n)"
+        )
+    };
+    let copied = None;
+    Step { sql, copied, after }
+}
+
+/// Makes a step. Whatever else changes what is kept is added here.
 fn step(random: &mut StdRng, before: &Model, generation: i64) -> Step {
+    if random.random_range(0..6) == 0 {
+        return refresh_step(random, before, generation);
+    }
     let table = TABLES[random.random_range(0..TABLES.len())];
     let mut after = before.clone();
     let mut copied = None;
@@ -195,7 +219,7 @@ impl Readers {
                 }
             })
         };
-        let threads = TABLES.map(read).into();
+        let threads = TABLES.into_iter().chain([KEPT]).map(read).collect();
         Self { stop, threads }
     }
 
@@ -210,7 +234,10 @@ impl Readers {
 /// What is in the warehouse that a server serves.
 fn observed(client: &mut Client) -> (BTreeMap<String, Digest>, Option<String>) {
     let tables = client
-        .simple("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        .simple(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' \
+             UNION ALL SELECT matviewname FROM pg_matviews WHERE schemaname = 'public'",
+        )
         .unwrap();
     let mut found = BTreeMap::new();
     for row in tables.rows {
