@@ -198,6 +198,12 @@ impl Server {
             () = self.follow_roles() => {}
             () = self.serve_jobs() => {}
         }
+        if let Some(warehouse) = self.engine.warehouse() {
+            tokio::select! {
+                () = warehouse.close() => {}
+                () = stop_now.cancelled() => {}
+            }
+        }
     }
 
     /// Starts what runs by itself.

@@ -335,6 +335,10 @@ impl Query {
                 }
             }
         }
+        drop(session);
+        if let Some(warehouse) = engine.warehouse() {
+            warehouse.close().await;
+        }
         Ok(())
     }
 

@@ -25,7 +25,8 @@ impl Warehouse {
     /// Starts what is done in the background; it ends with the warehouse.
     pub(super) fn start_background(self: &Arc<Self>) {
         let warehouse = Arc::downgrade(self);
-        self.workers.spawn_network(async move {
+        let closing = self.closing.clone();
+        let work = async move {
             each_table(&warehouse, |warehouse, relation| async move {
                 warehouse.remove_leftovers(&relation).await
             })
@@ -38,6 +39,7 @@ impl Warehouse {
                     return;
                 };
                 let is_due = tokio::select! {
+                    () = closing.cancelled() => return,
                     () = fragmented.notified() => false,
                     _ = clean.tick() => true,
                 };
@@ -49,7 +51,8 @@ impl Warehouse {
                 })
                 .await;
             }
-        });
+        };
+        self.workers.spawn_network(self.tasks.track_future(work));
     }
 
     /// Puts the small files of a table together if there are many. Gives way to those who write it.
@@ -101,7 +104,10 @@ async fn each_table<F>(
         .values()
         .filter(|known| known.kind.is_stored())
     {
-        let Some(held) = warehouse.upgrade() else {
+        let Some(held) = warehouse
+            .upgrade()
+            .filter(|held| !held.closing.is_cancelled())
+        else {
             return;
         };
         if let Err(error) = work(held, Arc::clone(relation)).await {

@@ -38,6 +38,8 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use object_store::path::Path;
 use rusqlite::Transaction;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use self::cleanup::Removed;
 pub use self::columns::{DEFAULT_METADATA, IDENTITY_METADATA, stored};
@@ -70,6 +72,8 @@ pub const TEMPORARY_SCHEMA: &str = "pg_temp";
 const TABLES_FOLDER: &str = "tables";
 /// Folder of temporary tables in the warehouse folder; emptied at start.
 const TEMPORARY_FOLDER: &str = "temporary";
+/// Longest time to wait for work on tables when the server stops.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Who may look into the folders of tables: their owner.
 const FOLDER_MODE: u32 = 0o700;
 /// The file that a server holds while it uses a warehouse folder.
@@ -85,6 +89,10 @@ pub struct Warehouse {
     lake: Arc<Lake>,
     files: Arc<FileStore>,
     workers: Workers,
+    /// What goes on in the network runtime.
+    tasks: TaskTracker,
+    /// Nothing more is begun unasked.
+    closing: CancellationToken,
     /// Longest age of what is known of a table that another program may write.
     staleness_max: Duration,
     names: RwLock<Arc<Names>>,
@@ -157,6 +165,8 @@ impl Warehouse {
             metastore,
             lake,
             workers,
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
             staleness_max,
             names: RwLock::new(Arc::new(names)),
             contents: Mutex::default(),
@@ -485,11 +495,24 @@ impl Warehouse {
         DeltaLog::open(store, &url, &relation.name, self.files.is_local())
     }
 
+    /// Begins nothing more unasked and waits for what goes on: the Delta library panics when its runtime
+    /// ends under it.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(CLOSE_TIME_MAX, self.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("work on tables did not end in time");
+        }
+    }
+
     async fn on_network<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let task = self.workers.spawn_network(work);
+        let task = self.workers.spawn_network(self.tasks.track_future(work));
         task.await
             .unwrap_or_else(|error| Err(crate::runtime::panic_error(error)))
     }
