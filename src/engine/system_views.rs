@@ -396,7 +396,7 @@ impl Shown {
             &mut columns,
             &views.iter().map(|(job, _)| *job).collect::<Vec<_>>(),
         );
-        columns.numbers("rows", views.iter().map(|(_, stored)| stored.rows));
+        columns.numbers("row_count", views.iter().map(|(_, stored)| stored.rows));
         columns.numbers("version", views.iter().map(|(_, stored)| stored.version));
         columns.truths(
             "populated",
