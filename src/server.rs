@@ -213,10 +213,8 @@ impl Server {
             running_max: self.config.cron_max_running_jobs,
             retention_days: self.config.cron_log_retention_days,
         };
-        match Scheduler::new(&self.engine, Arc::new(SystemClock), settings) {
-            Ok(Some(scheduler)) => scheduler.serve(self.draining.clone()).await,
-            Ok(None) => {}
-            Err(error) => tracing::error!(%error, "nothing will run by itself"),
+        if let Some(scheduler) = Scheduler::new(&self.engine, Arc::new(SystemClock), settings) {
+            scheduler.serve(self.draining.clone()).await;
         }
         self.jobs_ended.cancel();
         // The server goes on until its connections have ended.

@@ -478,11 +478,13 @@ impl Jobs {
         })
     }
 
-    /// An alert begins to fire, or ends to.
-    pub fn set_firing(&self, job: i64, firing_us: Option<i64>) -> Result<()> {
+    /// An alert fires since a time, or not; whether that is new.
+    pub fn set_firing(&self, job: i64, firing_us: Option<i64>) -> Result<bool> {
         self.written(|transaction| {
-            let sql = "UPDATE jobs SET firing_us = ?2 WHERE id = ?1";
-            transaction.execute(sql, params![job, firing_us]).map(drop)
+            let sql = "UPDATE jobs SET firing_us = ?2
+                WHERE id = ?1 AND (firing_us IS NULL) <> (?2 IS NULL)";
+            let changed = transaction.execute(sql, params![job, firing_us])?;
+            Ok(changed > 0)
         })
     }
 

@@ -13,8 +13,9 @@ use crate::jobs::{Jobs, Post};
 
 /// Longest payload of a notification that is cut to fit, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 7_000;
-/// Longest text of an error in a message, in bytes: all of a message must fit into a notification.
-const TEXT_BYTES_MAX: usize = 4_000;
+/// Longest text of an error in a message, in bytes. JSON may write six for one, and all of a message must fit
+/// into a notification.
+const TEXT_BYTES_MAX: usize = 1_000;
 /// Longest time that a webhook may take to answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
 /// Waits before the second attempt and those behind it, in microseconds; then a message is given up.

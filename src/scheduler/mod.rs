@@ -9,7 +9,7 @@ pub mod planner;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono_tz::Tz;
@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::alarm::Event;
-use self::planner::{Due, Outcome, Planner, Start, Todo, Verdict};
+use self::planner::{Due, Outcome, Planner, Start, Todo, Verdict, micros};
 use self::run::{Attempt, Place};
 use crate::engine::Engine;
 use crate::engine::tables::{REFRESH_APPLICATION, refresh_command};
@@ -59,7 +59,8 @@ pub struct Scheduler {
     jobs: Arc<Jobs>,
     warehouse: Arc<Warehouse>,
     clock: Arc<dyn Clock>,
-    client: reqwest::Client,
+    /// Made for the first webhook: it reads the machine's certificates.
+    client: OnceLock<reqwest::Client>,
     settings: SchedulerSettings,
 }
 
@@ -75,10 +76,6 @@ struct Watch {
     not_before_us: i64,
 }
 
-fn micros(span: Duration) -> i64 {
-    i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 2)
-}
-
 /// An attempt that has ended.
 type Done = (Start, Result<Attempt>);
 
@@ -88,21 +85,25 @@ impl Scheduler {
         engine: &Arc<Engine>,
         clock: Arc<dyn Clock>,
         settings: SchedulerSettings,
-    ) -> Result<Option<Self>> {
-        let (Some(jobs), Some(warehouse)) = (engine.jobs(), engine.warehouse()) else {
-            return Ok(None);
-        };
-        let client = reqwest::Client::builder().build().map_err(|error| {
-            Error::io_error("webhooks cannot be sent from this machine").with_source(error)
-        })?;
-        Ok(Some(Self {
-            jobs,
-            warehouse,
+    ) -> Option<Self> {
+        Some(Self {
+            jobs: engine.jobs()?,
+            warehouse: engine.warehouse()?,
             engine: Arc::clone(engine),
             clock,
-            client,
+            client: OnceLock::new(),
             settings,
-        }))
+        })
+    }
+
+    fn client(&self) -> Result<reqwest::Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let made = reqwest::Client::builder().build().map_err(|error| {
+            Error::io_error("webhooks cannot be sent from this machine").with_source(error)
+        })?;
+        Ok(self.client.get_or_init(|| made).clone())
     }
 
     fn now(&self) -> i64 {
@@ -120,17 +121,16 @@ impl Scheduler {
         let mut pruned_us = 0;
         loop {
             let looked = self.look(&mut planner, &mut running);
-            let mut wait = match &looked {
+            let wait = match &looked {
                 Ok(()) => self.wait(&planner).min(self.watch(&planner, &mut watch)),
                 Err(error) => {
                     tracing::error!(%error, "the scheduler could not write down a run");
                     STORE_RETRY_TIME
                 }
             };
-            if self.now() - pruned_us > PRUNE_TIME.as_micros() as i64 {
+            if self.now() - pruned_us > micros(PRUNE_TIME) {
                 pruned_us = self.now();
                 self.prune();
-                wait = wait.min(PRUNE_TIME);
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -154,32 +154,11 @@ impl Scheduler {
     fn watch(&self, planner: &Planner, watch: &mut Watch) -> Duration {
         let now = self.now();
         let mut next = now + micros(LOOK_TIME_MAX);
-        let progress = match self.jobs.progress() {
-            Ok(progress) => progress,
+        match self.tell_of_late(planner, watch, now) {
+            Ok(at) => next = at.map_or(next, |at| next.min(at)),
             Err(error) => {
                 tracing::error!(%error, "the scheduler could not read where jobs stand");
                 return STORE_RETRY_TIME;
-            }
-        };
-        for (job, options) in planner.jobs().filter(|(job, _)| job.active) {
-            let succeeded = progress
-                .get(&job.id)
-                .and_then(|progress| progress.succeeded_us);
-            let (Some(lag), Some(succeeded)) = (options.target_lag, succeeded) else {
-                continue;
-            };
-            let late_us = succeeded.saturating_add(micros(lag));
-            if late_us > now {
-                next = next.min(late_us);
-            } else if watch.late.insert(job.id) {
-                let at = chrono::DateTime::from_timestamp_micros(succeeded);
-                let at = at.map(|at| at.to_rfc3339()).unwrap_or_default();
-                self.tell(
-                    planner,
-                    job,
-                    Event::Late,
-                    &format!("the last success was at {at}"),
-                );
             }
         }
         // One delivery at a time; the next one finds what came meanwhile.
@@ -187,14 +166,43 @@ impl Scheduler {
             let post_us = self.jobs.next_post().unwrap_or_default();
             let post_us = post_us.map(|at| at.max(watch.not_before_us));
             if post_us.is_some_and(|at| at <= now) {
-                let (client, jobs) = (self.client.clone(), Arc::clone(&self.jobs));
-                let delivery = async move { alarm::deliver(&client, &jobs, now).await };
+                let (client, jobs) = (self.client(), Arc::clone(&self.jobs));
+                let delivery = async move { alarm::deliver(&client?, &jobs, now).await };
                 watch.sending.spawn(delivery);
             } else if let Some(at) = post_us {
                 next = next.min(at);
             }
         }
         Duration::from_micros(u64::try_from(next - now).unwrap_or(0))
+    }
+
+    /// Tells of jobs whose last success is too long ago; when the next one will be late.
+    fn tell_of_late(&self, planner: &Planner, watch: &mut Watch, now: i64) -> Result<Option<i64>> {
+        let watched = planner.jobs().filter(|(job, _)| job.active);
+        let mut watched = watched
+            .filter_map(|(job, options)| Some((job, options.target_lag?)))
+            .peekable();
+        if watched.peek().is_none() {
+            return Ok(None);
+        }
+        let progress = self.jobs.progress()?;
+        let mut next: Option<i64> = None;
+        for (job, lag) in watched {
+            let stands = progress.get(&job.id);
+            let Some(succeeded) = stands.and_then(|stands| stands.succeeded_us) else {
+                continue;
+            };
+            let late_us = succeeded.saturating_add(micros(lag));
+            if late_us > now {
+                next = Some(next.map_or(late_us, |next| next.min(late_us)));
+            } else if watch.late.insert(job.id) {
+                let at = chrono::DateTime::from_timestamp_micros(succeeded);
+                let at = at.map(|at| at.to_rfc3339()).unwrap_or_default();
+                let message = format!("the last success was at {at}");
+                self.tell(planner, job, Event::Late, &message);
+            }
+        }
+        Ok(next)
     }
 
     fn wait(&self, planner: &Planner) -> Duration {
@@ -216,17 +224,13 @@ impl Scheduler {
     async fn begin(&self, planner: &mut Planner) -> Result<()> {
         let (now, known) = (self.now(), self.jobs.committed());
         let progress = self.jobs.progress()?;
-        let mut at_start = Vec::new();
-        for (id, outcome) in planner.set_jobs(&known, &progress, now, true) {
-            match outcome {
-                Ok(()) => at_start.push(id),
-                Err(error) => tracing::error!(job = id, %error, "a job cannot be scheduled"),
-            }
+        for (job, error) in planner.set_jobs(&known, Some(&progress), now) {
+            tracing::error!(job, %error, "a job cannot be scheduled");
         }
         for run in self.jobs.unfinished()? {
             self.reconcile(planner, &run, now).await?;
         }
-        for id in at_start {
+        for id in planner.at_start() {
             self.demand(planner, id, Trigger::Schedule)?;
         }
         self.write_next_times(planner)
@@ -234,12 +238,8 @@ impl Scheduler {
 
     /// What becomes of a run that the last server did not end.
     async fn reconcile(&self, planner: &mut Planner, run: &Run, now: i64) -> Result<()> {
-        let known = planner.job(run.job).is_some();
-        let relation = run
-            .relation
-            .as_deref()
-            .and_then(|id| self.view().relation_by_id(id));
-        if let Some(relation) = relation.filter(|_| known) {
+        let job = planner.job(run.job).map(Arc::clone);
+        if let Some(relation) = job.as_ref().and_then(|job| self.relation(job)) {
             let committed = self
                 .warehouse
                 .application_version(&relation, REFRESH_APPLICATION);
@@ -261,7 +261,7 @@ impl Scheduler {
                 planner.resume(run.job, run.id, run.attempt, now);
                 return Ok(());
             }
-        } else if known && run.attempt == 0 {
+        } else if job.is_some() && run.attempt == 0 {
             planner.resume(run.job, run.id, 0, now);
             return Ok(());
         }
@@ -311,10 +311,8 @@ impl Scheduler {
     fn take_changes(&self, planner: &mut Planner) {
         let known = self.jobs.committed();
         let now = self.now();
-        for (id, outcome) in planner.set_jobs(&known, &BTreeMap::new(), now, false) {
-            if let Err(error) = outcome {
-                tracing::error!(job = id, %error, "a job cannot be scheduled");
-            }
+        for (job, error) in planner.set_jobs(&known, None, now) {
+            tracing::error!(job, %error, "a job cannot be scheduled");
         }
         let demanded = self.jobs.take_demanded().into_iter();
         let demanded = demanded.map(|id| self.demand(planner, id, Trigger::Manual));
@@ -523,17 +521,14 @@ impl Scheduler {
 
     /// An alert has looked at its condition.
     fn checked(&self, planner: &Planner, job: &Job, holds: bool) {
-        let progress = self.jobs.progress().unwrap_or_default();
-        let fired = progress
-            .get(&job.id)
-            .is_some_and(|progress| progress.firing_us.is_some());
-        if fired == holds {
-            return;
-        }
         // First written down: it is told of once.
-        if let Err(error) = self.jobs.set_firing(job.id, holds.then(|| self.now())) {
-            tracing::error!(job = job.id, %error, "an alert could not be written down");
-            return;
+        match self.jobs.set_firing(job.id, holds.then(|| self.now())) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(job = job.id, %error, "an alert could not be written down");
+                return;
+            }
         }
         let message = planner
             .options(job.id)

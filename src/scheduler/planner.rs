@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
-use crate::error::Result;
+use crate::error::Error;
 use crate::jobs::options::{Catchup, Options, Overlap};
 use crate::jobs::schedule::Schedule;
 use crate::jobs::{Job, Known, Progress, Trigger};
@@ -93,10 +93,17 @@ struct Entry {
     options: Options,
     next_us: Option<i64>,
     failures: u32,
-    /// The run that goes on or waits for its next attempt.
-    running: Option<i64>,
+    /// Whether a run goes on or waits for its next attempt.
+    running: bool,
     /// Runs that wait for the one that goes on.
-    queued: VecDeque<i64>,
+    queued: VecDeque<Start>,
+}
+
+impl Entry {
+    /// Runs before one that comes now.
+    fn ahead(&self) -> usize {
+        usize::from(self.running) + self.queued.len()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,18 +135,17 @@ impl Planner {
         }
     }
 
-    /// Takes over the jobs that are there now. `progress` is of the last server when this one starts; later
-    /// what is known here counts. The first call returns the jobs that start with the server.
+    /// Takes over the jobs that are there now; those that cannot be scheduled. `last` is where the last
+    /// server left them, when this one starts; later what is known here counts.
     pub fn set_jobs(
         &mut self,
         known: &Known,
-        progress: &BTreeMap<i64, Progress>,
+        last: Option<&BTreeMap<i64, Progress>>,
         now_us: i64,
-        starting: bool,
-    ) -> Vec<(i64, Result<()>)> {
-        let mut outcomes = Vec::new();
+    ) -> Vec<(i64, Error)> {
+        let mut refused = Vec::new();
         self.entries
-            .retain(|id, entry| known.contains_key(id) || entry.running.is_some());
+            .retain(|id, entry| known.contains_key(id) || entry.running);
         for (id, entry) in &mut self.entries {
             if !known.contains_key(id) {
                 entry.next_us = None;
@@ -153,12 +159,13 @@ impl Planner {
             let options = match job.read_options() {
                 Ok(options) => options,
                 Err(error) => {
-                    outcomes.push((*id, Err(error)));
+                    refused.push((*id, error));
                     continue;
                 }
             };
             let before = self.entries.remove(id);
-            let stands = progress.get(id).copied().unwrap_or_default();
+            let stands = last.and_then(|last| last.get(id)).copied();
+            let stands = stands.unwrap_or_default();
             let zone = options.zone.unwrap_or(self.zone);
             let kept = match &before {
                 Some(before)
@@ -169,19 +176,14 @@ impl Planner {
                 }
                 Some(_) => None,
                 // Times of a downtime that nobody makes up for are passed over.
-                None if starting && !matches!(options.catchup, Catchup::None | Catchup::Vixie) => {
-                    stands.next_us
-                }
-                None => None,
+                None if matches!(options.catchup, Catchup::None | Catchup::Vixie) => None,
+                None => stands.next_us,
             };
             let schedule = options.schedule.as_ref().filter(|_| job.active);
             let next_us =
                 schedule.and_then(|schedule| kept.or_else(|| schedule.next_after(now_us, zone)));
-            if starting && schedule == Some(&Schedule::Reboot) {
-                outcomes.push((*id, Ok(())));
-            }
             let (failures, running, queued) = before.map_or_else(
-                || (stands.failures, None, VecDeque::new()),
+                || (stands.failures, false, VecDeque::new()),
                 |before| (before.failures, before.running, before.queued),
             );
             let entry = Entry {
@@ -194,7 +196,15 @@ impl Planner {
             };
             self.entries.insert(*id, entry);
         }
-        outcomes
+        refused
+    }
+
+    /// The jobs that run when the server starts.
+    pub fn at_start(&self) -> Vec<i64> {
+        let starts =
+            |entry: &&Entry| entry.job.active && entry.options.schedule == Some(Schedule::Reboot);
+        let entries = self.entries.values().filter(starts);
+        entries.map(|entry| entry.job.id).collect()
     }
 
     /// The job of a number.
@@ -232,8 +242,7 @@ impl Planner {
             let zone = entry.options.zone.unwrap_or(self.zone);
             let (times, after) = missed(schedule, entry.options.catchup, zone, next_us, now_us);
             entry.next_us = after;
-            let last = times.len();
-            if last == 0 {
+            if times.is_empty() {
                 // Nothing runs, but the job must not look at these times again.
                 due.push(Due {
                     job: *id,
@@ -244,17 +253,16 @@ impl Planner {
                 });
                 continue;
             }
-            let mut ahead = usize::from(entry.running.is_some()) + entry.queued.len();
-            for (at, time) in times.into_iter().enumerate() {
+            let mut ahead = entry.ahead();
+            for (at, time) in times.iter().copied().enumerate() {
                 let is_interval = matches!(schedule, Schedule::Every { .. });
-                let skipped = match entry.options.overlap {
+                let in_the_way = match entry.options.overlap {
                     Overlap::Skip => ahead > 0,
                     // An interval is about the pace: one may wait, not a heap of them.
                     Overlap::Queue => ahead > if is_interval { 1 } else { QUEUED_MAX },
                 };
-                if !skipped || entry.options.catchup == Catchup::All {
-                    ahead += 1;
-                }
+                let skipped = in_the_way && entry.options.catchup != Catchup::All;
+                ahead += usize::from(!skipped);
                 let late = now_us - time > LATE_US;
                 due.push(Due {
                     job: *id,
@@ -264,11 +272,8 @@ impl Planner {
                     } else {
                         Trigger::Schedule
                     },
-                    todo: match skipped && entry.options.catchup != Catchup::All {
-                        true => Todo::Skip,
-                        false => Todo::Run,
-                    },
-                    next_us: if at + 1 == last { after } else { Some(time) },
+                    todo: if skipped { Todo::Skip } else { Todo::Run },
+                    next_us: times.get(at + 1).copied().or(after),
                 });
             }
         }
@@ -280,7 +285,7 @@ impl Planner {
     /// before goes on.
     pub fn demand(&self, job: i64, now_us: i64, trigger: Trigger) -> Option<Due> {
         let entry = self.entries.get(&job)?;
-        let ahead = usize::from(entry.running.is_some()) + entry.queued.len();
+        let ahead = entry.ahead();
         Some(Due {
             job,
             scheduled_us: now_us,
@@ -306,36 +311,18 @@ impl Planner {
 
     /// A due time was written down as a run. `jitter` is how long its start waits.
     pub fn claimed(&mut self, job: i64, run: i64, now_us: i64, jitter: Duration) {
-        let Some(entry) = self.entries.get_mut(&job) else {
-            return;
-        };
-        match entry.running {
-            Some(_) => entry.queued.push_back(run),
-            None => {
-                entry.running = Some(run);
-                self.wait(
-                    Start {
-                        job,
-                        run,
-                        attempts: 0,
-                    },
-                    now_us + micros(jitter),
-                );
-            }
-        }
+        self.resume(job, run, 0, now_us + micros(jitter));
     }
 
-    /// A run of the last server that goes on here.
-    pub fn resume(&mut self, job: i64, run: i64, attempts: u32, now_us: i64) {
+    /// A run of the last server that goes on here, not before a time.
+    pub fn resume(&mut self, job: i64, run: i64, attempts: u32, not_before_us: i64) {
         let Some(entry) = self.entries.get_mut(&job) else {
             return;
         };
-        match entry.running {
-            Some(_) => entry.queued.push_back(run),
-            None => {
-                entry.running = Some(run);
-                self.wait(Start { job, run, attempts }, now_us);
-            }
+        let start = Start { job, run, attempts };
+        match std::mem::replace(&mut entry.running, true) {
+            true => entry.queued.push_back(start),
+            false => self.wait(start, not_before_us),
         }
     }
 
@@ -390,19 +377,13 @@ impl Planner {
         };
         let limit = entry.options.suspend_after_failures;
         let suspend = limit > 0 && entry.failures >= limit;
-        entry.running = entry.queued.pop_front();
+        let next = entry.queued.pop_front();
+        entry.running = next.is_some();
         if suspend {
             entry.next_us = None;
         }
-        if let Some(run) = entry.running {
-            self.wait(
-                Start {
-                    job: start.job,
-                    run,
-                    attempts: 0,
-                },
-                now_us,
-            );
+        if let Some(next) = next {
+            self.wait(next, now_us);
         }
         match suspend {
             true => Verdict::Suspend,
@@ -481,7 +462,8 @@ fn backoff(options: &Options, attempts: u32, jitter: f64) -> Duration {
     wait.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0))
 }
 
-fn micros(span: Duration) -> i64 {
+/// A span in microseconds.
+pub(super) fn micros(span: Duration) -> i64 {
     i64::try_from(span.as_micros()).unwrap_or(i64::MAX / 2)
 }
 
@@ -522,9 +504,8 @@ mod tests {
     fn planner(jobs: &[Arc<Job>], now: i64) -> Planner {
         let mut planner = Planner::new(2, Tz::UTC);
         let known = jobs.iter().map(|job| (job.id, Arc::clone(job))).collect();
-        for (_, outcome) in planner.set_jobs(&known, &BTreeMap::new(), now, true) {
-            outcome.unwrap();
-        }
+        let refused = planner.set_jobs(&known, Some(&BTreeMap::new()), now);
+        assert!(refused.is_empty(), "{refused:?}");
         planner
     }
 
@@ -658,6 +639,25 @@ mod tests {
     }
 
     #[test]
+    fn a_crash_between_two_missed_times_runs_neither_twice() {
+        let now = at("2026-11-22T10:00:00Z");
+        let options = [("schedule", "0 6 * * *"), ("catchup", "all")];
+        let mut planner = Planner::new(2, Tz::UTC);
+        let known = [(1, job(1, true, &options))].into();
+        let before = Progress {
+            next_us: Some(at("2026-11-20T06:00:00Z")),
+            ..Progress::default()
+        };
+        planner.set_jobs(&known, Some(&BTreeMap::from([(1, before)])), now);
+        let due = planner.due(now);
+        let times: Vec<_> = due.iter().map(|due| due.scheduled_us).collect();
+        // What is written down with each is the time that a server started then would begin with.
+        let next: Vec<_> = due.iter().filter_map(|due| due.next_us).collect();
+        assert_eq!(next[..2], times[1..]);
+        assert_eq!(next[2], at("2026-11-23T06:00:00Z"));
+    }
+
+    #[test]
     fn a_downtime_is_made_up_for_by_refreshes_alone() {
         let now = at("2026-11-22T10:00:00Z");
         let jobs = [
@@ -671,7 +671,7 @@ mod tests {
         let mut planner = Planner::new(2, Tz::UTC);
         let known = jobs.iter().map(|job| (job.id, Arc::clone(job))).collect();
         let progress = BTreeMap::from([(1, before), (2, before)]);
-        planner.set_jobs(&known, &progress, now, true);
+        planner.set_jobs(&known, Some(&progress), now);
         let (due, _) = step(&mut planner, now);
         assert_eq!(due.len(), 1);
         assert_eq!((due[0].job, due[0].trigger), (2, Trigger::Catchup));
