@@ -316,6 +316,9 @@ impl Warehouse {
     /// Makes everything that a transaction changed real, or nothing of what another one stands against.
     /// Temporary tables are not part of it. `along` are changes of the catalog file that go with it.
     pub async fn commit(self: &Arc<Self>, staged: &Staged, along: Along) -> Result<()> {
+        if staged.is_empty() && along.is_none() {
+            return Ok(());
+        }
         let warehouse = Arc::clone(self);
         let staged = staged.clone();
         // A task of its own: a client that leaves does not stop a commit half way.
