@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use parquet::arrow::arrow_reader::RowSelection;
 use url::Url;
 
 use crate::error::{Error, Result};
@@ -42,9 +43,11 @@ impl fmt::Debug for DeltaFolder {
 /// One version of a Delta table.
 #[derive(Debug)]
 pub struct DeltaVersion {
-    /// All columns, in their order.
+    /// All columns, in their order, under their names in files.
     pub columns: SchemaRef,
-    /// Names of the columns whose values stand in the log.
+    /// The names that the columns are shown under, if these are others.
+    pub shown: Option<Vec<String>>,
+    /// Names in files of the columns whose values stand in the log.
     pub keys: Vec<String>,
     /// The files.
     pub files: Vec<DeltaFile>,
@@ -57,6 +60,8 @@ pub struct DeltaFile {
     pub path: Path,
     /// Values of the keys, as the log writes them; NULL for those that are not there.
     pub values: HashMap<String, Option<String>>,
+    /// Its rows that are not deleted, if some are.
+    pub kept: Option<RowSelection>,
 }
 
 impl DeltaVersion {

@@ -156,6 +156,7 @@ fn table_files(files: &[StoredFile]) -> Vec<TableFile> {
         meta: file.meta.clone(),
         footer: Arc::clone(&file.footer),
         keys: Vec::new(),
+        kept: None,
     };
     files.iter().map(of).collect()
 }

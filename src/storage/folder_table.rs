@@ -11,11 +11,12 @@ use datafusion::arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::pruning::PrunableStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{ColumnStatistics, Statistics, ToDFSchema, project_schema};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ColumnStatistics, Statistics, ToDFSchema, project_schema};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -26,9 +27,12 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::expressions::Column as PhysicalColumn;
+use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
 use parquet::arrow::RowNumber;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use super::files::{FILE_COLUMN, ROW_COLUMN};
 use super::footer::Footer;
@@ -44,6 +48,15 @@ pub(super) struct TableFile {
     pub(super) footer: Arc<Footer>,
     /// One value per partition key.
     pub(super) keys: Vec<ScalarValue>,
+    /// The rows that are the table's, if some are not.
+    pub(super) kept: Option<RowSelection>,
+}
+
+impl TableFile {
+    fn rows(&self) -> u64 {
+        let kept = self.kept.as_ref().map(|kept| kept.row_count() as u64);
+        kept.unwrap_or(self.footer.rows)
+    }
 }
 
 /// A table whose rows are those of a fixed set of files.
@@ -60,10 +73,11 @@ pub(super) struct FolderTable {
     store_url: ObjectStoreUrl,
 }
 
-/// Columns in another order.
+/// Columns in another order or under other names.
 struct Ordered {
     schema: SchemaRef,
     places: Vec<usize>,
+    is_renamed: bool,
 }
 
 impl FolderTable {
@@ -75,7 +89,7 @@ impl FolderTable {
         keys: Vec<FieldRef>,
         files: Vec<TableFile>,
     ) -> Result<Self> {
-        let rows = files.iter().map(|file| file.footer.rows).sum();
+        let rows = files.iter().map(TableFile::rows).sum();
         let schema = TableSchema::builder(Arc::clone(&file_schema))
             .with_table_partition_cols(keys)
             .build();
@@ -126,17 +140,61 @@ impl FolderTable {
         Ok(table)
     }
 
-    /// The same table with its columns in another order, given by their places.
-    pub(super) fn ordered(mut self, places: Vec<usize>) -> Result<Self> {
-        let in_order = places
-            .iter()
-            .copied()
-            .eq(0..self.schema.table_schema().fields().len());
-        if !in_order {
-            let schema = Arc::new(self.schema.table_schema().project(&places)?);
-            self.order = Some(Ordered { schema, places });
+    /// The same table with its columns in another order, given by their places, and shown under `names`.
+    pub(super) fn ordered(mut self, places: Vec<usize>, names: Option<&[String]>) -> Result<Self> {
+        let columns = self.schema.table_schema().fields().len();
+        let is_renamed = names.is_some();
+        if is_renamed || !places.iter().copied().eq(0..columns) {
+            let mut schema = self.schema.table_schema().project(&places)?;
+            if let Some(names) = names {
+                let shown = schema.fields().iter().zip(names);
+                let shown = shown.map(|(field, name)| field.as_ref().clone().with_name(name));
+                schema = Schema::new(shown.collect::<Vec<_>>());
+            }
+            self.order = Some(Ordered {
+                schema: Arc::new(schema),
+                places,
+                is_renamed,
+            });
         }
         Ok(self)
+    }
+
+    /// A filter of the columns under their names in files.
+    fn of_files(&self, filter: &Expr) -> Result<Expr> {
+        let Some(order) = self.order.as_ref().filter(|order| order.is_renamed) else {
+            return Ok(filter.clone());
+        };
+        let own = self.schema.table_schema();
+        let renamed = filter.clone().transform(|part| {
+            Ok(match part {
+                Expr::Column(column) => {
+                    let place = order.places[order.schema.index_of(&column.name)?];
+                    Transformed::yes(Expr::Column(Column::from_name(own.field(place).name())))
+                }
+                part => Transformed::no(part),
+            })
+        });
+        Ok(renamed?.data)
+    }
+
+    /// The rows of a scan under the names that they are shown by.
+    fn shown(
+        &self,
+        scan: Arc<dyn ExecutionPlan>,
+        projection: Option<&Vec<usize>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if !self.order.as_ref().is_some_and(|order| order.is_renamed) {
+            return Ok(scan);
+        }
+        let shown = project_schema(&self.schema(), projection)?;
+        let read = scan.schema();
+        let columns = read.fields().iter().zip(shown.fields()).enumerate();
+        let columns = columns.map(|(at, (own, shown))| ProjectionExpr {
+            expr: Arc::new(PhysicalColumn::new(own.name(), at)),
+            alias: shown.name().clone(),
+        });
+        Ok(Arc::new(ProjectionExec::try_new(columns, scan)?))
     }
 
     /// Rows of all files, by their footers.
@@ -261,13 +319,13 @@ impl TableProvider for FolderTable {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let exactness = |filter: &&Expr| {
-            if self.is_decided_by_keys(filter) {
+            Ok(if self.is_decided_by_keys(&self.of_files(filter)?) {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Inexact
-            }
+            })
         };
-        Ok(filters.iter().map(exactness).collect())
+        filters.iter().map(exactness).collect()
     }
 
     fn statistics(&self) -> Option<Statistics> {
@@ -287,7 +345,8 @@ impl TableProvider for FolderTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let files = self.surviving(state, filters)?;
+        let filters = filters.iter().map(|filter| self.of_files(filter));
+        let files = self.surviving(state, &filters.collect::<Result<Vec<_>>>()?)?;
         if files.is_empty() {
             let schema = project_schema(&self.schema(), projection)?;
             return Ok(Arc::new(EmptyExec::new(schema)));
@@ -318,7 +377,7 @@ impl TableProvider for FolderTable {
             .with_projection_indices(self.places(projection))?
             .with_limit(limit)
             .build();
-        Ok(DataSourceExec::from_data_source(config))
+        self.shown(DataSourceExec::from_data_source(config), projection)
     }
 }
 
@@ -355,14 +414,22 @@ fn has_subquery(filter: &Expr) -> bool {
 }
 
 /// A file ready for scans: its own schema, its keys, and statistics of the table's columns.
-fn planned(file: TableFile, table_schema: &SchemaRef) -> PartitionedFile {
-    let statistics = table_statistics(&file, table_schema);
+fn planned(mut file: TableFile, table_schema: &SchemaRef) -> PartitionedFile {
+    let mut statistics = table_statistics(&file, table_schema);
+    let kept = file.kept.take();
+    if kept.is_some() {
+        // They are those of all rows, also the count: a column is NULL throughout if all rows are counted as such.
+        statistics = Arc::new(Statistics::clone(&statistics).to_inexact());
+    }
     let mut planned = PartitionedFile::new_from_meta(file.meta)
         .with_partition_values(file.keys)
         .with_arrow_schema(read_schema(&file.footer.schema, table_schema));
     // Set directly: the builder's own statistics of keys take NULL for a value.
     planned.statistics = Some(statistics);
-    planned
+    match kept {
+        Some(kept) => planned.with_extension(ParquetRowSelection::new(kept)),
+        None => planned,
+    }
 }
 
 /// The columns of a file as they are read. Bytes that the table has of one length are not read as views, which

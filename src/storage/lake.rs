@@ -403,6 +403,7 @@ impl Lake {
                 meta: file.meta.clone(),
                 footer,
                 keys: key_values(file, &key_fields),
+                kept: None,
             })
             .collect();
         let (origin, url) = (Arc::clone(&source.origin), source.store_url.clone());
@@ -443,11 +444,17 @@ impl Lake {
         let mut files = Vec::with_capacity(opened.len());
         for (file, (meta, footer)) in version.files.iter().zip(opened) {
             let keys = file.key_values(&relation.qualified(), &keys)?;
-            files.push(TableFile { meta, footer, keys });
+            let kept = file.kept.clone();
+            files.push(TableFile {
+                meta,
+                footer,
+                keys,
+                kept,
+            });
         }
         let (origin, url) = (Arc::clone(&source.origin), source.store_url.clone());
         let table = FolderTable::new(origin, url, file_schema, keys, files)
-            .and_then(|table| table.ordered(order));
+            .and_then(|table| table.ordered(order, version.shown.as_deref()));
         table.map(Arc::new).map_err(|error| {
             Error::internal("the statistics of a table could not be merged").with_source(error)
         })

@@ -23,6 +23,8 @@ pub const IDENTITY_METADATA: &str = "identity";
 const TYPE_KEY: &str = "loyalhouse.type";
 /// What stands before the other keys of our metadata in a Delta schema.
 const OWN_PREFIX: &str = "loyalhouse.";
+/// Key of a column's metadata in the schema of a table whose columns are mapped: its name in files.
+const MAPPED_NAME: &str = "delta.columnMapping.physicalName";
 /// Keys that Delta and we give the same name.
 const SHARED_KEYS: [&str; 1] = ["comment"];
 /// Digits of a Delta decimal.
@@ -233,6 +235,37 @@ pub(super) fn from_delta(schema: &str) -> Result<SchemaRef> {
         .ok_or_else(bad)?;
     let fields: Vec<Field> = fields.iter().map(field_from_delta).collect::<Result<_>>()?;
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The names of a Delta table's columns in its files and in its log, where they need not be those that it shows.
+pub(super) fn names_in_files(schema: &str) -> Result<Vec<String>> {
+    let schema: Value = serde_json::from_str(schema)
+        .map_err(|error| unreadable("its schema is not JSON").with_source(error))?;
+    let fields = schema.get("fields").and_then(Value::as_array);
+    let name = |field: &Value| {
+        let name = field.get("metadata").and_then(|all| all.get(MAPPED_NAME));
+        if is_nested_struct(field.get("type")) {
+            return Err(Error::feature_not_supported(
+                "Delta tables with column mapping of a struct's fields are not supported",
+            )
+            .with_hint("Let the program that writes the table turn column mapping off, or write a plain copy."));
+        }
+        let name = name.and_then(Value::as_str);
+        name.map(ToOwned::to_owned)
+            .ok_or_else(|| unreadable("a mapped column has no name in files"))
+    };
+    fields.into_iter().flatten().map(name).collect()
+}
+
+/// Whether a type of a Delta schema is a struct or holds one.
+fn is_nested_struct(declared: Option<&Value>) -> bool {
+    let Some(Value::Object(declared)) = declared else {
+        return false;
+    };
+    declared.get("type").and_then(Value::as_str) == Some("struct")
+        || ["elementType", "keyType", "valueType"]
+            .iter()
+            .any(|part| is_nested_struct(declared.get(*part)))
 }
 
 fn unreadable(why: &str) -> Error {

@@ -1,6 +1,6 @@
 //! The log of one Delta table: its versions, and commits to it.
 //!
-//! Everything that calls the Delta library stands here. Its futures need the network runtime.
+//! What calls the Delta library stands here, and in [`super::foreign`]. Its futures need the network runtime.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use url::Url;
 
 use super::{columns, fault};
 use crate::error::{Error, Result};
-use crate::storage::{DeltaFile, DeltaVersion, StoredFile};
+use crate::storage::StoredFile;
 
 /// Attempts to append when another program commits at the same moment.
 const APPEND_RETRIES_MAX: usize = 15;
@@ -49,6 +49,13 @@ const READABLE_FEATURES: [&str; 6] = [
     "v2Checkpoint",
     "vacuumProtocolCheck",
 ];
+/// Setting of a table that tells how its columns are found in files.
+const MAPPING_MODE: &str = "delta.columnMapping.mode";
+/// Its value if they have other names there.
+const MAPPED_BY_NAME: &str = "name";
+/// What helps where a feature is not supported.
+const PLAIN_COPY: &str =
+    "Let the program that writes the table turn that off, or write a plain copy.";
 /// Schemes of object stores.
 const REMOTE_SCHEMES: [&str; 7] = ["s3", "s3a", "gs", "az", "azure", "abfs", "abfss"];
 
@@ -71,10 +78,10 @@ pub enum Operation {
 
 /// The log of a table in one folder.
 pub(super) struct DeltaLog {
-    store: LogStoreRef,
+    pub(super) store: LogStoreRef,
     /// The table's folder, as a path from the root of the store.
     folder: Path,
-    table: String,
+    pub(super) table: String,
     /// Whether a failed write has surely not been made.
     is_local: bool,
 }
@@ -82,7 +89,9 @@ pub(super) struct DeltaLog {
 /// A version of a table as its log tells it.
 #[derive(Debug, Clone)]
 pub(super) struct Version {
-    state: DeltaTableState,
+    pub(super) state: DeltaTableState,
+    /// Its columns as Delta writes them.
+    pub(super) schema: String,
     pub(super) columns: SchemaRef,
 }
 
@@ -316,42 +325,30 @@ impl DeltaLog {
         Ok(None)
     }
 
-    /// Where the files of a version lie.
+    /// Where the files of a version lie all of whose rows are the table's, under its own column names.
     pub(super) fn files(&self, version: &Version) -> Result<Vec<Path>> {
-        let files = version.state.log_data();
-        files.iter().map(|file| self.place(&file)).collect()
-    }
-
-    /// A version of a table that another program writes.
-    pub(super) fn described(&self, version: &Version) -> Result<DeltaVersion> {
-        let file = |file: LogicalFileView| {
-            Ok(DeltaFile {
-                path: self.place(&file)?,
-                values: file.partition_values_map(),
-            })
-        };
-        let keys = version.state.metadata().partition_columns();
-        let files = version.state.log_data();
-        Ok(DeltaVersion {
-            columns: Arc::clone(&version.columns),
-            keys: keys.iter().map(ToString::to_string).collect(),
-            files: files.iter().map(file).collect::<Result<_>>()?,
-        })
-    }
-
-    /// Where a file lies all of whose rows are the table's.
-    fn place(&self, file: &LogicalFileView) -> Result<Path> {
-        let unsupported = |what: &str| {
-            Err(Error::feature_not_supported(format!(
-                "table \"{}\" has {what}, which are not supported",
-                self.table
-            )))
-        };
-        if file.deletion_vector_descriptor().is_some() {
-            return unsupported("deletion vectors");
+        if version.is_mapped() {
+            return Err(self.unsupported("mapped columns"));
         }
+        let place = |file: LogicalFileView| match file.deletion_vector_descriptor() {
+            Some(_) => Err(self.unsupported("deletion vectors")),
+            None => self.place(&file),
+        };
+        version.state.log_data().iter().map(place).collect()
+    }
+
+    fn unsupported(&self, what: &str) -> Error {
+        Error::feature_not_supported(format!(
+            "table \"{}\" has {what}, which are not supported",
+            self.table
+        ))
+        .with_hint(PLAIN_COPY)
+    }
+
+    /// Where a file lies.
+    pub(super) fn place(&self, file: &LogicalFileView) -> Result<Path> {
         if file.path().contains("://") || file.path().starts_with('/') {
-            return unsupported("files in other folders");
+            return Err(self.unsupported("files in other folders"));
         }
         Ok(self.absolute(&file.object_store_path()))
     }
@@ -408,6 +405,14 @@ impl DeltaLog {
 }
 
 impl Version {
+    /// Whether the columns have other names in files.
+    pub(super) fn is_mapped(&self) -> bool {
+        let settings = self.state.metadata().configuration();
+        settings
+            .get(MAPPING_MODE)
+            .is_some_and(|mode| mode == MAPPED_BY_NAME)
+    }
+
     fn new(state: DeltaTableState) -> Result<Self> {
         check_readable(&state)?;
         let metadata = serde_json::to_value(state.metadata())
@@ -416,6 +421,7 @@ impl Version {
         let schema = schema.ok_or_else(|| Error::data_corrupted("a Delta table has no schema"))?;
         Ok(Self {
             columns: columns::from_delta(schema)?,
+            schema: schema.to_owned(),
             state,
         })
     }
@@ -428,19 +434,15 @@ impl Version {
 
 /// 0A000 for a table whose rows are not what its files hold under the names of its columns.
 fn check_readable(state: &DeltaTableState) -> Result<()> {
-    let unsupported =
-        |what: &str| {
-            Err(Error::feature_not_supported(format!(
-            "Delta tables with {what} are not supported"
-        ))
-        .with_hint("Let the program that writes the table turn that off, or write a plain copy."))
-        };
-    let mode = state
-        .metadata()
-        .configuration()
-        .get("delta.columnMapping.mode");
-    if mode.is_some_and(|mode| mode != "none") {
-        return unsupported("column mapping");
+    let unsupported = |what: &str| {
+        Err(
+            Error::feature_not_supported(format!("Delta tables with {what} are not supported"))
+                .with_hint(PLAIN_COPY),
+        )
+    };
+    let mode = state.metadata().configuration().get(MAPPING_MODE);
+    if mode.is_some_and(|mode| mode != "none" && mode != MAPPED_BY_NAME) {
+        return unsupported("column mapping by anything but names");
     }
     let protocol = serde_json::to_value(state.protocol()).map_err(unbuilt)?;
     let features = protocol["readerFeatures"].as_array();

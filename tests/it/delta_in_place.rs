@@ -111,11 +111,185 @@ fn a_table_of_others_is_read_at_its_newest_version() {
     }
 }
 
+/// Text of bytes, five letters for four of them, as a log holds them.
+fn z85(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 85] =
+        b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+    let mut text = String::new();
+    for four in bytes.chunks_exact(4) {
+        let number = u32::from_be_bytes(four.try_into().unwrap());
+        for power in (0..5).rev() {
+            text.push(char::from(
+                LETTERS[(number / 85_u32.pow(power) % 85) as usize],
+            ));
+        }
+    }
+    text
+}
+
+/// What a log says of deleted rows: a bitmap of one container of an even number of rows, in the log itself.
+fn deleted(rows: &[u16]) -> Value {
+    let mut bytes = 1_681_511_377_u32.to_le_bytes().to_vec();
+    bytes.extend(1_u64.to_le_bytes());
+    for word in [0_u32, 12_346, 1, (rows.len() as u32 - 1) << 16, 16] {
+        bytes.extend(word.to_le_bytes());
+    }
+    bytes.extend(rows.iter().flat_map(|row| row.to_le_bytes()));
+    json!({
+        "storageType": "i", "pathOrInlineDv": z85(&bytes), "sizeInBytes": bytes.len(), "cardinality": rows.len(),
+    })
+}
+
+fn with_features(actions: &mut [Value], features: &[&str]) {
+    actions[0] = json!({ "protocol": {
+        "minReaderVersion": 3, "minWriterVersion": 7, "readerFeatures": features, "writerFeatures": features,
+    }});
+}
+
+#[test]
+fn deleted_rows_of_others_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("events");
+    let mut first = created(&[], &json!({ "delta.enableDeletionVectors": "true" }));
+    with_features(&mut first, &["deletionVectors"]);
+    for (name, start) in [("a.parquet", 0), ("b.parquet", 10), ("c.parquet", 20)] {
+        let mut added = add(&table, name, start, None);
+        added["add"]["stats"] = json!("{\"numRecords\":10}");
+        if name != "c.parquet" {
+            added["add"]["deletionVector"] = deleted(&[0, 1, 8, 9]);
+        }
+        first.push(added);
+    }
+    commit(&table, 0, &first);
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    let expected = (2..8).chain(12..18).chain(20..30);
+    let ids = client.simple("SELECT id FROM events ORDER BY id").unwrap();
+    let ids: Vec<i64> = ids
+        .rows
+        .iter()
+        .map(|row| row[0].as_deref().unwrap().parse().unwrap())
+        .collect();
+    assert_eq!(ids, expected.collect::<Vec<_>>());
+    for (sql, answer) in [
+        ("SELECT count(*) FROM events", "22"),
+        ("SELECT count(id) FROM events WHERE id < 20", "12"),
+        ("SELECT min(id) FROM events", "2"),
+        ("SELECT max(id) FROM events WHERE id < 20", "17"),
+        ("SELECT count(*) FROM events WHERE id IN (0, 2, 9, 12)", "2"),
+        (
+            "SELECT count(*) FROM (SELECT id FROM events LIMIT 13) AS few",
+            "13",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT id FROM events WHERE id >= 0 LIMIT 30) AS all_of_them",
+            "22",
+        ),
+        (
+            "SELECT count(*) FROM events a JOIN events b USING (id)",
+            "22",
+        ),
+    ] {
+        assert_eq!(one(&mut client, sql), answer, "{sql}");
+    }
+    // The next version deletes more.
+    let mut added = first[4].clone();
+    added["add"]["deletionVector"] = deleted(&[2, 3]);
+    commit(&table, 1, &[remove("c.parquet"), added]);
+    eventually(|| one(&mut client, "SELECT count(*) FROM events") == "20");
+    assert_eq!(
+        one(
+            &mut client,
+            "SELECT count(*) FROM events WHERE id IN (22, 23, 24)"
+        ),
+        "1"
+    );
+    // A vector that is none is told of; nothing is answered from rows that may be deleted.
+    let mut added = add(&table, "d.parquet", 30, None);
+    added["add"]["stats"] = json!("{\"numRecords\":10}");
+    added["add"]["deletionVector"] = deleted(&[0, 1]);
+    added["add"]["deletionVector"]["pathOrInlineDv"] = json!("0000000000");
+    commit(&table, 2, &[added]);
+    eventually(|| client.simple("SELECT count(*) FROM events").is_err());
+}
+
+#[test]
+fn mapped_columns_are_read_under_the_names_that_they_are_shown_by() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("events");
+    let settings =
+        json!({ "delta.columnMapping.mode": "name", "delta.columnMapping.maxColumnId": "4" });
+    let mut first = created(&["start"], &settings);
+    with_features(&mut first, &["columnMapping"]);
+    let column = |id: i32, name: &str, data_type: &str, in_files: &str| {
+        json!({
+            "name": name, "type": data_type, "nullable": true,
+            "metadata": { "delta.columnMapping.physicalName": in_files, "delta.columnMapping.id": id },
+        })
+    };
+    // What is "id" in files is another column than the one that is shown as "id".
+    let schema = json!({ "type": "struct", "fields": [
+        column(1, "id", "integer", "bucket"), column(2, "start", "date", "day"),
+        column(3, "label", "string", "name"), column(4, "customer", "long", "id"),
+    ]});
+    first[1]["metaData"]["schemaString"] = json!(schema.to_string());
+    for (name, start, day) in [
+        ("a.parquet", 0, "2024-05-01"),
+        ("b.parquet", 10, "2024-05-02"),
+    ] {
+        first.push(add(&table, name, start, Some(day)));
+    }
+    commit(&table, 0, &first);
+    let plain = folder.path().join("plain");
+    let mut actions = created(&["day"], &json!({}));
+    for (name, start, day) in [
+        ("a.parquet", 0, "2024-05-01"),
+        ("b.parquet", 10, "2024-05-02"),
+    ] {
+        actions.push(add(&plain, name, start, Some(day)));
+    }
+    commit(&plain, 0, &actions);
+    let server = serve(folder.path());
+    let mut client = Client::connect(server.port);
+    let mapped = client
+        .simple("SELECT * FROM events ORDER BY customer")
+        .unwrap();
+    assert_eq!(mapped.names, ["id", "start", "label", "customer"]);
+    let same = client
+        .simple("SELECT bucket, day, name, id FROM plain ORDER BY id")
+        .unwrap();
+    assert_eq!(mapped.rows, same.rows);
+    for (sql, same) in [
+        (
+            "SELECT max(customer) FROM events WHERE start = '2024-05-01'",
+            "SELECT max(id) FROM plain WHERE day = '2024-05-01'",
+        ),
+        (
+            "SELECT count(*) FROM events WHERE start > '2024-05-01' AND customer < 12",
+            "SELECT count(*) FROM plain WHERE day > '2024-05-01' AND id < 12",
+        ),
+        (
+            "SELECT sum(id) FROM events WHERE id > 1",
+            "SELECT sum(bucket) FROM plain WHERE bucket > 1",
+        ),
+        (
+            "SELECT string_agg(label, ',' ORDER BY customer) FROM events WHERE customer BETWEEN 8 AND 11",
+            "SELECT string_agg(name, ',' ORDER BY id) FROM plain WHERE id BETWEEN 8 AND 11",
+        ),
+        (
+            "SELECT count(*) FROM events e JOIN plain p ON e.customer = p.id AND e.start = p.day",
+            "SELECT count(*) FROM plain",
+        ),
+    ] {
+        assert_eq!(one(&mut client, sql), one(&mut client, same), "{sql}");
+    }
+}
+
 #[test]
 fn what_cannot_be_read_right_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mapped = folder.path().join("mapped");
-    let mut actions = created(&[], &json!({ "delta.columnMapping.mode": "name" }));
+    let mut actions = created(&[], &json!({ "delta.columnMapping.mode": "id" }));
     actions.push(add(&mapped, "a.parquet", 0, None));
     commit(&mapped, 0, &actions);
     let cloned = folder.path().join("cloned");
