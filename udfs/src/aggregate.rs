@@ -137,8 +137,8 @@ impl<D: Definition> AggregateUDFImpl for Aggregate<D> {
         match self.form_of(&arguments)?.sliding() {
             Some(accumulator) => Ok(accumulator),
             None => not_impl_err!(
-                "{}(): a frame whose start moves is not supported, because distinct customers \
-                 cannot be forgotten row by row; start the frame at UNBOUNDED PRECEDING or use \
+                "{}(): a frame whose start moves is not supported, because rows of \
+                 customers cannot be forgotten one by one; start the frame at UNBOUNDED PRECEDING or use \
                  GROUP BY",
                 D::NAME
             ),

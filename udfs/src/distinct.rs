@@ -452,16 +452,17 @@ fn read_keys(
 }
 
 /// List columns that share their offsets.
-fn lists(function: &str, offsets: &[usize], items: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+pub(crate) fn lists(
+    function: &str,
+    offsets: &[usize],
+    items: Vec<ArrayRef>,
+) -> Result<Vec<ArrayRef>> {
     let offsets = offsets
         .iter()
         .map(|offset| i32::try_from(*offset))
         .collect::<Result<Vec<_>, _>>();
     let offsets = offsets.map_err(|_| {
-        exec_datafusion_err!(
-            "{function}(): more than {} distinct values in one state",
-            i32::MAX
-        )
+        exec_datafusion_err!("{function}(): more than {} values in one state", i32::MAX)
     })?;
     let offsets = OffsetBuffer::new(offsets.into());
     let list = |items: ArrayRef| -> Result<ArrayRef> {

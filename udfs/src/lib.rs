@@ -42,6 +42,7 @@ mod arguments;
 mod constants;
 mod distinct;
 mod keys;
+mod lifetime;
 mod money;
 mod retention;
 mod satisfaction;
@@ -56,6 +57,8 @@ use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+pub use lifetime::clv_contractual::clv_contractual_udf;
+pub use lifetime::clv_summary::clv_summary_udaf;
 pub use retention::churn_rate::churn_rate_udaf;
 pub use retention::repeat_purchase_rate::repeat_purchase_rate_udaf;
 pub use retention::retention_rate::retention_rate_udaf;
@@ -71,6 +74,8 @@ pub use value::purchase_frequency::purchase_frequency_udaf;
 
 /// Builders of expressions, for plans made without SQL.
 pub mod expr_fn {
+    pub use crate::lifetime::clv_contractual::clv_contractual;
+    pub use crate::lifetime::clv_summary::clv_summary;
     pub use crate::retention::churn_rate::churn_rate;
     pub use crate::retention::repeat_purchase_rate::repeat_purchase_rate;
     pub use crate::retention::retention_rate::retention_rate;
@@ -90,6 +95,7 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         aov_udaf(),
         churn_rate_udaf(),
+        clv_summary_udaf(),
         clv_udaf(),
         nps_udaf(),
         purchase_frequency_udaf(),
@@ -100,7 +106,12 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// Every scalar function of this crate.
 pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![clv_simple_udf(), nps_category_udf(), rfm_segment_udf()]
+    vec![
+        clv_contractual_udf(),
+        clv_simple_udf(),
+        nps_category_udf(),
+        rfm_segment_udf(),
+    ]
 }
 
 /// Every window function of this crate.

@@ -88,8 +88,14 @@ pub(crate) struct FloatSum {
 }
 
 impl FloatSum {
+    /// The sum.
+    pub(crate) fn value(self) -> f64 {
+        self.total + self.lost
+    }
+
+    /// Adds a value.
     #[inline]
-    fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         let total = self.total + value;
         self.lost += if self.total.abs() >= value.abs() {
             (self.total - total) + value
@@ -179,7 +185,7 @@ impl Amount for FloatAmount {
     }
 
     fn to_f64(&self, sum: FloatSum) -> Result<f64> {
-        let total = sum.total + sum.lost;
+        let total = sum.value();
         if total.is_finite() {
             return Ok(total);
         }

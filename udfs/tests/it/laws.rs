@@ -23,7 +23,7 @@ use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::{ProptestConfig, Strategy, any, prop_assert, proptest};
 
-use crate::session::{as_numbers, close, numbers, session};
+use crate::session::{Cell, alike, as_cells, cells, numbers, session};
 
 /// How many kinds of types the forms are tried with.
 const KINDS: usize = 3;
@@ -71,6 +71,24 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         ),
         "detractor_max" => numbers_of(kind, rows.iter().map(|_| Some(6))),
         "promoter_min" => numbers_of(kind, rows.iter().map(|_| Some(9))),
+        "confidence" => Arc::new(Float64Array::from(vec![0.9; rows.len()])),
+        "weight" | "y" | "value" => numbers_of(
+            kind,
+            rows.iter().map(|row| row.b.map(|b| i64::from(b % 37))),
+        ),
+        "is_after" | "treated" => Arc::new(
+            rows.iter()
+                .map(|row| row.c.map(|c| c % 3 == 0))
+                .collect::<BooleanArray>(),
+        ),
+        "x" if kind == 0 => dates(
+            kind,
+            rows.iter().map(|row| row.c.map(|c| i32::from(c) % 60)),
+        ),
+        "x" => numbers_of(
+            kind,
+            rows.iter().map(|row| row.c.map(|c| i64::from(c) % 60)),
+        ),
         "margin" => Arc::new(Float64Array::from(vec![0.3; rows.len()])),
         "amount" => amounts(
             kind,
@@ -78,7 +96,7 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         ),
         "customer_id" => keys(kind, rows.iter().map(|row| row.b.map(|b| b % 6))),
         "order_id" | "order_key" => keys(kind + 1, rows.iter().map(|row| row.c.map(|c| c % 7))),
-        "churned" | "retained" => Arc::new(
+        "churned" | "retained" | "success" => Arc::new(
             rows.iter()
                 .map(|row| row.a.map(|a| a % 3 == 0))
                 .collect::<BooleanArray>(),
@@ -98,6 +116,11 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
             kind + 1,
             rows.iter().map(|row| row.c.map(|c| i32::from(c) % 70)),
         ),
+        "ordered_at" => dates(
+            kind + 1,
+            rows.iter().map(|row| row.b.map(|b| i32::from(b) % 100)),
+        ),
+        "unit" => Arc::new(StringArray::from(vec!["week"; rows.len()])),
         "base_start" => all(10),
         "period_start" => all(30),
         "period_end" => all(50),
@@ -272,8 +295,8 @@ fn as_columns(state: Vec<ScalarValue>) -> Vec<ArrayRef> {
         .collect()
 }
 
-fn as_number(value: &ScalarValue) -> Option<f64> {
-    as_numbers(&value.to_array().unwrap())[0]
+fn as_cell(value: &ScalarValue) -> Cell {
+    as_cells(&value.to_array().unwrap()).remove(0)
 }
 
 fn slice(columns: &[ArrayRef], start: usize, end: usize) -> Vec<ArrayRef> {
@@ -291,13 +314,13 @@ fn select(columns: &[ArrayRef], keep: &BooleanArray) -> Vec<ArrayRef> {
 }
 
 /// What the row accumulator says of each group.
-fn ungrouped(form: &Form, rows: &[Row], filtered: bool) -> Vec<Option<f64>> {
+fn ungrouped(form: &Form, rows: &[Row], filtered: bool) -> Vec<Cell> {
     let (expression, columns) = (form.expression(), form.columns(rows));
     let of_group = |group| {
         let keep = |row: &Row| row.group == group && (!filtered || row.filter == Some(true));
         let keep: BooleanArray = rows.iter().map(|row| Some(keep(row))).collect();
         let mut accumulator = accumulated(&expression, &select(&columns, &keep));
-        as_number(&accumulator.evaluate().unwrap())
+        as_cell(&accumulator.evaluate().unwrap())
     };
     (0..GROUPS).map(of_group).collect()
 }
@@ -314,12 +337,12 @@ fn grouped(form: &Form) -> Box<dyn GroupsAccumulator> {
     form.expression().create_groups_accumulator().unwrap()
 }
 
-fn same(left: &[Option<f64>], right: &[Option<f64>]) -> bool {
+fn same(left: &[Cell], right: &[Cell]) -> bool {
     left.len() == right.len()
         && left
             .iter()
             .zip(right)
-            .all(|(left, right)| close(*left, *right))
+            .all(|(left, right)| alike(left, right))
 }
 
 /// The types of state columns are those declared.
@@ -356,7 +379,7 @@ proptest! {
                 let merged = merged.evaluate().unwrap();
                 prop_assert!(merged.data_type() == *expression.field().data_type(), "{form}");
                 prop_assert!(
-                    close(as_number(&merged), as_number(&whole)),
+                    alike(&as_cell(&merged), &as_cell(&whole)),
                     "{form}: {merged} instead of {whole}"
                 );
             }
@@ -373,7 +396,7 @@ proptest! {
             let mut third = expression.create_accumulator().unwrap();
             third.merge_batch(&as_columns(second.state().unwrap())).unwrap();
             let (first, third) = (first.evaluate().unwrap(), third.evaluate().unwrap());
-            prop_assert!(close(as_number(&first), as_number(&third)), "{form}: {first} {third}");
+            prop_assert!(alike(&as_cell(&first), &as_cell(&third)), "{form}: {first} {third}");
         }
     }
 
@@ -387,13 +410,13 @@ proptest! {
             direct.update_batch(&columns, &groups, filter, GROUPS).unwrap();
             let direct = direct.evaluate(EmitTo::All).unwrap();
             prop_assert!(direct.data_type() == form.expression().field().data_type(), "{form}");
-            prop_assert!(same(&as_numbers(&direct), &expected), "{form}: {direct:?} {expected:?}");
+            prop_assert!(same(&as_cells(&direct), &expected), "{form}: {direct:?} {expected:?}");
 
             let converted = grouped(&form).convert_to_state(&columns, filter).unwrap();
             assert_state_types(&form, &converted);
             let mut merged = grouped(&form);
             merged.merge_batch(&converted, &groups, GROUPS).unwrap();
-            let merged = as_numbers(&merged.evaluate(EmitTo::All).unwrap());
+            let merged = as_cells(&merged.evaluate(EmitTo::All).unwrap());
             prop_assert!(same(&merged, &expected), "{form} converted: {merged:?} {expected:?}");
         }
     }
@@ -412,7 +435,7 @@ proptest! {
             let mut merged = grouped(&form);
             merged.merge_batch(&back, &(first..GROUPS).collect::<Vec<_>>(), GROUPS).unwrap();
             merged.merge_batch(&front, &(0..first).collect::<Vec<_>>(), GROUPS).unwrap();
-            let merged = as_numbers(&merged.evaluate(EmitTo::All).unwrap());
+            let merged = as_cells(&merged.evaluate(EmitTo::All).unwrap());
             prop_assert!(same(&merged, &expected), "{form}: {merged:?} {expected:?}");
 
             // Results in two parts, with rows still arriving for the groups that stay.
@@ -424,12 +447,12 @@ proptest! {
             let rest = slice(&columns, middle, rows.len());
             let of_front: Vec<_> = late.iter().map(|row| groups[*row]).collect();
             results.update_batch(&select(&rest, &early_ones), &of_front, None, GROUPS).unwrap();
-            let mut got = as_numbers(&results.evaluate(EmitTo::First(first)).unwrap());
+            let mut got = as_cells(&results.evaluate(EmitTo::First(first)).unwrap());
             let of_back: Vec<_> =
                 groups[middle..].iter().filter(|g| **g >= first).map(|g| g - first).collect();
             let others = compute::not(&early_ones).unwrap();
             results.update_batch(&select(&rest, &others), &of_back, None, GROUPS - first).unwrap();
-            got.extend(as_numbers(&results.evaluate(EmitTo::All).unwrap()));
+            got.extend(as_cells(&results.evaluate(EmitTo::All).unwrap()));
             prop_assert!(same(&got, &expected), "{form} in parts: {got:?} {expected:?}");
         }
     }
@@ -452,11 +475,25 @@ proptest! {
                 let anew = accumulated(&expression, &frame).evaluate().unwrap();
                 let kept = sliding.evaluate().unwrap();
                 prop_assert!(
-                    close(as_number(&kept), as_number(&anew)),
+                    alike(&as_cell(&kept), &as_cell(&anew)),
                     "{form} at {end}: {kept} instead of {anew}"
                 );
             }
         }
+    }
+}
+
+/// NULL, or a struct whose counts are 0 and whose other fields are NULL.
+fn assert_says_nothing(value: &ScalarValue, what: &str) {
+    match value {
+        ScalarValue::Struct(fields) if !value.is_null() => {
+            for (field, column) in fields.fields().iter().zip(fields.columns()) {
+                let (counted, cell) = (field.data_type() == &DataType::Int64, as_cells(column));
+                let expected = counted.then(|| vec![Some(0.0)]);
+                assert_eq!(cell, [expected], "{} of {what}", field.name());
+            }
+        }
+        other => assert!(other.is_null(), "{what}: {other}"),
     }
 }
 
@@ -472,24 +509,25 @@ fn no_rows_and_all_null_give_null() {
     for form in forms() {
         let expression = form.expression();
         let mut empty = accumulated(&expression, &form.columns(&[]));
-        assert!(empty.evaluate().unwrap().is_null(), "{form} of nothing");
+        assert_says_nothing(&empty.evaluate().unwrap(), &format!("{form} of nothing"));
         let columns = form.columns(&[row.clone(), row.clone()]);
         let nulls: Vec<_> = columns
             .iter()
             .map(|c| new_null_array(c.data_type(), 2))
             .collect();
         let mut all_null = accumulated(&expression, &nulls);
-        assert!(all_null.evaluate().unwrap().is_null(), "{form} of NULL");
+        assert_says_nothing(&all_null.evaluate().unwrap(), &format!("{form} of NULL"));
         let untouched = as_columns(expression.create_accumulator().unwrap().state().unwrap());
         let after_null = as_columns(all_null.state().unwrap());
         assert_eq!(untouched, after_null, "{form}: NULL left a trace");
         let mut groups = grouped(&form);
         groups.update_batch(&nulls, &[0, 1], None, 3).unwrap();
-        assert_eq!(
-            groups.evaluate(EmitTo::All).unwrap().null_count(),
-            3,
-            "{form} grouped"
-        );
+        let groups = groups.evaluate(EmitTo::All).unwrap();
+        assert_eq!(groups.len(), 3, "{form}");
+        for group in 0..3 {
+            let value = ScalarValue::try_from_array(&groups, group).unwrap();
+            assert_says_nothing(&value, &format!("{form} grouped"));
+        }
     }
 }
 
@@ -626,28 +664,31 @@ async fn sql_gives_the_same_with_any_number_of_partitions() {
         let whole = accumulated(&expression, &form.columns(&rows))
             .evaluate()
             .unwrap();
-        let whole = as_number(&whole);
+        let whole = as_cell(&whole);
         for (partitions, context) in sessions.iter().chain([&(16, skipping.clone())]) {
             register(context, &form, &rows, *partitions);
-            let got = numbers(context, &format!("SELECT {call} FROM t")).await;
+            let got = cells(context, &format!("SELECT {call} FROM t")).await;
             assert!(
-                same(&got, &[whole]),
+                same(&got, std::slice::from_ref(&whole)),
                 "{form} over {partitions}: {got:?} {whole:?}"
             );
             let sql = format!("SELECT {call} FROM t GROUP BY g ORDER BY g");
-            let got = numbers(context, &sql).await;
+            let got = cells(context, &sql).await;
             assert!(
                 same(&got, &by_group),
                 "{form} over {partitions}: {got:?} {by_group:?}"
             );
             let sql = format!("SELECT DISTINCT {call} OVER () FROM t");
-            let got = numbers(context, &sql).await;
-            assert!(same(&got, &[whole]), "{form} OVER (): {got:?} {whole:?}");
+            let got = cells(context, &sql).await;
+            assert!(
+                same(&got, std::slice::from_ref(&whole)),
+                "{form} OVER (): {got:?} {whole:?}"
+            );
             let sql = format!(
                 "SELECT v FROM (SELECT DISTINCT g, {call} OVER (PARTITION BY g) AS v FROM t)
                  ORDER BY g"
             );
-            let got = numbers(context, &sql).await;
+            let got = cells(context, &sql).await;
             assert!(
                 same(&got, &by_group),
                 "{form} OVER (PARTITION BY): {got:?} {by_group:?}"
@@ -664,7 +705,7 @@ async fn rolling_nps_over_three_rows() {
     let third = Some(100.0 / 3.0);
     let got = numbers(&context, sql).await;
     assert!(
-        same(
+        same_numbers(
             &got,
             &[Some(100.0), Some(0.0), third, Some(0.0), Some(50.0)]
         ),
@@ -680,7 +721,17 @@ async fn running_purchase_frequency() {
                FROM (VALUES (1, 'a'), (2, 'a'), (3, 'b'), (4, NULL)) t(n, c) ORDER BY n";
     let got = numbers(&context, sql).await;
     assert!(
-        same(&got, &[Some(1.0), Some(2.0), Some(1.5), Some(1.5)]),
+        same_numbers(&got, &[Some(1.0), Some(2.0), Some(1.5), Some(1.5)]),
         "{got:?}"
     );
+}
+
+fn same_numbers(got: &[Option<f64>], expected: &[Option<f64>]) -> bool {
+    let cells = |numbers: &[Option<f64>]| -> Vec<Cell> {
+        numbers
+            .iter()
+            .map(|number| number.map(|number| vec![Some(number)]))
+            .collect()
+    };
+    same(&cells(got), &cells(expected))
 }

@@ -9,5 +9,6 @@
 mod docs;
 mod goldens;
 mod laws;
+mod lifetime;
 mod session;
 mod wrong_input;

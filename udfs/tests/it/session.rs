@@ -1,9 +1,18 @@
 //! A session with the functions, and short ways to ask it.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type,
+};
+use datafusion::common::DFSchema;
 use datafusion::error::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::functions::core::get_field;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
+use datafusion::logical_expr::{GetFieldAccess, lit};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 
 /// A session with this many partitions.
@@ -11,7 +20,27 @@ pub(crate) fn session(partitions: usize) -> SessionContext {
     let config = SessionConfig::new().with_target_partitions(partitions);
     let mut context = SessionContext::new_with_config(config);
     datafusion_functions_loyalty::register_all(&mut context).unwrap();
+    context.register_expr_planner(Arc::new(Fields)).unwrap();
     context
+}
+
+/// Plans `value['field']`, which DataFusion leaves to functions of nested types.
+#[derive(Debug)]
+struct Fields;
+
+impl ExprPlanner for Fields {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        _schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        Ok(match access.field_access {
+            GetFieldAccess::NamedStructField { name } => {
+                PlannerResult::Planned(get_field().call(vec![access.expr, lit(name)]))
+            }
+            _ => PlannerResult::Original(access),
+        })
+    }
 }
 
 /// A session with CDNOW's orders as `cdnow_master` and `cdnow_sample`.
@@ -33,7 +62,7 @@ pub(crate) async fn cdnow() -> SessionContext {
 /// All rows of a query as one batch.
 pub(crate) async fn rows(context: &SessionContext, sql: &str) -> Result<RecordBatch> {
     let frame = context.sql(sql).await?;
-    let schema = std::sync::Arc::new(frame.schema().as_arrow().clone());
+    let schema = Arc::new(frame.schema().as_arrow().clone());
     let batches = frame.collect().await?;
     let schema = batches.first().map_or(schema, RecordBatch::schema);
     Ok(concat_batches(&schema, &batches)?)
@@ -78,6 +107,69 @@ pub(crate) fn as_numbers(array: &ArrayRef) -> Vec<Option<f64>> {
                 .collect()
         }
         other => panic!("no numbers in a column of {other}"),
+    }
+}
+
+/// A result of any type: `None` for NULL, otherwise its numbers, those of fields and items in
+/// order. Text is told apart by its bytes.
+pub(crate) type Cell = Option<Vec<Option<f64>>>;
+
+/// The results in a column of any type.
+pub(crate) fn as_cells(array: &ArrayRef) -> Vec<Cell> {
+    let parts = |parts: &[ArrayRef], row: usize| {
+        let cells = parts
+            .iter()
+            .map(|part| as_cells(&part.slice(row, 1)).remove(0));
+        cells
+            .flat_map(|cell| cell.unwrap_or_else(|| vec![None]))
+            .collect()
+    };
+    let cell = |row: usize| -> Vec<Option<f64>> {
+        match array.data_type() {
+            DataType::Struct(_) => parts(array.as_struct().columns(), row),
+            DataType::List(_) => {
+                let items = array.as_list::<i32>().value(row);
+                let length = Some(items.len() as f64);
+                let cells = as_cells(&items).into_iter();
+                let items = cells.flat_map(|cell| cell.unwrap_or_else(|| vec![None]));
+                [length].into_iter().chain(items).collect()
+            }
+            DataType::Utf8View => {
+                let text = array.as_string_view().value(row).bytes();
+                vec![Some(
+                    text.fold(0.0, |sum, byte| sum * 31.0 + f64::from(byte)),
+                )]
+            }
+            DataType::Boolean => vec![Some(f64::from(u8::from(array.as_boolean().value(row))))],
+            DataType::Int64 => vec![Some(array.as_primitive::<Int64Type>().value(row) as f64)],
+            DataType::Date32 => vec![Some(f64::from(
+                array.as_primitive::<Date32Type>().value(row),
+            ))],
+            _ => as_numbers(&array.slice(row, 1)),
+        }
+    };
+    let rows = 0..array.len();
+    rows.map(|row| array.is_valid(row).then(|| cell(row)))
+        .collect()
+}
+
+/// The first column of a query as results of any type.
+pub(crate) async fn cells(context: &SessionContext, sql: &str) -> Vec<Cell> {
+    let batch = rows(context, sql)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    as_cells(batch.column(0))
+}
+
+/// Whether two results of any type are the same up to rounding of the last digits.
+pub(crate) fn alike(left: &Cell, right: &Cell) -> bool {
+    match (left, right) {
+        (None, None) => true,
+        (Some(left), Some(right)) => {
+            let mut pairs = left.iter().zip(right);
+            left.len() == right.len() && pairs.all(|(left, right)| close(*left, *right))
+        }
+        _ => false,
     }
 }
 

@@ -1,0 +1,553 @@
+//! A customer's orders in the four numbers that purchase models need.
+//!
+//! Orders of one calendar day are one purchase. `frequency` is the number of days with orders
+//! minus one, `recency` the time from the first day to the last, `t` the time from the first day
+//! to `as_of`, `monetary` the mean total of the days after the first (0 if there are none). Orders
+//! after `as_of` are ignored, rows with NULL are skipped, no orders give NULL. Source: Fader and
+//! Hardie, notes 004 and 025.
+
+use std::mem::{size_of, size_of_val};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
+    Int64Array, StringViewArray, StructArray, UInt8Array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::compute;
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, Fields, Float64Type, Int32Type,
+    UInt8Type,
+};
+use datafusion_common::cast::{as_date32_array, as_list_array, as_string_view_array};
+use datafusion_common::{Result, ScalarValue, exec_err};
+use datafusion_doc::Documentation;
+use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_macros::user_doc;
+
+use crate::aggregate::{
+    Definition, Form, export_aggregate, first_row, for_each_row, rows_of, selection,
+};
+use crate::arguments::{
+    Held, Times, all_equal, doubles, finite, hold, hold_other, invalid_value, number, plain,
+    primitive, text, times, varying_argument, wrong_arity,
+};
+use crate::constants::{ConstantId, Constants, PerRow};
+use crate::distinct::lists;
+use crate::lifetime::orders::{Order, Orders, history};
+
+/// The aggregate `clv_summary`.
+#[user_doc(
+    doc_section(label = "Lifetime value"),
+    description = "Summary of one customer's orders for the purchase models: a struct of frequency (days with orders after the first), recency (from the first to the last day with orders), t (from the first day to as_of) and monetary (mean total of the days after the first, 0 if there are none). Orders of one calendar day are one purchase, whatever the unit. Recency and t are in the unit, whose lengths are 1, 7, 30.4375 and 365.25 days. Use it with GROUP BY customer. Orders after as_of are ignored; if as_of is a DATE, the whole day counts. Rows with NULL are skipped; without orders the result is NULL. NaN, infinity and unknown units are errors. Source: Fader and Hardie, notes 004 and 025 (brucehardie.com).",
+    syntax_example = "clv_summary(ordered_at, amount, as_of)",
+    alternative_syntax = "clv_summary(ordered_at, amount, as_of, unit)",
+    sql_example = r"```sql
+> SELECT customer, clv_summary(day, amount, DATE '2024-01-29', 'week') AS summary
+  FROM (VALUES ('ann', DATE '2024-01-01', 10.0), ('ann', DATE '2024-01-08', 20.0), ('ann', DATE '2024-01-15', 30.0),
+               ('bob', DATE '2024-01-15', 60.0)) AS orders(customer, day, amount)
+  GROUP BY customer ORDER BY customer;
++----------+------------------------------------------------------+
+| customer | summary                                              |
++----------+------------------------------------------------------+
+| ann      | {frequency: 2, recency: 2.0, t: 4.0, monetary: 25.0} |
+| bob      | {frequency: 0, recency: 0.0, t: 2.0, monetary: 0.0}  |
++----------+------------------------------------------------------+
+```",
+    argument(name = "ordered_at", description = "Day or time of an order."),
+    argument(name = "amount", description = "Value of the order, any number."),
+    argument(
+        name = "as_of",
+        description = "End of the time under observation; the same in all rows of a group."
+    ),
+    argument(
+        name = "unit",
+        description = "'day' (default), 'week', 'month' or 'year'; the same in all rows of a group."
+    )
+)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ClvSummary;
+
+export_aggregate!(ClvSummary, clv_summary, clv_summary_udaf);
+
+const FORMS: &str =
+    "clv_summary(ordered_at, amount, as_of) or clv_summary(ordered_at, amount, as_of, unit)";
+
+impl Definition for ClvSummary {
+    const NAME: &'static str = "clv_summary";
+    const PARAMETERS: &'static [&'static str] = &["ordered_at", "amount", "as_of", "unit"];
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let ([ordered_at, amount, as_of] | [ordered_at, amount, as_of, _]) = types else {
+            return wrong_arity(Self::NAME, FORMS, types.len());
+        };
+        let [ordered_at, as_of] = moments(Self::NAME, ordered_at, as_of)?;
+        let mut coerced = vec![ordered_at, number(Self::NAME, "amount", amount)?, as_of];
+        if let Some(unit) = types.get(3) {
+            coerced.push(text(Self::NAME, "unit", unit)?);
+        }
+        Ok(coerced)
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Struct(summary_fields()))
+    }
+
+    fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
+        Ok(Box::new(Summary {
+            with_unit: types.len() == 4,
+        }))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.doc()
+    }
+}
+
+/// Types of the time of an order and of the end of observation. A DATE there means the whole day,
+/// so that the two need not be compared as instants.
+fn moments(function: &str, ordered_at: &DataType, as_of: &DataType) -> Result<[DataType; 2]> {
+    let both = [("ordered_at", ordered_at), ("as_of", as_of)];
+    let whole_day = matches!(
+        plain(as_of),
+        DataType::Date32 | DataType::Date64 | DataType::Null
+    );
+    let mut coerced = times(function, if whole_day { &both[..1] } else { &both })?;
+    let ordered_at = coerced.remove(0);
+    Ok([ordered_at, coerced.pop().unwrap_or(DataType::Date32)])
+}
+
+/// Fields of the result, which other functions look up by name.
+pub(super) fn summary_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("frequency", DataType::Int64, true),
+        Field::new("recency", DataType::Float64, true),
+        Field::new("t", DataType::Float64, true),
+        Field::new("monetary", DataType::Float64, true),
+    ])
+}
+
+/// A unit of time of the models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Unit {
+    Day,
+    Week,
+    Month,
+    Year,
+}
+
+impl Unit {
+    const ALL: [(&'static str, Self, f64); 4] = [
+        ("day", Self::Day, 1.0),
+        ("week", Self::Week, 7.0),
+        ("month", Self::Month, 30.4375),
+        ("year", Self::Year, 365.25),
+    ];
+
+    /// The unit of this name.
+    pub(super) fn named(function: &str, name: &str) -> Result<Self> {
+        let mut all = Self::ALL.iter();
+        match all.find(|(known, ..)| name.eq_ignore_ascii_case(known)) {
+            Some((_, unit, _)) => Ok(*unit),
+            None => Err(invalid_value(
+                function,
+                format!("unit '{name}' is unknown; use 'day', 'week', 'month' or 'year'"),
+            )),
+        }
+    }
+
+    /// Its length in days.
+    pub(super) fn days(self) -> f64 {
+        Self::ALL[self as usize].2
+    }
+}
+
+struct Summary {
+    with_unit: bool,
+}
+
+impl Form for Summary {
+    fn state_fields(&self) -> Vec<Field> {
+        let list = |name: &str, item: DataType| {
+            Field::new_list(name, Field::new_list_field(item, true), true)
+        };
+        vec![
+            Field::new("as_of", INSTANT, true),
+            Field::new("as_of_day", DataType::Int32, true),
+            Field::new("unit", DataType::UInt8, true),
+            list("day", DataType::Int32),
+            list("amount", DataType::Float64),
+        ]
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(SummaryAccumulator(self.groups_of()))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        None
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(self.groups_of())
+    }
+}
+
+impl Summary {
+    fn groups_of(&self) -> SummaryGroups {
+        SummaryGroups {
+            with_unit: self.with_unit,
+            ..SummaryGroups::default()
+        }
+    }
+}
+
+/// Nanoseconds since 1970, which need more than 64 bits for year 9999.
+const INSTANT: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
+
+/// The end of observation and the unit of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Observation {
+    instant: i128,
+    day: i32,
+    unit: Unit,
+}
+
+#[derive(Debug, Default)]
+struct SummaryGroups {
+    with_unit: bool,
+    observations: Constants<Observation>,
+    groups: Vec<Option<ConstantId>>,
+    orders: Orders,
+}
+
+/// The columns of a batch, and which orders were in time.
+struct SummaryColumns {
+    days: Date32Array,
+    observations: PerRow,
+}
+
+impl SummaryGroups {
+    fn columns(&mut self, arguments: &[ArrayRef]) -> Result<SummaryColumns> {
+        let as_of = Times::new(&arguments[2])?;
+        let as_of_days = compute::cast(&arguments[2], &DataType::Date32)?;
+        let as_of_days = as_date32_array(&as_of_days)?;
+        let units = match arguments.get(3) {
+            Some(units) if self.with_unit => Some(as_string_view_array(units)?),
+            _ => None,
+        };
+        let unit_at = |row: usize| match units {
+            None => Ok(Some(Unit::Day)),
+            Some(units) if units.is_null(row) => Ok(None),
+            Some(units) => Unit::named(ClvSummary::NAME, units.value(row)).map(Some),
+        };
+        let rows = rows_of(arguments);
+        let at = |row: usize| -> Result<Option<Observation>> {
+            let (Some(instant), Some(unit)) = (as_of.get(row), unit_at(row)?) else {
+                return Ok(None);
+            };
+            let day = as_of_days.value(row);
+            Ok(Some(Observation { instant, day, unit }))
+        };
+        let same_unit = units.is_none_or(one_short_text);
+        let observations = if same_unit && as_of.same().is_some() {
+            self.observations.of_batch(rows, at(0)?, |_| None)?
+        } else {
+            let each = (0..rows).map(at).collect::<Result<Vec<_>>>()?;
+            self.observations.of_batch(rows, None, |row| each[row])?
+        };
+        let days = compute::cast(&arguments[0], &DataType::Date32)?;
+        Ok(SummaryColumns {
+            days: as_date32_array(&days)?.clone(),
+            observations,
+        })
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let required: &[usize] = if self.with_unit {
+            &[0, 1, 2, 3]
+        } else {
+            &[0, 1, 2]
+        };
+        let selection = selection(arguments, required, filter);
+        let columns = self.columns(arguments)?;
+        let ordered_at = Times::new(&arguments[0])?;
+        let whole_day = arguments[2].data_type() == &DataType::Date32;
+        let amounts = doubles(&arguments[1])?;
+        for_each_row(selection.as_ref(), rows_of(arguments), |row| {
+            let Some(id) = columns.observations.at(row) else {
+                return Ok(());
+            };
+            let group = group_of(row);
+            if hold(&mut self.groups[group], id) == Held::Differs {
+                return Err(varying_argument(ClvSummary::NAME, "as_of and unit"));
+            }
+            let observed = self.observations.get(id);
+            let amount = finite(ClvSummary::NAME, "amount", amounts.value(row))?;
+            let day = columns.days.value(row);
+            let in_time = if whole_day {
+                day <= observed.day
+            } else {
+                ordered_at.at(row) <= observed.instant
+            };
+            if in_time {
+                // `grow` has checked that groups fit.
+                self.orders.push(group as u32, Order { day, amount });
+            }
+            Ok(())
+        })
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        if u32::try_from(groups).is_err() {
+            return exec_err!("clv_summary(): more than {} groups", u32::MAX);
+        }
+        if self.groups.len() < groups {
+            self.groups.resize(groups, None);
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
+        let instants = primitive::<Decimal128Type>(&states[0])?;
+        let as_of_days = primitive::<Int32Type>(&states[1])?;
+        let units = primitive::<UInt8Type>(&states[2])?;
+        let (days, amounts) = (as_list_array(&states[3])?, as_list_array(&states[4])?);
+        let day_values = primitive::<Int32Type>(days.values())?;
+        let amount_values = primitive::<Float64Type>(amounts.values())?;
+        for row in 0..rows_of(states) {
+            let group = group_of(row);
+            let known = instants.is_valid(row);
+            let unit = Unit::ALL.get(usize::from(units.value(row)));
+            if let Some((_, unit, _)) = unit.filter(|_| known) {
+                let id = self.observations.id(Observation {
+                    instant: instants.value(row),
+                    day: as_of_days.value(row),
+                    unit: *unit,
+                })?;
+                if !hold_other(&mut self.groups[group], Some(id)) {
+                    return Err(varying_argument(ClvSummary::NAME, "as_of and unit"));
+                }
+            }
+            let (day_start, amount_start) =
+                (days.value_offsets()[row], amounts.value_offsets()[row]);
+            for item in 0..days.value_length(row) {
+                let order = Order {
+                    day: day_values.value((day_start + item) as usize),
+                    amount: amount_values.value((amount_start + item) as usize),
+                };
+                self.orders.push(group as u32, order);
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let (offsets, orders) = self.orders.by_member(emitted);
+        let observed = || {
+            let ids = self.groups[..emitted].iter();
+            ids.map(|id| id.map(|id| self.observations.get(id)))
+        };
+        let instants = observed().map(|observed| observed.map(|observed| observed.instant));
+        let instants = instants.collect::<Decimal128Array>();
+        let as_of_days = observed().map(|observed| observed.map(|observed| observed.day));
+        let units = observed().map(|observed| observed.map(|observed| observed.unit as u8));
+        let days = Int32Array::from_iter_values(orders.iter().map(|order| order.day));
+        let amounts = Float64Array::from_iter_values(orders.iter().map(|order| order.amount));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(instants.with_data_type(INSTANT)),
+            Arc::new(as_of_days.collect::<Int32Array>()),
+            Arc::new(units.collect::<UInt8Array>()),
+        ];
+        let items: Vec<ArrayRef> = vec![Arc::new(days), Arc::new(amounts)];
+        columns.extend(lists(ClvSummary::NAME, &offsets, items)?);
+        Ok(columns)
+    }
+
+    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
+        let (offsets, mut orders) = self.orders.by_member(emitted);
+        let mut summaries = Summaries::default();
+        for (group, bounds) in offsets.windows(2).enumerate() {
+            let observed = self.groups[group].map(|id| self.observations.get(id));
+            let history = observed.and_then(|observed| {
+                history(&mut orders[bounds[0]..bounds[1]], observed.day)
+                    .map(|history| (history, observed.unit.days()))
+            });
+            let Some((history, days)) = history else {
+                summaries.push(None);
+                continue;
+            };
+            finite(ClvSummary::NAME, "the sum of amount", history.monetary)?;
+            summaries.push(Some((
+                history.frequency,
+                history.recency / days,
+                history.t / days,
+                history.monetary,
+            )));
+        }
+        Ok(summaries.finish())
+    }
+
+    fn discard(&mut self, emitted: usize) {
+        if emitted >= self.groups.len() {
+            self.groups = Vec::new();
+            self.orders = Orders::default();
+            return;
+        }
+        self.groups.drain(..emitted);
+        self.orders
+            .renumber(|group| group.checked_sub(emitted as u32));
+    }
+
+    fn heap_size(&self) -> usize {
+        self.groups.capacity() * size_of::<Option<ConstantId>>()
+            + self.orders.heap_size()
+            + self.observations.heap_size()
+    }
+}
+
+/// Whether all rows have the same text, as far as that can be seen without reading long ones.
+fn one_short_text(texts: &StringViewArray) -> bool {
+    const INLINE_BYTES: u32 = 12;
+    texts.null_count() == 0
+        && all_equal(texts.views())
+        && texts
+            .views()
+            .first()
+            .is_some_and(|view| *view as u32 <= INLINE_BYTES)
+}
+
+/// Builds the result column.
+#[derive(Default)]
+struct Summaries {
+    frequency: Vec<i64>,
+    recency: Vec<f64>,
+    t: Vec<f64>,
+    monetary: Vec<f64>,
+    valid: Vec<bool>,
+}
+
+impl Summaries {
+    fn push(&mut self, summary: Option<(i64, f64, f64, f64)>) {
+        let (frequency, recency, t, monetary) = summary.unwrap_or_default();
+        self.frequency.push(frequency);
+        self.recency.push(recency);
+        self.t.push(t);
+        self.monetary.push(monetary);
+        self.valid.push(summary.is_some());
+    }
+
+    fn finish(self) -> ArrayRef {
+        // The fields of a NULL are NULL too, for readers that look at the fields alone.
+        let nulls = Some(NullBuffer::from(self.valid));
+        let double = |values: Vec<f64>| -> ArrayRef {
+            Arc::new(Float64Array::new(values.into(), nulls.clone()))
+        };
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::new(self.frequency.into(), nulls.clone())),
+            double(self.recency),
+            double(self.t),
+            double(self.monetary),
+        ];
+        Arc::new(StructArray::new(summary_fields(), columns, nulls))
+    }
+}
+
+/// The one group 0.
+#[derive(Debug)]
+struct SummaryAccumulator(SummaryGroups);
+
+impl Accumulator for SummaryAccumulator {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.update(values, |_| 0, None)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.merge(states, |_| 0)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.grow(1)?;
+        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.grow(1)?;
+        first_row(&self.0.write(1)?)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.heap_size()
+    }
+}
+
+impl GroupsAccumulator for SummaryGroups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.grow(total_num_groups)?;
+        self.update(values, |row| group_indices[row], opt_filter)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.grow(total_num_groups)?;
+        self.merge(values, |row| group_indices[row])
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let emitted = emitted(emit_to, self.groups.len());
+        let result = self.finish(emitted)?;
+        self.discard(emitted);
+        Ok(result)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let emitted = emitted(emit_to, self.groups.len());
+        let state = self.write(emitted)?;
+        self.discard(emitted);
+        Ok(state)
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut rows = Self {
+            with_unit: self.with_unit,
+            ..Self::default()
+        };
+        let count = rows_of(values);
+        rows.grow(count)?;
+        rows.update(values, |row| row, opt_filter)?;
+        rows.write(count)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.heap_size()
+    }
+}
+
+/// How many groups come out.
+pub(super) fn emitted(emit_to: EmitTo, groups: usize) -> usize {
+    match emit_to {
+        EmitTo::All => groups,
+        EmitTo::First(first) => first.min(groups),
+    }
+}
