@@ -218,7 +218,8 @@ enum Ticks<'a> {
 }
 
 const NANOSECONDS_PER_SECOND: i128 = 1_000_000_000;
-const NANOSECONDS_PER_DAY: i128 = 86_400 * NANOSECONDS_PER_SECOND;
+/// Nanoseconds of a day of UTC.
+pub(crate) const NANOSECONDS_PER_DAY: i128 = 86_400 * NANOSECONDS_PER_SECOND;
 
 impl<'a> Times<'a> {
     /// A view of a DATE or TIMESTAMP column.

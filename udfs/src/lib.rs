@@ -43,11 +43,15 @@ mod constants;
 mod distinct;
 mod keys;
 mod lifetime;
+mod measure;
 mod money;
+mod precise;
+mod record;
 mod retention;
 mod satisfaction;
 mod scalar;
 mod segment;
+mod statistics;
 mod value;
 mod window;
 
@@ -64,9 +68,18 @@ pub use retention::repeat_purchase_rate::repeat_purchase_rate_udaf;
 pub use retention::retention_rate::retention_rate_udaf;
 pub use satisfaction::nps::nps_udaf;
 pub use satisfaction::nps_category::nps_category_udf;
+pub use satisfaction::nps_change::nps_change_udaf;
+pub use satisfaction::nps_ci::nps_ci_udaf;
+pub use satisfaction::nps_moe::nps_moe_udaf;
+pub use satisfaction::nps_weighted::nps_weighted_udaf;
 pub use segment::quantile_score::quantile_score_udwf;
 pub use segment::rfm_score::rfm_score_udwf;
 pub use segment::rfm_segment::rfm_segment_udf;
+pub use statistics::lift_test::lift_test_udaf;
+pub use statistics::rate_change::rate_change_udaf;
+pub use statistics::rate_ci::rate_ci_udaf;
+pub use statistics::trend_test::trend_test_udaf;
+pub use statistics::wilson_ci::wilson_ci_udf;
 pub use value::aov::aov_udaf;
 pub use value::clv::clv_udaf;
 pub use value::clv_simple::clv_simple_udf;
@@ -81,9 +94,18 @@ pub mod expr_fn {
     pub use crate::retention::retention_rate::retention_rate;
     pub use crate::satisfaction::nps::nps;
     pub use crate::satisfaction::nps_category::nps_category;
+    pub use crate::satisfaction::nps_change::nps_change;
+    pub use crate::satisfaction::nps_ci::nps_ci;
+    pub use crate::satisfaction::nps_moe::nps_moe;
+    pub use crate::satisfaction::nps_weighted::nps_weighted;
     pub use crate::segment::quantile_score::quantile_score;
     pub use crate::segment::rfm_score::rfm_score;
     pub use crate::segment::rfm_segment::rfm_segment;
+    pub use crate::statistics::lift_test::lift_test;
+    pub use crate::statistics::rate_change::rate_change;
+    pub use crate::statistics::rate_ci::rate_ci;
+    pub use crate::statistics::trend_test::trend_test;
+    pub use crate::statistics::wilson_ci::wilson_ci;
     pub use crate::value::aov::aov;
     pub use crate::value::clv::clv;
     pub use crate::value::clv_simple::clv_simple;
@@ -97,10 +119,18 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         churn_rate_udaf(),
         clv_summary_udaf(),
         clv_udaf(),
+        lift_test_udaf(),
+        nps_change_udaf(),
+        nps_ci_udaf(),
+        nps_moe_udaf(),
         nps_udaf(),
+        nps_weighted_udaf(),
         purchase_frequency_udaf(),
+        rate_change_udaf(),
+        rate_ci_udaf(),
         repeat_purchase_rate_udaf(),
         retention_rate_udaf(),
+        trend_test_udaf(),
     ]
 }
 
@@ -111,6 +141,7 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         clv_simple_udf(),
         nps_category_udf(),
         rfm_segment_udf(),
+        wilson_ci_udf(),
     ]
 }
 

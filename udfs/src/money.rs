@@ -1,5 +1,5 @@
 //! Sums of money that do not drift: DECIMAL and whole numbers are added exactly in 128 bits, DOUBLE
-//! with the rounding error of every addition carried along (Neumaier 1974), so that the result does
+//! with the rounding error of every addition carried along, so that the result does
 //! not depend on how rows were split, and rows can leave a window frame without residue.
 
 use std::fmt::Debug;
@@ -18,6 +18,7 @@ use datafusion_common::{Result, internal_err};
 
 use crate::aggregate::for_each_row;
 use crate::arguments::{finite, invalid_value};
+use crate::precise::FloatSum;
 
 /// Digits that a mean of DECIMAL has after the point beyond those of its input, as in `avg`.
 const MEAN_EXTRA_DIGITS: i8 = 4;
@@ -80,32 +81,6 @@ pub(crate) struct FloatAmount {
     pub(crate) function: &'static str,
 }
 
-/// A sum of doubles and the error that rounding has left out of it.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct FloatSum {
-    total: f64,
-    lost: f64,
-}
-
-impl FloatSum {
-    /// The sum.
-    pub(crate) fn value(self) -> f64 {
-        self.total + self.lost
-    }
-
-    /// Adds a value.
-    #[inline]
-    pub(crate) fn add(&mut self, value: f64) {
-        let total = self.total + value;
-        self.lost += if self.total.abs() >= value.abs() {
-            (self.total - total) + value
-        } else {
-            (value - total) + self.total
-        };
-        self.total = total;
-    }
-}
-
 impl Amount for FloatAmount {
     type Sum = FloatSum;
     type Column<'a> = &'a Float64Array;
@@ -147,45 +122,24 @@ impl Amount for FloatAmount {
     }
 
     fn merge(&self, sum: &mut FloatSum, other: FloatSum) -> Result<()> {
-        sum.add(other.total);
-        sum.lost += other.lost;
+        sum.merge(other);
         Ok(())
     }
 
     fn fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("sum", DataType::Float64, true),
-            Field::new("sum_lost", DataType::Float64, true),
-        ]
+        FloatSum::fields("sum")
     }
 
     fn write(&self, sums: &[FloatSum]) -> Vec<ArrayRef> {
-        vec![
-            Arc::new(Float64Array::from_iter_values(
-                sums.iter().map(|sum| sum.total),
-            )),
-            Arc::new(Float64Array::from_iter_values(
-                sums.iter().map(|sum| sum.lost),
-            )),
-        ]
+        FloatSum::write(sums.iter())
     }
 
     fn read(&self, columns: &[ArrayRef]) -> Result<Vec<FloatSum>> {
-        let (totals, lost) = (
-            as_float64_array(&columns[0])?,
-            as_float64_array(&columns[1])?,
-        );
-        let pairs = totals.values().iter().zip(lost.values());
-        Ok(pairs
-            .map(|(total, lost)| FloatSum {
-                total: *total,
-                lost: *lost,
-            })
-            .collect())
+        FloatSum::read(columns)
     }
 
     fn to_f64(&self, sum: FloatSum) -> Result<f64> {
-        let total = sum.value();
+        let total = sum.total();
         if total.is_finite() {
             return Ok(total);
         }
@@ -373,15 +327,6 @@ fn float_means<A: Amount>(amount: &A, sums: &[A::Sum], counts: &[i64]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn small_change_survives_a_large_payment_and_its_refund() {
-        let mut sum = FloatSum::default();
-        for value in [1e16, 1.0, -1e16] {
-            sum.add(value);
-        }
-        assert_eq!(sum.total + sum.lost, 1.0);
-    }
 
     #[test]
     fn the_mean_of_decimals_is_rounded_half_away_from_zero() {

@@ -5,7 +5,7 @@
 
 use std::mem::size_of;
 
-use crate::money::FloatSum;
+use crate::precise::FloatSum;
 
 /// One order.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -47,7 +47,7 @@ pub(super) fn history(orders: &mut [Order], as_of_day: i32) -> Option<History> {
     let monetary = if frequency == 0 {
         0.0
     } else {
-        spent.value() / frequency as f64
+        spent.total() / frequency as f64
     };
     Some(History {
         frequency,

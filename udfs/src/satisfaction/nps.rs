@@ -132,19 +132,19 @@ impl Thresholds {
     }
 }
 
+/// What to do about a score off the scale, besides filtering it and fixing the scale.
+const REMEDY: &str = "call nps(score, detractor_max, promoter_min)";
+
 /// Refuses a score that the standard question cannot have.
 #[inline]
-pub(super) fn check_scale(function: &str, score: f64) -> Result<()> {
+pub(super) fn check_scale(function: &str, score: f64, remedy: &str) -> Result<()> {
     if SCALE.contains(&score) {
         return Ok(());
     }
     finite(function, "score", score)?;
     Err(invalid_value(
         function,
-        format!(
-            "score {score} is outside 0..10; filter it, fix the scale, or call {function}(score, \
-             detractor_max, promoter_min)"
-        ),
+        format!("score {score} is outside 0..10; filter it, fix the scale, or {remedy}"),
     ))
 }
 
@@ -231,7 +231,7 @@ impl Metric for StandardNps {
     #[inline]
     fn add(&self, tally: &mut Tally, scores: &&Float64Array, row: usize) -> Result<()> {
         let score = scores.value(row);
-        check_scale(Nps::NAME, score)?;
+        check_scale(Nps::NAME, score, REMEDY)?;
         tally.add(score, Thresholds::STANDARD);
         Ok(())
     }
@@ -262,7 +262,7 @@ impl Metric for StandardNps {
             scores
                 .values()
                 .iter()
-                .try_for_each(|score| check_scale(Nps::NAME, *score))?;
+                .try_for_each(|score| check_scale(Nps::NAME, *score, REMEDY))?;
         }
         tally.merge(&batch);
         Ok(())

@@ -100,6 +100,8 @@ fn thresholds_at(
     Ok(Some(thresholds))
 }
 
+const REMEDY: &str = "call nps_category(score, detractor_max, promoter_min)";
+
 /// Index into [`LABELS`].
 fn kind(score: f64, thresholds: Option<Thresholds>) -> Result<i8> {
     let thresholds = match thresholds {
@@ -108,7 +110,7 @@ fn kind(score: f64, thresholds: Option<Thresholds>) -> Result<i8> {
             thresholds
         }
         None => {
-            check_scale(NpsCategory::NAME, score)?;
+            check_scale(NpsCategory::NAME, score, REMEDY)?;
             Thresholds::STANDARD
         }
     };

@@ -11,4 +11,5 @@ mod goldens;
 mod laws;
 mod lifetime;
 mod session;
+mod statistics;
 mod wrong_input;

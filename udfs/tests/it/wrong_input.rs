@@ -65,6 +65,23 @@ async fn what_is_not_a_number() {
             (format!("clv(1, 1, {value})"), "margin"),
             (format!("purchase_frequency({value})"), "customer_id"),
             (format!("clv_simple({value}, 1, 1)"), "aov"),
+            (format!("nps_weighted({value}, 1)"), "score"),
+            (format!("nps_weighted({value}, 1, 3, 5)"), "score"),
+            (format!("nps_weighted(9, {value})"), "weight"),
+            (format!("nps_weighted(9, 1, {value}, 5)"), "detractor_max"),
+            (format!("nps_ci({value})"), "score"),
+            (format!("nps_ci(9, {value})"), "confidence"),
+            (format!("nps_moe({value})"), "score"),
+            (format!("nps_change({value}, true)"), "score"),
+            (format!("nps_change(9, true, {value})"), "confidence"),
+            (format!("rate_ci(true, {value})"), "confidence"),
+            (format!("wilson_ci({value}, 1)"), "successes"),
+            (format!("wilson_ci(1, {value})"), "trials"),
+            (format!("wilson_ci(1, 1, {value})"), "confidence"),
+            (format!("lift_test({value}, true)"), "value"),
+            (format!("lift_test(1, true, {value})"), "confidence"),
+            (format!("trend_test({value}, 1)"), "x"),
+            (format!("trend_test(1, {value})"), "y"),
             (format!("quantile_score({value}) OVER ()"), "value"),
         ] {
             refused(
@@ -89,6 +106,55 @@ async fn text_where_numbers_or_dates_are_needed() {
             ["nps_category(): score is text", "CAST"],
         ),
         ("aov('9')", ["aov(): amount is text", "CAST"]),
+        (
+            "nps_weighted('9', 1)",
+            ["nps_weighted(): score is text", "CAST"],
+        ),
+        ("nps_weighted(9, '1')", ["weight is text", "CAST"]),
+        ("nps_ci('9')", ["nps_ci(): score is text", "CAST"]),
+        ("nps_ci(9, '0.9')", ["confidence is text", "CAST"]),
+        ("nps_moe('9')", ["nps_moe(): score is text", "CAST"]),
+        (
+            "nps_change('9', true)",
+            ["nps_change(): score is text", "CAST"],
+        ),
+        (
+            "nps_change(9, 1)",
+            ["is_after must be a condition", "is_after = 1"],
+        ),
+        (
+            "rate_ci(1)",
+            ["rate_ci(): success must be a condition", "success = 1"],
+        ),
+        (
+            "rate_change(true, 'x')",
+            ["is_after must be a condition", "is_after = 1"],
+        ),
+        (
+            "rate_change(0.5, true)",
+            ["success must be a condition", "success = 1"],
+        ),
+        (
+            "wilson_ci('1', 2)",
+            ["wilson_ci(): successes is text", "CAST"],
+        ),
+        (
+            "lift_test('1', true)",
+            ["lift_test(): value is text", "CAST"],
+        ),
+        (
+            "lift_test(1, 1)",
+            ["treated must be a condition", "treated = 1"],
+        ),
+        (
+            "trend_test('2024-01-01', 1)",
+            ["trend_test(): x is text", "CAST(x AS DATE)"],
+        ),
+        ("trend_test(1, '1')", ["trend_test(): y is text", "CAST"]),
+        (
+            "trend_test(true, 1)",
+            ["trend_test(): x must be a number", "Boolean"],
+        ),
         ("clv(1, '9')", ["clv(): amount is text", "CAST"]),
         (
             "rfm_segment('1', 2)",
@@ -189,7 +255,50 @@ async fn negative_and_impossible_values() {
         let sql = format!("SELECT quantile_score(1, {buckets}) OVER ()");
         refused(&sql, &["quantile_score(): buckets", "from 1"]).await;
     }
+    for (call, words) in [
+        (
+            "nps_weighted(9, -1)",
+            "nps_weighted(): weight -1 is negative",
+        ),
+        (
+            "nps_weighted(11, 1)",
+            "or call nps_weighted(score, weight, detractor_max",
+        ),
+        (
+            "nps_weighted(9, 1, 5, 5)",
+            "detractor_max 5 must be below promoter_min 5",
+        ),
+        (
+            "nps_ci(11)",
+            "nps_ci(): score 11 is outside 0..10; filter it",
+        ),
+        ("nps_moe(-1)", "nps_moe(): score -1 is outside 0..10"),
+        (
+            "nps_change(10.5, false)",
+            "nps_change(): score 10.5 is outside",
+        ),
+        ("wilson_ci(-1, 2)", "successes -1 is not a count"),
+        ("wilson_ci(0.5, 2)", "successes 0.5 is not a count"),
+        ("wilson_ci(1, 1e300)", "is not a count"),
+        ("wilson_ci(3, 2)", "successes 3 are more than trials 2"),
+        (
+            "lift_test(1e200, true)",
+            "lift_test(): value 1e200 is too large",
+        ),
+        ("trend_test(1e200, 1)", "trend_test(): x 1e200 is too large"),
+        (
+            "trend_test(1, -1e200)",
+            "trend_test(): y -1e200 is too large",
+        ),
+    ] {
+        refused(&format!("SELECT {call}"), &[words]).await;
+    }
     let huge = "CAST(1e308 AS DOUBLE)";
+    refused(
+        &format!("SELECT nps_weighted(9, w) FROM (VALUES ({huge}), ({huge})) t(w)"),
+        &["nps_weighted(): the sum of weight is too large"],
+    )
+    .await;
     refused(
         &format!("SELECT aov(v) FROM (VALUES ({huge}), ({huge})) t(v)"),
         &["aov(): the sum of amount is too large"],
@@ -213,6 +322,24 @@ async fn constants_that_vary_within_a_group() {
     refused(
         &format!("SELECT clv(s, hi, lo) FROM {two}"),
         &["margin must be the same"],
+    )
+    .await;
+    for call in [
+        "nps_ci(s, s / 10.0)",
+        "nps_moe(s, s / 10.0)",
+        "rate_ci(s > 1, s / 10.0)",
+        "nps_change(s, true, s / 10.0)",
+        "lift_test(s, true, s / 10.0)",
+    ] {
+        refused(
+            &format!("SELECT {call} FROM {two}"),
+            &["confidence must be the same for all rows of a group"],
+        )
+        .await;
+    }
+    refused(
+        &format!("SELECT nps_weighted(s, 1, 3, hi + s) FROM {two}"),
+        &["promoter_min must be the same"],
     )
     .await;
     refused(
@@ -251,6 +378,14 @@ async fn distinct_is_refused_everywhere() {
         "repeat_purchase_rate(DISTINCT s)",
         "churn_rate(DISTINCT s > 1)",
         "retention_rate(DISTINCT s > 1)",
+        "nps_ci(DISTINCT s)",
+        "nps_moe(DISTINCT s)",
+        "nps_weighted(DISTINCT s, s)",
+        "nps_change(DISTINCT s, s > 1)",
+        "rate_ci(DISTINCT s > 1)",
+        "rate_change(DISTINCT s > 1, s > 1)",
+        "lift_test(DISTINCT s, s > 1)",
+        "trend_test(DISTINCT s, s)",
     ] {
         let sql = format!("SELECT {call} FROM (VALUES (9), (9)) t(s)");
         refused(&sql, &["DISTINCT is not supported", "remove DISTINCT"]).await;
@@ -321,6 +456,16 @@ async fn wrong_numbers_of_arguments() {
             "quantile_score(1, 2, 3) OVER ()",
             "quantile_score(value, buckets)",
         ),
+        ("nps_weighted(1)", "nps_weighted(score, weight)"),
+        ("nps_weighted(1, 2, 3)", "nps_weighted(score, weight)"),
+        ("nps_ci(1, 0.9, 3)", "nps_ci(score, confidence)"),
+        ("nps_moe(1, 0.9, 3)", "nps_moe(score, confidence)"),
+        ("nps_change(1)", "nps_change(score, is_after)"),
+        ("rate_ci(true, 0.9, 1)", "rate_ci(success, confidence)"),
+        ("rate_change(true)", "rate_change(success, is_after)"),
+        ("wilson_ci(1)", "wilson_ci(successes, trials)"),
+        ("lift_test(1)", "lift_test(value, treated)"),
+        ("trend_test(1)", "trend_test(x, y)"),
     ] {
         refused(&format!("SELECT {call}"), &["called with", form]).await;
     }

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use datafusion::logical_expr::Operator;
 
-use super::build::{call, folded, function_name, join, null, number, string, take};
+use super::build::{call, folded, function_name, join, literal_text, null, number, string, take};
 use crate::engine::functions::lists::{SLICE, SUBSCRIPT};
 use crate::engine::functions::quantified::OPERATORS;
 use crate::engine::functions::regexes::{LIKE_ESCAPE, MATCH, MATCH_INSENSITIVE, SIMILAR_TO};
@@ -264,7 +264,7 @@ fn rewrite_substring(expr: &mut Expr) {
     *expr = call(name, arguments);
 }
 
-/// `a[1]`, `a[1][2]`, `a[1:2]`.
+/// `a[1]`, `a[1][2]`, `a[1:2]`, and fields of records: `r['f']`, `a[1]['f']`.
 fn rewrite_subscripts(expr: &mut Expr) -> Result<()> {
     let Expr::CompoundFieldAccess { root, access_chain } = expr else {
         return Ok(());
@@ -273,6 +273,27 @@ fn rewrite_subscripts(expr: &mut Expr) -> Result<()> {
         .iter()
         .all(|access| matches!(access, AccessExpr::Subscript(_)))
     {
+        return Ok(());
+    }
+    let indices = access_chain
+        .iter()
+        .position(|access| field_name(access).is_some());
+    if let Some(indices) = indices {
+        let fields = access_chain.split_off(indices);
+        if access_chain.is_empty() {
+            *expr = take(root);
+        } else {
+            rewrite_subscripts(expr)?;
+        }
+        for field in &fields {
+            let Some(name) = field_name(field) else {
+                return Err(Error::feature_not_supported(
+                    "a subscript after the name of a field is not supported",
+                )
+                .with_hint("Put the field into parentheses: (record['field'])[1]."));
+            };
+            *expr = call(GET_FIELD, vec![take(expr), string(name.to_owned())]);
+        }
         return Ok(());
     }
     let mut arguments = vec![take(root)];
@@ -302,6 +323,19 @@ fn rewrite_subscripts(expr: &mut Expr) -> Result<()> {
     // One call for all: an array of other dimensions has no such element.
     *expr = call(SUBSCRIPT, arguments);
     Ok(())
+}
+
+/// The engine's function for a field of a record.
+const GET_FIELD: &str = "get_field";
+
+/// The name in `['name']`; a text that is a number is a subscript of an array.
+pub(super) fn field_name(access: &AccessExpr) -> Option<&str> {
+    match access {
+        AccessExpr::Subscript(Subscript::Index { index }) => {
+            literal_text(index).filter(|text| text.trim().parse::<i64>().is_err())
+        }
+        _ => None,
+    }
 }
 
 /// `FETCH FIRST n ROWS` is a limit; with ties, rows are ranked.

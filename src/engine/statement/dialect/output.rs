@@ -275,7 +275,7 @@ fn named(expr: &Expr) -> Option<(String, bool)> {
             let field = access_chain.iter().rev().find_map(|access| match access {
                 AccessExpr::Dot(Expr::Identifier(ident)) => Some(folded(ident)),
                 AccessExpr::Dot(name) => super::build::literal_text(name).map(str::to_owned),
-                AccessExpr::Subscript(_) => None,
+                AccessExpr::Subscript(_) => super::operators::field_name(access).map(str::to_owned),
             });
             match field {
                 Some(name) => strong(&name),
