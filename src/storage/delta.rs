@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use datafusion::scalar::ScalarValue;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use parquet::arrow::arrow_reader::RowSelection;
 use url::Url;
 
-use crate::error::{Error, Result};
+use super::partition::{self, Split};
+use crate::error::Result;
 
 /// Reads the logs of Delta tables. What knows their form stands on a higher floor.
 #[async_trait]
@@ -65,61 +65,10 @@ pub struct DeltaFile {
 }
 
 impl DeltaVersion {
-    /// The columns that stand in files, and those whose values stand in the log.
-    pub(super) fn split(&self) -> (SchemaRef, Vec<FieldRef>) {
-        let is_key = |field: &&FieldRef| self.keys.contains(field.name());
-        let (keys, own): (Vec<FieldRef>, Vec<FieldRef>) = self
-            .columns
-            .fields()
-            .iter()
-            .map(Arc::clone)
-            .partition(|field| is_key(&field));
-        let nullable = |field: FieldRef| Arc::new(Field::clone(&field).with_nullable(true));
-        let own: Vec<FieldRef> = own.into_iter().map(nullable).collect();
-        (
-            Arc::new(Schema::new(own)),
-            keys.into_iter().map(nullable).collect(),
-        )
-    }
-
-    /// The places of all columns among those of [`DeltaVersion::split`] one after the other.
-    pub(super) fn order(&self, own: &Schema, keys: &[FieldRef]) -> Vec<usize> {
-        let names = own.fields().iter().chain(keys);
-        let places: HashMap<&str, usize> = names
-            .enumerate()
-            .map(|(at, field)| (field.name().as_str(), at))
-            .collect();
-        let columns = self.columns.fields().iter();
-        columns
-            .filter_map(|field| places.get(field.name().as_str()).copied())
-            .collect()
-    }
-}
-
-impl DeltaFile {
-    /// The values of the keys.
-    pub(super) fn key_values(&self, table: &str, keys: &[FieldRef]) -> Result<Vec<ScalarValue>> {
-        keys.iter().map(|key| self.key_value(table, key)).collect()
-    }
-
-    fn key_value(&self, table: &str, key: &Field) -> Result<ScalarValue> {
-        let unread = || {
-            Error::data_corrupted(format!(
-                "the log of table {table} tells a value of column \"{}\" that is none of its type",
-                key.name()
-            ))
-        };
-        let text = self.values.get(key.name()).cloned().flatten();
-        // The log writes NULL as nothing, also for texts.
-        let Some(text) = text.filter(|text| !text.is_empty()) else {
-            return ScalarValue::try_from(key.data_type())
-                .map_err(|error| unread().with_source(error));
-        };
-        let value = ScalarValue::Utf8(Some(text)).cast_to(key.data_type());
-        match value {
-            Ok(value) if !value.is_null() => Ok(value),
-            Ok(_) => Err(unread()),
-            Err(error) => Err(unread().with_source(error)),
-        }
+    /// The columns that stand in files, and those whose values stand in the log. Any may be NULL.
+    pub(super) fn split(&self) -> Split {
+        let nullable = |field: &FieldRef| Arc::new(Field::clone(field).with_nullable(true));
+        let columns: Vec<FieldRef> = self.columns.fields().iter().map(nullable).collect();
+        partition::split(&Schema::new(columns), &self.keys)
     }
 }

@@ -20,6 +20,7 @@ use super::fault;
 use super::folder_table::{FolderTable, TableFile};
 use super::footer::{self, Footer};
 use super::location::Location;
+use super::partition::{self, FileKeys, Split, partition_columns};
 use super::pinned::{self, Lease, Origin, PinnedFile};
 use crate::error::{Error, Result};
 
@@ -46,6 +47,7 @@ pub struct FileStore {
 pub struct StoredFile {
     meta: ObjectMeta,
     footer: Arc<Footer>,
+    keys: FileKeys,
     /// Kept as long as anybody knows of the file by this.
     hold: Option<Lease>,
 }
@@ -119,6 +121,7 @@ impl FileStore {
         Ok(StoredFile {
             meta,
             footer,
+            keys: FileKeys::default(),
             hold: None,
         })
     }
@@ -132,10 +135,13 @@ impl FileStore {
             .await
     }
 
-    /// The table of exactly these files. Columns of `schema` that a file lacks are NULL in its rows.
+    /// The table of exactly these files. Columns of `schema` that a file lacks are NULL in its rows; those that
+    /// the table is partitioned by have the values of the file's keys.
     pub fn table(&self, schema: SchemaRef, files: &[StoredFile]) -> Result<Arc<dyn TableProvider>> {
         let (origin, url) = (Arc::clone(&self.origin), self.store_url.clone());
-        let table = FolderTable::new(origin, url, schema, Vec::new(), table_files(files));
+        let Split { own, keys, order } = partition::split(&schema, &partition_columns(&schema));
+        let table = FolderTable::new(origin, url, own, keys, table_files(files))
+            .and_then(|table| table.ordered(order, None));
         Ok(Arc::new(table.map_err(unmerged)?))
     }
 
@@ -146,7 +152,14 @@ impl FileStore {
         files: &[StoredFile],
     ) -> Result<Arc<dyn TableProvider>> {
         let (origin, url) = (Arc::clone(&self.origin), self.store_url.clone());
-        let table = FolderTable::addressed(origin, url, schema, table_files(files));
+        let Split {
+            own,
+            keys,
+            mut order,
+        } = partition::split(&schema, &partition_columns(&schema));
+        order.extend([order.len(), order.len() + 1]);
+        let table = FolderTable::addressed(origin, url, own, keys, table_files(files))
+            .and_then(|table| table.ordered(order, None));
         Ok(Arc::new(table.map_err(unmerged)?))
     }
 }
@@ -155,7 +168,7 @@ fn table_files(files: &[StoredFile]) -> Vec<TableFile> {
     let of = |file: &StoredFile| TableFile {
         meta: file.meta.clone(),
         footer: Arc::clone(&file.footer),
-        keys: Vec::new(),
+        keys: file.keys.to_vec(),
         kept: None,
     };
     files.iter().map(of).collect()
@@ -178,6 +191,17 @@ impl StoredFile {
             hold: Some(hold),
             ..self
         }
+    }
+
+    /// The same file of a table that is partitioned, with the values of its partition columns.
+    #[must_use]
+    pub fn with_keys(self, keys: FileKeys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The values of the table's partition columns in its rows.
+    pub fn keys(&self) -> &FileKeys {
+        &self.keys
     }
 
     /// What it keeps.

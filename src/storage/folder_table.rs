@@ -109,18 +109,19 @@ impl FolderTable {
         })
     }
 
-    /// A table of `files` that also tells where in them each row stands, without partition keys.
+    /// A table of `files` that also tells, behind its own columns, where in them each row stands.
     pub(super) fn addressed(
         origin: Arc<Origin>,
         store_url: ObjectStoreUrl,
         file_schema: SchemaRef,
+        mut keys: Vec<FieldRef>,
         files: Vec<TableFile>,
     ) -> Result<Self> {
-        let keys = vec![Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false))];
+        keys.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int64, false)));
         let place = Field::new(ROW_COLUMN, DataType::Int64, false).with_extension_type(RowNumber);
-        let numbered = (0_i64..).zip(files).map(|(number, file)| TableFile {
-            keys: vec![ScalarValue::Int64(Some(number))],
-            ..file
+        let numbered = (0_i64..).zip(files).map(|(number, mut file)| {
+            file.keys.push(ScalarValue::Int64(Some(number)));
+            file
         });
         let mut table = Self::new(
             origin,

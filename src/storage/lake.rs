@@ -19,6 +19,7 @@ use super::delta::DeltaFolder;
 use super::folder_table::{FolderTable, TableFile};
 use super::footer::{self, Footer};
 use super::layout::{self, Content, FoundFile, FoundTable, Layout};
+use super::partition::{self, Split};
 use super::pinned::{self, Origin, PinnedFile};
 use super::{Clock, Location, StorageSettings, fault, keys, merge};
 use crate::error::{Error, Result};
@@ -439,11 +440,10 @@ impl Lake {
             .buffered(self.settings.footer_concurrency_max.max(1))
             .try_collect()
             .await?;
-        let (file_schema, keys) = version.split();
-        let order = version.order(&file_schema, &keys);
+        let Split { own, keys, order } = version.split();
         let mut files = Vec::with_capacity(opened.len());
         for (file, (meta, footer)) in version.files.iter().zip(opened) {
-            let keys = file.key_values(&relation.qualified(), &keys)?;
+            let keys = partition::key_values(&relation.qualified(), &keys, &file.values)?;
             let kept = file.kept.clone();
             files.push(TableFile {
                 meta,
@@ -453,7 +453,7 @@ impl Lake {
             });
         }
         let (origin, url) = (Arc::clone(&source.origin), source.store_url.clone());
-        let table = FolderTable::new(origin, url, file_schema, keys, files)
+        let table = FolderTable::new(origin, url, own, keys, files)
             .and_then(|table| table.ordered(order, version.shown.as_deref()));
         table.map(Arc::new).map_err(|error| {
             Error::internal("the statistics of a table could not be merged").with_source(error)

@@ -28,6 +28,8 @@ mod layout;
 mod location;
 /// One schema for files that disagree.
 mod merge;
+/// Columns whose values stand in a table's log.
+mod partition;
 /// Reading exactly the planned file.
 mod pinned;
 #[cfg(test)]
@@ -44,6 +46,9 @@ pub use self::durable::is_unfinished;
 pub use self::files::{FILE_COLUMN, FileStore, ROW_COLUMN, StoredFile};
 pub use self::lake::{Finding, Lake};
 pub use self::location::Location;
+pub use self::partition::{
+    FileKeys, is_partition_type, key_text, key_values, partition_columns, partitioned_by,
+};
 pub use self::pinned::Lease;
 
 /// What tells the time to [`Lake`]; tests hand in their own.

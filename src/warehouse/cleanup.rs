@@ -87,7 +87,8 @@ impl Warehouse {
         }
         let log = self.log(relation)?;
         let version = log.load().await?;
-        let named: HashSet<Path> = log.files(&version)?.into_iter().collect();
+        let named = log.files(&version)?.into_iter().map(|(path, _)| path);
+        let named: HashSet<Path> = named.collect();
         found.retain(|file| !named.contains(&file.location));
         if found.is_empty() {
             return Ok(Removed::default());
@@ -153,14 +154,19 @@ impl Warehouse {
             Error::io_error(format!("could not look through {}", folder.display()))
                 .with_detail(format!("{error}."))
         };
-        for inner in [folder.to_owned(), folder.join("_delta_log")] {
-            let entries = match std::fs::read_dir(&inner) {
+        let mut folders = vec![folder.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(error)),
             };
             for entry in entries {
                 let entry = entry.map_err(failed)?;
+                if entry.file_type().map_err(failed)?.is_dir() {
+                    folders.push(entry.path());
+                    continue;
+                }
                 if entry.file_name().to_str().is_some_and(is_unfinished) {
                     std::fs::remove_file(entry.path()).map_err(failed)?;
                 }

@@ -1,7 +1,7 @@
 //! Makes few large files of many small ones. Readers keep the files that they read from; writers wait for
 //! the commit alone.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::execution::{SessionState, SessionStateBuilder};
@@ -16,7 +16,7 @@ use super::names::Relation;
 use super::staged::Staged;
 use super::{Warehouse, write};
 use crate::error::{Error, Result};
-use crate::storage::StoredFile;
+use crate::storage::{FileKeys, StoredFile};
 
 /// Bytes below which a file is small: half of what one is filled to.
 const SMALL_BYTES: u64 = write::FILE_BYTES_MAX as u64 / 2;
@@ -133,26 +133,50 @@ impl Warehouse {
 /// The files that are put together when somebody asks for it.
 fn small_files(content: &Content) -> Vec<StoredFile> {
     let is_small = |file: &&StoredFile| file.bytes() < SMALL_BYTES;
-    content.files().iter().filter(is_small).cloned().collect()
+    let small = partitions(content).into_iter().map(|files| {
+        let small: Vec<&StoredFile> = files.into_iter().filter(is_small).collect();
+        // Alone in its partition a file stays as it is.
+        if small.len() < 2 { Vec::new() } else { small }
+    });
+    small.flatten().cloned().collect()
 }
 
 /// The files that are put together unasked: many, and none that is much larger than all smaller ones, so
 /// that a row is not written again with every few that come after it.
 pub(super) fn many_small_files(content: &Content) -> Vec<StoredFile> {
-    let sizes: Vec<u64> = content.files().iter().map(StoredFile::bytes).collect();
-    let limit = unasked_limit(&sizes);
-    let is_small = |file: &&StoredFile| limit.is_some_and(|limit| file.bytes() <= limit);
-    content.files().iter().filter(is_small).cloned().collect()
+    let small = partitions(content).into_iter().flat_map(|files| {
+        let limit = unasked_limit(&files);
+        let is_small = move |file: &&StoredFile| limit.is_some_and(|limit| file.bytes() <= limit);
+        files.into_iter().filter(is_small)
+    });
+    small.cloned().collect()
 }
 
 /// Whether there are so many small files.
 pub(super) fn is_fragmented(content: &Content) -> bool {
-    let sizes: Vec<u64> = content.files().iter().map(StoredFile::bytes).collect();
-    unasked_limit(&sizes).is_some()
+    let partitions = partitions(content);
+    partitions
+        .iter()
+        .any(|files| unasked_limit(files).is_some())
+}
+
+/// The files of each partition: rows of different ones never share a file.
+fn partitions(content: &Content) -> Vec<Vec<&StoredFile>> {
+    let mut partitions: HashMap<&FileKeys, Vec<&StoredFile>> = HashMap::new();
+    for file in content.files() {
+        partitions.entry(file.keys()).or_default().push(file);
+    }
+    partitions.into_values().collect()
+}
+
+/// [`size_limit`] of files.
+fn unasked_limit(files: &[&StoredFile]) -> Option<u64> {
+    let sizes: Vec<u64> = files.iter().map(|file| file.bytes()).collect();
+    size_limit(&sizes)
 }
 
 /// The size up to which files are put together unasked, if there are enough of them.
-fn unasked_limit(sizes: &[u64]) -> Option<u64> {
+fn size_limit(sizes: &[u64]) -> Option<u64> {
     let mut small: Vec<u64> = sizes
         .iter()
         .copied()
@@ -179,11 +203,11 @@ mod tests {
     #[test]
     fn files_are_put_together_when_there_are_many_that_are_small() {
         let tiny = vec![1_000; SMALL_FILES_MIN];
-        assert_eq!(unasked_limit(&tiny), Some(1_000));
-        assert_eq!(unasked_limit(&tiny[1..]), None);
+        assert_eq!(size_limit(&tiny), Some(1_000));
+        assert_eq!(size_limit(&tiny[1..]), None);
         let with_large: Vec<u64> = tiny.iter().copied().chain([1 << 20, 1 << 40]).collect();
-        assert_eq!(unasked_limit(&with_large), Some(1_000));
+        assert_eq!(size_limit(&with_large), Some(1_000));
         let growing: Vec<u64> = tiny.iter().copied().chain([20_000, 50_000]).collect();
-        assert_eq!(unasked_limit(&growing), Some(50_000));
+        assert_eq!(size_limit(&growing), Some(50_000));
     }
 }

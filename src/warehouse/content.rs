@@ -9,7 +9,7 @@ use object_store::path::Path;
 
 use super::delta::{Change, Operation, Version};
 use crate::error::Result;
-use crate::storage::{FileStore, StoredFile};
+use crate::storage::{FileStore, StoredFile, partition_columns};
 
 /// The rows of a table: those of its files. Never changes; a change makes another one.
 #[derive(Debug, Clone)]
@@ -107,6 +107,7 @@ impl Content {
             operation,
             added: added.collect(),
             removed: removed.collect(),
+            partitioned_by: partition_columns(&self.columns),
             columns: (!same).then_some(self.columns.as_ref()),
             application: None,
         }

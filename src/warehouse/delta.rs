@@ -27,7 +27,9 @@ use url::Url;
 
 use super::{columns, fault};
 use crate::error::{Error, Result};
-use crate::storage::StoredFile;
+use crate::storage::{
+    FileKeys, StoredFile, key_text, key_values, partition_columns, partitioned_by,
+};
 
 /// Attempts to append when another program commits at the same moment.
 const APPEND_RETRIES_MAX: usize = 15;
@@ -121,6 +123,8 @@ pub(super) struct Change<'a> {
     pub(super) added: Vec<&'a StoredFile>,
     /// Files of the version that the change was made on.
     pub(super) removed: Vec<&'a StoredFile>,
+    /// The columns that the table is partitioned by.
+    pub(super) partitioned_by: Vec<String>,
     /// The table's columns, if they are others now.
     pub(super) columns: Option<&'a Schema>,
     /// Who makes it.
@@ -325,14 +329,31 @@ impl DeltaLog {
         Ok(None)
     }
 
-    /// Where the files of a version lie all of whose rows are the table's, under its own column names.
-    pub(super) fn files(&self, version: &Version) -> Result<Vec<Path>> {
+    /// Where the files of a version lie all of whose rows are the table's, under its own column names; with
+    /// the values of its partition columns.
+    pub(super) fn files(&self, version: &Version) -> Result<Vec<(Path, FileKeys)>> {
         if version.is_mapped() {
             return Err(self.unsupported("mapped columns"));
         }
+        let names = partition_columns(&version.columns);
+        let fields = names.iter().map(|name| {
+            let field = version.columns.field_with_name(name);
+            field.map(|field| Arc::new(field.clone())).map_err(|_| {
+                Error::data_corrupted(format!(
+                    "table \"{}\" is partitioned by a column \"{name}\" that it does not have",
+                    self.table
+                ))
+            })
+        });
+        let fields = fields.collect::<Result<Vec<_>>>()?;
         let place = |file: LogicalFileView| match file.deletion_vector_descriptor() {
             Some(_) => Err(self.unsupported("deletion vectors")),
-            None => self.place(&file),
+            None if fields.is_empty() => Ok((self.place(&file)?, FileKeys::default())),
+            None => {
+                let texts = file.partition_values_map();
+                let keys = key_values(&self.table, &fields, &texts)?;
+                Ok((self.place(&file)?, keys.into()))
+            }
         };
         version.state.log_data().iter().map(place).collect()
     }
@@ -372,6 +393,11 @@ impl DeltaLog {
 
     fn data_actions(&self, change: &Change<'_>) -> Result<Vec<Action>> {
         let mut actions = Vec::new();
+        let texts = |file: &StoredFile| -> Result<HashMap<String, Option<String>>> {
+            let keys = change.partitioned_by.iter().zip(file.keys().iter());
+            keys.map(|(name, key)| Ok((name.clone(), key_text(name, key)?)))
+                .collect()
+        };
         let data_change = change.operation != Operation::Compact;
         for file in &change.removed {
             actions.push(Action::Remove(Remove {
@@ -379,7 +405,7 @@ impl DeltaLog {
                 data_change,
                 deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
                 extended_file_metadata: Some(true),
-                partition_values: Some(HashMap::new()),
+                partition_values: Some(texts(file)?),
                 size: Some(file.bytes() as i64),
                 ..Remove::default()
             }));
@@ -387,6 +413,7 @@ impl DeltaLog {
         for file in &change.added {
             actions.push(Action::Add(Add {
                 path: self.relative(file)?,
+                partition_values: texts(file)?,
                 size: file.bytes() as i64,
                 modification_time: file.modified_ms(),
                 data_change,
@@ -419,8 +446,13 @@ impl Version {
             .map_err(|error| Error::internal("a log cannot be read").with_source(error))?;
         let schema = metadata.get("schemaString").and_then(Value::as_str);
         let schema = schema.ok_or_else(|| Error::data_corrupted("a Delta table has no schema"))?;
+        let columns = columns::from_delta(schema)?;
+        let keys = state.metadata().partition_columns();
         Ok(Self {
-            columns: columns::from_delta(schema)?,
+            columns: match keys.is_empty() {
+                true => columns,
+                false => Arc::new(partitioned_by(&columns, keys)),
+            },
             schema: schema.to_owned(),
             state,
         })
@@ -556,6 +588,7 @@ fn changed_protocol(base: &DeltaTableState, columns: &Schema) -> Result<Option<P
 fn changed_metadata(base: &DeltaTableState, columns: &Schema) -> Result<Metadata> {
     let mut metadata = serde_json::to_value(base.metadata()).map_err(unbuilt)?;
     metadata["schemaString"] = Value::String(columns::to_delta(columns)?.to_string());
+    metadata["partitionColumns"] = json!(partition_columns(columns));
     metadata["description"] = json!(columns.metadata().get("comment"));
     serde_json::from_value(metadata).map_err(unbuilt)
 }
@@ -567,7 +600,7 @@ fn metadata(id: &str, name: &str, columns: &Schema) -> Result<Metadata> {
         "description": columns.metadata().get("comment"),
         "format": { "provider": "parquet", "options": {} },
         "schemaString": columns::to_delta(columns)?.to_string(),
-        "partitionColumns": [],
+        "partitionColumns": partition_columns(columns),
         "configuration": {
             "delta.checkpointInterval": CHECKPOINT_COMMITS.to_string(),
             "delta.logRetentionDuration": RETENTION,

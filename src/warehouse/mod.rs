@@ -19,6 +19,7 @@ mod foreign;
 mod hold;
 mod locks;
 mod names;
+mod parting;
 mod place;
 mod rows;
 mod sequences;
@@ -54,6 +55,7 @@ use self::locks::Locks;
 pub use self::locks::TableLock;
 pub use self::names::{Kind, Relation, Schema, already_exists};
 use self::names::{Names, Renamed};
+pub use self::parting::partitioned;
 use self::place::{Place, remove_all};
 pub use self::rows::Removal;
 use self::sequences::Blocks;
@@ -63,7 +65,7 @@ pub use self::write::RowWriter;
 use crate::error::{Error, Result};
 use crate::metastore::Metastore;
 use crate::runtime::Workers;
-use crate::storage::{FileStore, Lake, Lease, Location, StoredFile};
+use crate::storage::{FileKeys, FileStore, Lake, Lease, Location, StoredFile};
 
 /// The schema of a session's temporary tables.
 pub const TEMPORARY_SCHEMA: &str = "pg_temp";
@@ -289,11 +291,12 @@ impl Warehouse {
         &self,
         relation: &Relation,
         version: Version,
-        paths: Vec<Path>,
+        paths: Vec<(Path, FileKeys)>,
         before: Option<&Content>,
     ) -> Result<Arc<Content>> {
         let is_new = |path: &&Path| before.is_none_or(|before| before.file(path).is_none());
-        let new: Vec<Path> = paths.iter().filter(is_new).cloned().collect();
+        let new = paths.iter().map(|(path, _)| path);
+        let new: Vec<Path> = new.filter(is_new).cloned().collect();
         let opened = self.files.open_all(new).await?;
         let mut opened: HashMap<Path, _> = opened
             .into_iter()
@@ -303,10 +306,11 @@ impl Warehouse {
             })
             .collect();
         let files: Vec<StoredFile> = paths
-            .iter()
-            .filter_map(|path| {
-                let known = before.and_then(|before| before.file(path)).cloned();
-                known.or_else(|| opened.remove(path))
+            .into_iter()
+            .filter_map(|(path, keys)| {
+                let known = before.and_then(|before| before.file(&path)).cloned();
+                let file = known.or_else(|| opened.remove(&path))?;
+                Some(file.with_keys(keys))
             })
             .collect();
         let store = self.store_of(relation, &files);

@@ -1,5 +1,6 @@
 //! Writes rows to Parquet files that no table names yet.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef};
@@ -14,19 +15,25 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::hold::{FileHold, Holds};
+use super::parting::Parting;
 use super::{columns, fault};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
-use crate::storage::{FileStore, StoredFile};
+use crate::storage::{FileKeys, FileStore, StoredFile};
 
 /// Rows of a row group.
 const GROUP_ROWS_MAX: usize = 256 * 1024;
-/// Encoded bytes of a row group after which it is written, so that wide rows do not take the memory.
+/// Encoded bytes of row groups, of all files that are open, after which the largest is written, so that wide
+/// rows do not take the memory.
 const GROUP_BYTES_MAX: usize = 64 << 20;
 /// Bytes after which a file is complete and the next begins.
 pub(super) const FILE_BYTES_MAX: usize = 256 << 20;
 /// Bytes of rows that are kept in memory before a file is begun: many statements add a few rows only.
 const SMALL_BYTES_MAX: usize = 1 << 20;
+/// Files that one statement writes to at the same time.
+const OPEN_FILES_MAX: usize = 64;
+/// Files that one statement writes.
+const FILES_MAX: usize = 10_000;
 /// Compression of pages: the level that zstd calls its default.
 const ZSTD_LEVEL: i32 = 3;
 
@@ -59,13 +66,24 @@ pub struct RowWriter {
     /// Rows before the first file, and their bytes.
     small: Vec<RecordBatch>,
     small_bytes: usize,
-    open: Option<(OpenFile, AsyncArrowWriter<BufWriter>)>,
-    done: Vec<OpenFile>,
+    parting: Parting,
+    /// A file for each partition that is written to now.
+    open: HashMap<FileKeys, Open>,
+    /// Turns of writing, by which the file is found that was written to longest ago.
+    turn: u64,
+    done: Vec<(Draft, FileKeys)>,
     rows: u64,
 }
 
 /// A file that is written, and what keeps it.
-type OpenFile = (Path, Arc<FileHold>);
+type Draft = (Path, Arc<FileHold>);
+
+/// A file that takes more rows.
+struct Open {
+    draft: Draft,
+    writer: AsyncArrowWriter<BufWriter>,
+    turn: u64,
+}
 
 impl RowWriter {
     /// A writer of files in `folder` with the columns of the table that errors call `table`.
@@ -81,11 +99,13 @@ impl RowWriter {
             holds,
             folder,
             table: table.to_owned(),
+            parting: Parting::of(&columns),
             written: columns::in_files(&columns),
             columns,
             small: Vec::new(),
             small_bytes: 0,
-            open: None,
+            open: HashMap::new(),
+            turn: 0,
             done: Vec::new(),
             rows: 0,
         }
@@ -110,7 +130,7 @@ impl RowWriter {
         let batch = conform(batch, &self.columns, &self.written, &self.table)?;
         self.rows += batch.num_rows() as u64;
         let bytes = batch.get_array_memory_size();
-        let is_first = self.open.is_none() && self.done.is_empty();
+        let is_first = self.open.is_empty() && self.done.is_empty();
         if is_first && self.small_bytes + bytes <= SMALL_BYTES_MAX {
             self.small_bytes += bytes;
             self.small.push(batch);
@@ -132,18 +152,58 @@ impl RowWriter {
     }
 
     async fn encode(&mut self, batch: &RecordBatch) -> Result<()> {
-        let (file, mut writer) = match self.open.take() {
-            Some(open) => open,
-            None => self.start()?,
-        };
-        let written = fill(&mut writer, batch).await;
-        let is_full = writer.bytes_written() > FILE_BYTES_MAX;
-        self.open = Some((file, writer));
-        written?;
-        if is_full {
-            self.close().await?;
+        for (keys, rows) in self.parting.part(batch, &self.table)? {
+            self.encode_part(keys, &rows).await?;
         }
         Ok(())
+    }
+
+    /// Writes rows of one partition.
+    async fn encode_part(&mut self, keys: FileKeys, rows: &RecordBatch) -> Result<()> {
+        self.turn += 1;
+        if !self.open.contains_key(&keys) {
+            self.make_room().await?;
+            let folder = self.parting.folder(&self.folder, &keys)?;
+            let open = self.start(&folder, &rows.schema())?;
+            self.open.insert(Arc::clone(&keys), open);
+        }
+        let Some(open) = self.open.get_mut(&keys) else {
+            return Err(Error::internal("a data file was not begun"));
+        };
+        open.turn = self.turn;
+        open.writer.write(rows).await.map_err(unwritten)?;
+        if open.writer.bytes_written() > FILE_BYTES_MAX {
+            return self.close(&keys).await;
+        }
+        let size = |open: &Open| open.writer.in_progress_size();
+        if self.open.values().map(size).sum::<usize>() > GROUP_BYTES_MAX
+            && let Some(largest) = self.open.values_mut().max_by_key(|open| size(open))
+        {
+            largest.writer.flush().await.map_err(unwritten)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the file that was written to longest ago if as many are open as may be.
+    async fn make_room(&mut self) -> Result<()> {
+        if self.done.len() + self.open.len() >= FILES_MAX {
+            return Err(Error::new(
+                SqlState::ProgramLimitExceeded,
+                format!(
+                    "the rows for relation \"{}\" make more than {FILES_MAX} files",
+                    self.table
+                ),
+            )
+            .with_hint("Partition the table by a column with fewer values, such as a month, or write in several statements."));
+        }
+        if self.open.len() < OPEN_FILES_MAX {
+            return Ok(());
+        }
+        let oldest = self.open.iter().min_by_key(|(_, open)| open.turn);
+        match oldest.map(|(keys, _)| Arc::clone(keys)) {
+            Some(keys) => self.close(&keys).await,
+            None => Ok(()),
+        }
     }
 
     /// The rows as they stand in the table's files; see [`RowWriter::write`].
@@ -159,12 +219,22 @@ impl RowWriter {
     /// Completes the files and reads what they hold.
     pub async fn finish(mut self) -> Result<Vec<StoredFile>> {
         self.write_small().await?;
-        self.close().await?;
-        let (paths, holds): (Vec<Path>, Vec<Arc<FileHold>>) =
-            std::mem::take(&mut self.done).into_iter().unzip();
+        let mut open: Vec<(u64, FileKeys)> = self
+            .open
+            .iter()
+            .map(|(keys, open)| (open.turn, Arc::clone(keys)))
+            .collect();
+        open.sort_unstable_by_key(|(turn, _)| *turn);
+        for (_, keys) in open {
+            self.close(&keys).await?;
+        }
+        let done = std::mem::take(&mut self.done);
+        let paths = done.iter().map(|((path, _), _)| path.clone()).collect();
         let files = self.files.open_all(paths).await?;
-        let held = files.into_iter().zip(holds);
-        Ok(held.map(|(file, hold)| file.held(hold)).collect())
+        let held = files.into_iter().zip(done);
+        Ok(held
+            .map(|(file, ((_, hold), keys))| file.held(hold).with_keys(keys))
+            .collect())
     }
 
     /// The files and the number of their rows, if all rows were `written`; otherwise removes them.
@@ -183,18 +253,18 @@ impl RowWriter {
 
     /// Removes what was written.
     pub async fn discard(mut self) {
-        if let Some((_, writer)) = self.open.take() {
+        for (_, open) in self.open.drain() {
             // Parts that a store has taken cost until they are called off.
-            if let Err(error) = writer.into_inner().abort().await {
+            if let Err(error) = open.writer.into_inner().abort().await {
                 tracing::debug!(%error, "an upload was not called off");
             }
         }
     }
 
-    fn start(&self) -> Result<(OpenFile, AsyncArrowWriter<BufWriter>)> {
+    fn start(&self, folder: &Path, columns: &SchemaRef) -> Result<Open> {
         let (start, end) = NAME_ENDS;
         let name = format!("{start}{:0NAME_DIGITS$x}{end}", rand::random::<u128>());
-        let path = self.folder.clone().join(name);
+        let path = folder.clone().join(name);
         let hold = self.holds.draft(&path);
         let level = ZstdLevel::try_new(ZSTD_LEVEL)
             .map_err(|error| Error::internal("a compression level is wrong").with_source(error))?;
@@ -204,17 +274,21 @@ impl RowWriter {
             .set_created_by(format!("loyalhouse {}", env!("CARGO_PKG_VERSION")))
             .build();
         let object = BufWriter::new(Arc::clone(self.files.store()), path.clone());
-        let columns = Arc::clone(&self.written);
+        let columns = Arc::clone(columns);
         let writer =
             AsyncArrowWriter::try_new(object, columns, Some(properties)).map_err(unwritten)?;
-        Ok(((path, hold), writer))
+        Ok(Open {
+            draft: (path, hold),
+            writer,
+            turn: self.turn,
+        })
     }
 
-    async fn close(&mut self) -> Result<()> {
-        if let Some((file, writer)) = self.open.take() {
+    async fn close(&mut self, keys: &FileKeys) -> Result<()> {
+        if let Some(open) = self.open.remove(keys) {
             // Held until it is complete or gone.
-            self.done.push(file);
-            writer.close().await.map_err(unwritten)?;
+            self.done.push((open.draft, Arc::clone(keys)));
+            open.writer.close().await.map_err(unwritten)?;
         }
         Ok(())
     }
@@ -224,14 +298,6 @@ impl std::fmt::Debug for RowWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "RowWriter({}, {} rows)", self.folder, self.rows)
     }
-}
-
-async fn fill(writer: &mut AsyncArrowWriter<BufWriter>, batch: &RecordBatch) -> Result<()> {
-    writer.write(batch).await.map_err(unwritten)?;
-    if writer.in_progress_size() > GROUP_BYTES_MAX {
-        writer.flush().await.map_err(unwritten)?;
-    }
-    Ok(())
 }
 
 fn unwritten(error: parquet::errors::ParquetError) -> Error {

@@ -110,3 +110,39 @@ def case_ours_is_read_there(context):
             until(connection, "SELECT DISTINCT id, s FROM mine", [(1, "again")])
     finally:
         server.stop()
+
+
+def case_partitions_are_the_same_here_and_there(context):
+    """A partitioned table made here has its partitions there; rows added there come into the right ones here."""
+    import polars
+    from deltalake import DeltaTable, write_deltalake
+    house = context.work / "delta" / "parts"
+    server = context.start([fixtures.shop(context.work)], "delta-parts",
+                           options=["--staleness", "100ms", "--warehouse", str(house)])
+    try:
+        with connect(server) as connection:
+            connection.execute("""CREATE TABLE parts PARTITIONED BY (segment, month, day, parity, flag) AS
+                SELECT id, CASE id % 3 WHEN 0 THEN NULL ELSE 'a b/' || id % 3 END AS segment,
+                    date_trunc('month', timestamp '2024-01-30' + id * interval '1 day') AS month, date '2024-01-30' + id AS day,
+                    (id % 2 * -3)::smallint AS parity, id % 2 = 0 AS flag FROM generate_series(1, 12) AS g(id)""")
+            connection.execute("UPDATE parts SET segment = 'moved' WHERE id = 5")
+            table = DeltaTable(next((house / "tables").iterdir()))
+            assert table.metadata().partition_columns == ["segment", "month", "day", "parity", "flag"]
+            here = rows(connection, "SELECT * FROM parts ORDER BY id")
+            assert len(here) == 12 and [row[1] for row in here][2:6] == [None, "a b/1", "moved", None], here
+            there = sorted(table.to_pyarrow_table().to_pylist(), key=lambda row: row["id"])
+            assert [tuple(row[name] for name in ("id", "segment", "month", "day", "parity", "flag")) for row in there] == here
+            framed = polars.read_delta(str(table.table_uri)).sort("id").select("id", "segment", "month", "day", "parity", "flag")
+            assert framed.rows() == here, framed
+            more = table.to_pyarrow_table().slice(0, 4)
+            ids = [row["id"] for row in more.to_pylist()]
+            write_deltalake(table.table_uri, more, mode="append")
+            until(connection, "SELECT count(*) FROM parts", [(16,)])
+            twice = rows(connection, "SELECT id, count(DISTINCT (segment, month, day, parity, flag)::text) FROM parts "
+                                     "GROUP BY id HAVING count(*) = 2 ORDER BY id")
+            assert twice == [(id, 1) for id in sorted(ids)], twice
+            connection.execute("OPTIMIZE parts")
+            assert len(rows(connection, "SELECT * FROM parts")) == 16
+            assert connection.execute("DELETE FROM parts WHERE segment IS NULL").rowcount == 4 + sum(id % 3 == 0 for id in ids)
+    finally:
+        server.stop()

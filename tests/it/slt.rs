@@ -70,20 +70,25 @@ fn tables_change_in_process() {
 
 #[test]
 fn tables_change_by_the_simple_protocol() {
-    change_tables(false);
+    change_tables(CHANGING, false);
 }
 
 #[test]
 fn tables_change_by_the_extended_protocol() {
-    change_tables(true);
+    change_tables(CHANGING, true);
+}
+
+#[test]
+fn recipes_run_as_they_stand() {
+    change_tables(RECIPES, false);
 }
 
 /// A server of its own: the files make tables of the same names.
-fn change_tables(extended: bool) {
+fn change_tables(files: (&str, usize), extended: bool) {
     let folder = tempfile::tempdir().unwrap();
     let flags = ["--warehouse", &folder.path().to_string_lossy()];
     let server = Server::start(&fixtures::data(), &flags);
-    run_files(CHANGING, || Wire {
+    run_files(files, || Wire {
         client: Client::connect(server.port),
         extended,
     });
@@ -111,18 +116,11 @@ fn sql_files_pass_by_the_extended_protocol() {
 const READING: (&str, usize) = ("tests/slt", 10);
 /// Folder of the files that change tables.
 const CHANGING: (&str, usize) = ("tests/slt_tables", 3);
+/// Folder of the recipes that the README names.
+const RECIPES: (&str, usize) = ("recipes", 3);
 
-fn run_files<D: DB + Send>((folder, least): (&str, usize), connect: impl Fn() -> D) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    let mut files = Vec::new();
-    collect(&root, &mut files);
-    files.sort();
-    assert!(
-        files.len() >= least,
-        "only {} files under {}",
-        files.len(),
-        root.display()
-    );
+fn run_files<D: DB + Send>(folder: (&str, usize), connect: impl Fn() -> D) {
+    let files = files(folder);
     let mut failures = Vec::new();
     for file in &files {
         let mut runner = Runner::new(|| async { Ok(connect()) });
@@ -137,6 +135,20 @@ fn run_files<D: DB + Send>((folder, least): (&str, usize), connect: impl Fn() ->
         files.len(),
         failures.join("\n")
     );
+}
+
+fn files((folder, least): (&str, usize)) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    assert!(
+        files.len() >= least,
+        "only {} files under {}",
+        files.len(),
+        root.display()
+    );
+    files
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {

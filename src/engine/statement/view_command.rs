@@ -67,6 +67,8 @@ pub struct CreateMaterialized {
     pub or_replace: bool,
     /// It may be there already.
     pub if_not_exists: bool,
+    /// The columns that its rows are kept apart by.
+    pub partitioned_by: Vec<String>,
     /// Its options.
     pub options: Written,
     /// The comment on it.
@@ -233,7 +235,12 @@ impl Words {
             self.close()?;
         }
         let (mut options, mut comment) = (Written::new(), None);
+        let mut partitioned_by = Vec::new();
         loop {
+            if self.skip_all(&["partitioned", "by"]) {
+                partitioned_by = self.names_in_parentheses()?;
+                continue;
+            }
             if self.skip("using") || self.skip("tablespace") {
                 self.name()?;
             } else if self.skip("comment") {
@@ -256,12 +263,28 @@ impl Words {
             columns,
             or_replace,
             if_not_exists,
+            partitioned_by,
             options,
             comment,
             query,
             query_text,
             with_data,
         })))
+    }
+
+    fn names_in_parentheses(&mut self) -> Parsed<Vec<String>> {
+        let mut names = Vec::new();
+        if !self.symbol(&Token::LParen) {
+            return Err(self.unexpected("("));
+        }
+        loop {
+            names.push(self.name()?);
+            if !self.symbol(&Token::Comma) {
+                break;
+            }
+        }
+        self.close()?;
+        Ok(names)
     }
 
     /// Takes `WITH [NO] DATA` off the end of the statement.

@@ -32,8 +32,10 @@ use crate::engine::statement::definitions::SCHEMA_MARK;
 use crate::engine::statement::dialect::{name_of, name_parts};
 use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
+use crate::storage::partition_columns;
 use crate::warehouse::{
     Content, DEFAULT_METADATA, Kind, Operation, Relation, TEMPORARY_SCHEMA, already_exists,
+    partitioned,
 };
 
 /// A table with what it becomes.
@@ -509,10 +511,11 @@ impl Session {
         values: Option<Vec<Expr>>,
         control: &Arc<StatementControl>,
     ) -> Result<()> {
-        let columns: SchemaRef = Arc::new(Schema::new_with_metadata(
+        let columns = Schema::new_with_metadata(
             altered.fields.clone(),
             altered.base.columns().metadata().clone(),
-        ));
+        );
+        let columns: SchemaRef = Arc::new(partitioned(&columns, &altered.partition_columns()?)?);
         let (relation, base) = (&altered.relation, &altered.base);
         let (files, operation) = match values.filter(|_| base.rows() > 0) {
             None => (base.files().to_vec(), Operation::Append),
@@ -580,6 +583,35 @@ impl Session {
 }
 
 impl Altered {
+    /// The columns that the table is partitioned by, under their new names; 42P16 if one is not what it was.
+    fn partition_columns(&self) -> Result<Vec<String>> {
+        let columns = self.base.columns();
+        let is_same = self.fields.len() == columns.fields().len();
+        let key = |name: String| {
+            let wrong = |what: &str| {
+                Error::new(
+                    SqlState::InvalidTableDefinition,
+                    format!(
+                        "cannot {what} column \"{name}\" because it is part of the partition key of relation \"{}\"",
+                        self.relation.name
+                    ),
+                )
+            };
+            let known = columns.column_with_name(&name);
+            let (place, old) = known.ok_or_else(|| wrong("find"))?;
+            let now = match is_same {
+                true => self.fields.get(place),
+                false => self.fields.iter().find(|field| *field.name() == name),
+            };
+            let now = now.ok_or_else(|| wrong("drop"))?;
+            match now.data_type() == old.data_type() {
+                true => Ok(now.name().clone()),
+                false => Err(wrong("alter")),
+            }
+        };
+        partition_columns(columns).into_iter().map(key).collect()
+    }
+
     pub(super) fn place(&self, column: &str) -> Result<usize> {
         let place = self.fields.iter().position(|field| field.name() == column);
         place.ok_or_else(|| {

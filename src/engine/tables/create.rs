@@ -6,8 +6,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateView, Expr, IndexColumn, ObjectName, SchemaName,
-    Statement, TableConstraint,
+    ColumnDef, ColumnOption, CreateTable, CreateView, Expr, HiveDistributionStyle, IndexColumn,
+    ObjectName, SchemaName, Statement, TableConstraint,
 };
 use futures::TryStreamExt;
 
@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::sqlstate::SqlState;
 use crate::warehouse::{
     self, DEFAULT_METADATA, Kind, Operation, Relation, TEMPORARY_SCHEMA, already_exists,
+    partitioned,
 };
 
 /// Columns of one table, as in PostgreSQL.
@@ -137,6 +138,7 @@ impl Session {
         };
         let mut relation = self.new_relation(place, Kind::Table);
         let columns = self.declared_columns(table, &mut relation, control).await?;
+        let columns = Arc::new(partitioned(&columns, &partition_names(table))?);
         let content = self
             .warehouse()?
             .content_of(&relation, columns, Vec::new(), None)?;
@@ -339,6 +341,7 @@ impl Session {
             ));
         };
         let columns = result_columns(create)?;
+        let columns = Arc::new(partitioned(&columns, &partition_names(table))?);
         let relation = Arc::new(self.new_relation(place, Kind::Table));
         let rows = self
             .rows(&create.query, &create.planned, prepared, values, control)
@@ -536,13 +539,26 @@ fn check_form(table: &CreateTable) -> Result<()> {
         (table.external, "CREATE EXTERNAL TABLE"),
         (table.inherits.is_some(), "INHERITS"),
         (table.partition_of.is_some(), "PARTITION OF"),
-        (table.partition_by.is_some(), "PARTITION BY"),
+        (
+            table.partition_by.is_some(),
+            "PARTITION BY (tables have PARTITIONED BY (column, …))",
+        ),
         (table.clone.is_some(), "CLONE"),
         (table.like.is_some(), "LIKE behind the name"),
     ];
     match refused.iter().find(|(is_used, _)| *is_used) {
         Some((_, what)) => Err(unsupported(what)),
         None => Ok(()),
+    }
+}
+
+/// The columns that PARTITIONED BY names.
+fn partition_names(table: &CreateTable) -> Vec<String> {
+    match &table.hive_distribution {
+        HiveDistributionStyle::PARTITIONED { columns } => {
+            columns.iter().map(|column| name_of(&column.name)).collect()
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -24,7 +24,8 @@ use crate::jobs::options::{Mode, Options, Sort};
 use crate::jobs::{Change, Job, Jobs, Ran};
 use crate::runtime::microseconds;
 use crate::sqlstate::SqlState;
-use crate::warehouse::{Application, Content, Kind, Operation, Relation};
+use crate::storage::partition_columns;
+use crate::warehouse::{Application, Content, Kind, Operation, Relation, partitioned};
 
 /// The name under which refreshes sign their commits.
 pub const REFRESH_APPLICATION: &str = "loyalhouse.refresh";
@@ -142,6 +143,7 @@ impl Session {
         };
         self.check_after(&place, &options)?;
         let columns = view_columns(create, planned)?;
+        let columns = Arc::new(partitioned(&columns, &create.partitioned_by)?);
         check_columns(&options, &columns)?;
         let mut relation = self.new_relation(place, Kind::MaterializedView);
         relation.definition = Some(definition(create));
@@ -365,7 +367,10 @@ impl Session {
         let now = stored_columns(&rows.columns.schema, &rows.columns.names)?;
         let columns = match same_types(&now, base.columns()) {
             true => Arc::clone(base.columns()),
-            false => now,
+            false => {
+                let keys = partition_columns(base.columns());
+                Arc::new(partitioned(&now, &keys)?)
+            }
         };
         let written = self.write_rows(rows, relation, Arc::clone(&columns), control);
         let (files, count) = written.await?;
