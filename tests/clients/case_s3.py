@@ -161,8 +161,10 @@ WRITES = [
     "DELETE FROM t WHERE id % 3 = 0",
     "MERGE INTO t USING (SELECT n::int AS id FROM generate_series(990, 1010) AS s(n)) s ON t.id = s.id "
     "WHEN MATCHED THEN UPDATE SET v = 0 WHEN NOT MATCHED THEN INSERT (id, v) VALUES (s.id, -1)",
+    "COPY t FROM STDIN (FORMAT csv)",
     "OPTIMIZE t",
 ]
+COPIED = b"".join(b"%d,7\n" % number for number in range(5000, 5500))
 STATE = "SELECT count(*) || ' ' || sum(id) || ' ' || sum(v) FROM t"
 
 
@@ -175,6 +177,8 @@ def serve_house(context, store, name):
 def outcome(connection, sql):
     """None, or the SQLSTATE."""
     connection.send(wire.query(sql))
+    if sql.startswith("COPY"):
+        connection.send(wire.message(b"d", COPIED) + wire.message(b"c"))
     answer = connection.drain(keep=False)
     return answer.error and answer.error.sqlstate
 
@@ -186,6 +190,7 @@ def case_house(context):
         server = serve_house(context, store, "s3-house")
         try:
             with wire.Wire(server.address) as connection:
+                connection.socket.settimeout(2 * ERROR_BOUND)
                 for sql in ["CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 1000) AS s(n)", *WRITES, "DROP TABLE made",
                             "BEGIN; INSERT INTO t VALUES (-1, -1); ROLLBACK"]:
                     assert outcome(connection, sql) is None, sql
@@ -234,6 +239,62 @@ def faulty_house(kind, match):
     return run
 
 
+def slow_house(context):
+    """Every answer of the store comes late: writes take their time and are done."""
+    with Store(context) as store:
+        server = serve_house(context, store, "s3-house-slow")
+        try:
+            with wire.Wire(server.address) as connection:
+                connection.socket.settimeout(4 * ERROR_BOUND)
+                store.proxy.match = "house/"
+                store.proxy.inject("delay", 9)
+                assert outcome(connection, "CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)") is None
+                for sql in WRITES:
+                    assert outcome(connection, sql) is None, sql
+                assert store.proxy.injected, "no answer was late"
+                slow = connection.value(STATE)
+                store.proxy.inject(None)
+                assert connection.value(STATE) == slow
+        finally:
+            server.stop()
+
+
+def lost_house(match, every):
+    """A case: the store does what it is asked, but its answers are lost. A change is there whole or not at all, and it is
+    there if the statement said so."""
+    def run(context):
+        with Store(context) as store:
+            server = serve_house(context, store, f"s3-house-lost-{len(match)}-{every}")
+            try:
+                with wire.Wire(server.address) as connection:
+                    connection.socket.settimeout(4 * ERROR_BOUND)
+                    for table in ("t", "twin"):
+                        sql = f"CREATE TABLE {table} AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)"
+                        assert outcome(connection, sql) is None
+                    store.proxy.match = match
+                    for sql in WRITES:
+                        before = connection.value(STATE)
+                        store.proxy.inject("lost", every)
+                        state = outcome(connection, sql)
+                        injected = store.proxy.injected
+                        store.proxy.inject(None)
+                        # Of a table of one file there is nothing to put together.
+                        assert injected or (sql, state) == ("OPTIMIZE t", None), f"{sql}: no answer was lost"
+                        assert state in (None, "58030"), f"{sql}: {state}"
+                        now = connection.value(STATE)
+                        context.note(f"{sql.split()[0]}: {state or 'done'}, {'changed' if now != before else 'as before'}")
+                        if now != before or (state is None and " t " in f"{sql} "):
+                            twin = sql.replace(" t ", " twin ").replace(" t.", " twin.")
+                            if twin != "OPTIMIZE t":
+                                assert outcome(connection, twin) is None, twin
+                            assert connection.value(STATE.replace("FROM t", "FROM twin")) == now, f"{sql}: not whole"
+                    for sql in WRITES[1:]:
+                        assert outcome(connection, sql) is None, f"{sql}: after the store is back"
+            finally:
+                server.stop()
+    return run
+
+
 def cases():
     return [
         ("discovery", case_discovery),
@@ -251,4 +312,8 @@ def cases():
         ("house_500_log", faulty_house("500", "_delta_log")),
         ("house_reset_data", faulty_house("reset", ".parquet")),
         ("house_reset_log", faulty_house("reset", "_delta_log")),
+        ("house_slow", slow_house),
+        ("house_lost_data", lost_house(".parquet", 1)),
+        ("house_lost_log", lost_house("_delta_log", 1)),
+        ("house_lost_log_some", lost_house("_delta_log", 3)),
     ]

@@ -11,7 +11,7 @@ ERROR_BODY = b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>in
 
 class FaultProxy:
     """Forwards to 127.0.0.1:`upstream`. `fault` is None or (kind, every): kinds are a status ("500", "503", "403"),
-    "truncate", "reset", "delay"; it strikes every n-th request whose path contains `match`."""
+    "truncate", "reset", "delay", "lost" (the store does what it is asked, its answer does not arrive); it strikes every n-th request whose path contains `match`."""
 
     def __init__(self, upstream, match=".parquet"):
         self.upstream, self.match = upstream, match
@@ -70,6 +70,8 @@ class FaultProxy:
             upstream.request(request.command, request.path, body=body or None, headers=dict(request.headers))
             response = upstream.getresponse()
             data = response.read()
+            if kind == "lost":
+                return self._abort(request)
             headers = [(key, value) for key, value in response.getheaders()
                        if key.lower() not in ("transfer-encoding", "connection", "content-length")]
             length = response.getheader("Content-Length") if request.command == "HEAD" else None
