@@ -61,8 +61,19 @@ use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+pub use lifetime::bgnbd_fit::bgnbd_fit_udaf;
 pub use lifetime::clv_contractual::clv_contractual_udf;
+pub use lifetime::clv_predict::clv_predict_udf;
 pub use lifetime::clv_summary::clv_summary_udaf;
+pub use lifetime::constructors::{bgnbd_udf, gamma_gamma_udf, mbgnbd_udf, pareto_nbd_udf};
+pub use lifetime::expected_purchases::expected_purchases_udf;
+pub use lifetime::expected_purchases_new::expected_purchases_new_udf;
+pub use lifetime::expected_spend::expected_spend_udf;
+pub use lifetime::gamma_gamma_fit::gamma_gamma_fit_udaf;
+pub use lifetime::mbgnbd_fit::mbgnbd_fit_udaf;
+pub use lifetime::p_alive::p_alive_udf;
+pub use lifetime::pareto_nbd_fit::pareto_nbd_fit_udaf;
+pub use lifetime::purchase_probability::purchase_probability_udf;
 pub use retention::churn_rate::churn_rate_udaf;
 pub use retention::repeat_purchase_rate::repeat_purchase_rate_udaf;
 pub use retention::retention_rate::retention_rate_udaf;
@@ -87,8 +98,19 @@ pub use value::purchase_frequency::purchase_frequency_udaf;
 
 /// Builders of expressions, for plans made without SQL.
 pub mod expr_fn {
+    pub use crate::lifetime::bgnbd_fit::bgnbd_fit;
     pub use crate::lifetime::clv_contractual::clv_contractual;
+    pub use crate::lifetime::clv_predict::clv_predict;
     pub use crate::lifetime::clv_summary::clv_summary;
+    pub use crate::lifetime::constructors::{bgnbd, gamma_gamma, mbgnbd, pareto_nbd};
+    pub use crate::lifetime::expected_purchases::expected_purchases;
+    pub use crate::lifetime::expected_purchases_new::expected_purchases_new;
+    pub use crate::lifetime::expected_spend::expected_spend;
+    pub use crate::lifetime::gamma_gamma_fit::gamma_gamma_fit;
+    pub use crate::lifetime::mbgnbd_fit::mbgnbd_fit;
+    pub use crate::lifetime::p_alive::p_alive;
+    pub use crate::lifetime::pareto_nbd_fit::pareto_nbd_fit;
+    pub use crate::lifetime::purchase_probability::purchase_probability;
     pub use crate::retention::churn_rate::churn_rate;
     pub use crate::retention::repeat_purchase_rate::repeat_purchase_rate;
     pub use crate::retention::retention_rate::retention_rate;
@@ -116,15 +138,19 @@ pub mod expr_fn {
 pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         aov_udaf(),
+        bgnbd_fit_udaf(),
         churn_rate_udaf(),
         clv_summary_udaf(),
         clv_udaf(),
+        gamma_gamma_fit_udaf(),
         lift_test_udaf(),
+        mbgnbd_fit_udaf(),
         nps_change_udaf(),
         nps_ci_udaf(),
         nps_moe_udaf(),
         nps_udaf(),
         nps_weighted_udaf(),
+        pareto_nbd_fit_udaf(),
         purchase_frequency_udaf(),
         rate_change_udaf(),
         rate_ci_udaf(),
@@ -137,9 +163,19 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// Every scalar function of this crate.
 pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
     vec![
+        bgnbd_udf(),
         clv_contractual_udf(),
+        clv_predict_udf(),
         clv_simple_udf(),
+        expected_purchases_new_udf(),
+        expected_purchases_udf(),
+        expected_spend_udf(),
+        gamma_gamma_udf(),
+        mbgnbd_udf(),
         nps_category_udf(),
+        p_alive_udf(),
+        pareto_nbd_udf(),
+        purchase_probability_udf(),
         rfm_segment_udf(),
         wilson_ci_udf(),
     ]

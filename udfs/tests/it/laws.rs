@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-    Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringArray, StringViewArray,
+    Int64Array, IntervalMonthDayNanoArray, RecordBatch, StringArray, StringViewArray, StructArray,
     TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array, new_null_array,
 };
 use datafusion::arrow::compute;
@@ -121,6 +121,23 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
             rows.iter().map(|row| row.b.map(|b| i32::from(b) % 100)),
         ),
         "unit" => Arc::new(StringArray::from(vec!["week"; rows.len()])),
+        "frequency" => numbers_of(kind, rows.iter().map(|row| row.a.map(frequency))),
+        "recency" => numbers_of(kind, rows.iter().map(|row| row.b.map(|_| recency(row)))),
+        "t" => numbers_of(kind, rows.iter().map(|row| row.c.map(|_| observed(row)))),
+        "monetary" => amounts(kind, rows.iter().map(|row| row.b.map(|b| i64::from(b) * 9))),
+        "summary" => {
+            let part = |name: &str| -> (Arc<Field>, ArrayRef) {
+                let column = values(name, kind, rows).unwrap();
+                let field = Field::new(name, column.data_type().clone(), true);
+                (Arc::new(field), column)
+            };
+            let parts = ["frequency", "recency", "t", "monetary"].map(part);
+            if rows.is_empty() {
+                let fields: Vec<_> = parts.into_iter().map(|(field, _)| field).collect();
+                return Some(new_null_array(&DataType::Struct(fields.into()), 0));
+            }
+            Arc::new(StructArray::from(parts.to_vec()))
+        }
         "base_start" => all(10),
         "period_start" => all(30),
         "period_end" => all(50),
@@ -131,6 +148,22 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         }
         _ => return None,
     })
+}
+
+/// Repeat purchases of a row's customer.
+fn frequency(a: u8) -> i64 {
+    i64::from(a % 5)
+}
+
+/// Time until the last of them.
+fn recency(row: &Row) -> i64 {
+    let came_back = row.a.is_some_and(|a| frequency(a) > 0);
+    i64::from(came_back) * i64::from(row.b.unwrap_or_default() % 30)
+}
+
+/// Time until the end of observation.
+fn observed(row: &Row) -> i64 {
+    recency(row) + i64::from(row.c.unwrap_or_default() % 40)
 }
 
 fn numbers_of(kind: usize, values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
@@ -217,15 +250,28 @@ impl std::fmt::Display for Form {
     }
 }
 
+/// The forms that random rows are tried with: fits take their time, and get fewer rows to fit.
+fn forms_for(rows: &[Row]) -> Vec<Form> {
+    const FITS_EVERY: usize = 8;
+    let mut forms = forms();
+    if !rows.len().is_multiple_of(FITS_EVERY) {
+        forms.retain(|form| !form.udaf.name().ends_with("_fit"));
+    }
+    forms
+}
+
 fn forms() -> Vec<Form> {
     let mut forms = Vec::new();
     for udaf in datafusion_functions_loyalty::all_aggregate_functions() {
         let documentation = udaf.documentation().unwrap().clone();
         let syntaxes = [documentation.syntax_example].into_iter();
-        for syntax in syntaxes.chain(documentation.alternative_syntax.unwrap_or_default()) {
+        let syntaxes = syntaxes.chain(documentation.alternative_syntax.unwrap_or_default());
+        // A fit takes its time: one kind per form.
+        let fits = udaf.name().ends_with("_fit");
+        for (place, syntax) in syntaxes.enumerate() {
             let inner = syntax.split_once('(').unwrap().1.trim_end_matches(')');
             let arguments: Vec<_> = inner.split(", ").map(str::to_owned).collect();
-            for kind in 0..KINDS {
+            for kind in (0..KINDS).filter(|kind| !fits || *kind == place % KINDS) {
                 let (udaf, arguments) = (Arc::clone(&udaf), arguments.clone());
                 forms.push(Form {
                     udaf,
@@ -364,7 +410,7 @@ proptest! {
 
     #[test]
     fn splitting_and_merging_in_any_order_equals_one_pass(rows in random_rows(), at in 0.0..1.0) {
-        for form in forms() {
+        for form in forms_for(&rows) {
             let (expression, columns) = (form.expression(), form.columns(&rows));
             let middle = (rows.len() as f64 * at) as usize;
             let whole = accumulated(&expression, &columns).evaluate().unwrap();
@@ -388,7 +434,7 @@ proptest! {
 
     #[test]
     fn a_state_survives_a_round_trip(rows in random_rows()) {
-        for form in forms() {
+        for form in forms_for(&rows) {
             let (expression, columns) = (form.expression(), form.columns(&rows));
             let mut first = accumulated(&expression, &columns);
             let mut second = expression.create_accumulator().unwrap();
@@ -404,7 +450,7 @@ proptest! {
     fn grouped_equals_ungrouped_per_group(rows in random_rows(), filtered: bool) {
         let (groups, filter) = (groups_of(&rows), filter_of(&rows));
         let filter = filtered.then_some(&filter);
-        for form in forms() {
+        for form in forms_for(&rows) {
             let (columns, expected) = (form.columns(&rows), ungrouped(&form, &rows, filtered));
             let mut direct = grouped(&form);
             direct.update_batch(&columns, &groups, filter, GROUPS).unwrap();
@@ -424,7 +470,7 @@ proptest! {
     #[test]
     fn emitting_the_first_groups_keeps_the_others(rows in random_rows(), first in 0..=GROUPS) {
         let (groups, middle) = (groups_of(&rows), rows.len() / 2);
-        for form in forms() {
+        for form in forms_for(&rows) {
             let (columns, expected) = (form.columns(&rows), ungrouped(&form, &rows, false));
             let mut partial = grouped(&form);
             partial.update_batch(&columns, &groups, None, GROUPS).unwrap();
@@ -459,7 +505,7 @@ proptest! {
 
     #[test]
     fn a_sliding_frame_equals_its_rows_taken_anew(rows in random_rows(), width in 1_usize..6) {
-        for form in forms() {
+        for form in forms_for(&rows) {
             let (expression, columns) = (form.expression(), form.columns(&rows));
             let Ok(mut sliding) = expression.create_sliding_accumulator() else {
                 continue;
@@ -488,8 +534,12 @@ fn assert_says_nothing(value: &ScalarValue, what: &str) {
     match value {
         ScalarValue::Struct(fields) if !value.is_null() => {
             for (field, column) in fields.fields().iter().zip(fields.columns()) {
-                let (counted, cell) = (field.data_type() == &DataType::Int64, as_cells(column));
-                let expected = counted.then(|| vec![Some(0.0)]);
+                let cell = as_cells(column);
+                let expected = match field.data_type() {
+                    DataType::Int64 | DataType::Boolean => Some(vec![Some(0.0)]),
+                    DataType::Utf8View if field.name() == "model" => continue,
+                    _ => None,
+                };
                 assert_eq!(cell, [expected], "{} of {what}", field.name());
             }
         }

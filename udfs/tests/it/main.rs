@@ -10,6 +10,7 @@ mod docs;
 mod goldens;
 mod laws;
 mod lifetime;
+mod models;
 mod session;
 mod statistics;
 mod wrong_input;

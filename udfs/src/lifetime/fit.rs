@@ -1,0 +1,348 @@
+//! Fitting a model to the customers of a group: an aggregate whose state is the distinct customers
+//! with how often they occur, which makes merging exact. They are sorted before anything is added
+//! up, so that the result does not depend on how the rows were split.
+//!
+//! A fit runs when its group is complete, in a bounded number of steps, and cannot be interrupted
+//! in between.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::mem::{size_of_val, take};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use datafusion_common::cast::as_list_array;
+use datafusion_common::{HashMap, Result, ScalarValue, exec_err};
+use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+
+use crate::aggregate::{Form, first_row, for_each_row, rows_of};
+use crate::arguments::{number, primitive, wrong_arity};
+use crate::distinct::lists;
+use crate::lifetime::clv_summary::emitted;
+use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
+use crate::lifetime::model::{Fit, Kind, fitted};
+
+/// Numbers that tell customers apart, the last one the weight.
+type Key = [u64; 4];
+
+/// A model that can be fitted.
+pub(super) trait Fitting: Debug + Send + Sync + 'static {
+    /// The kind of model.
+    const KIND: Kind;
+    /// SQL name of the aggregate.
+    const FUNCTION: &'static str;
+    /// The numbers of a customer, as arguments and as fields of a summary.
+    const COLUMNS: &'static [&'static str];
+
+    /// Refuses what cannot be a customer; `None` if this one says nothing about the parameters.
+    fn accept(values: &[f64]) -> Result<Option<[f64; 3]>>;
+    /// Fits customers with their weights, sorted.
+    fn fit(customers: &[([f64; 3], f64)]) -> Fit;
+}
+
+/// Coerced types of the arguments of a fit.
+pub(super) fn coerce_fit<F: Fitting>(types: &[DataType]) -> Result<Vec<DataType>> {
+    let (names, function) = (F::COLUMNS, F::FUNCTION);
+    if let [summary] = types {
+        return coerce_customer(function, names, std::slice::from_ref(summary));
+    }
+    if types.len() != names.len() && types.len() != names.len() + 1 {
+        let listed = names.join(", ");
+        let forms =
+            format!("{function}(summary), {function}({listed}) or {function}({listed}, weight)");
+        return wrong_arity(function, &forms, types.len());
+    }
+    let mut coerced = coerce_customer(function, names, &types[..names.len()])?;
+    if let Some(weight) = types.get(names.len()) {
+        coerced.push(number(function, "weight", weight)?);
+    }
+    Ok(coerced)
+}
+
+/// The form of a fit for coerced types.
+pub(super) fn fit_form<F: Fitting>(types: &[DataType]) -> Box<dyn Form> {
+    let summary = types.first().is_some_and(is_record);
+    Box::new(FitForm::<F> {
+        weighted: !summary && types.len() > F::COLUMNS.len(),
+        fitting: PhantomData,
+    })
+}
+
+struct FitForm<F> {
+    weighted: bool,
+    fitting: PhantomData<F>,
+}
+
+impl<F: Fitting> FitForm<F> {
+    fn groups_of(&self) -> FitGroups<F> {
+        FitGroups {
+            weighted: self.weighted,
+            groups: 0,
+            counts: HashMap::default(),
+            fitting: PhantomData,
+        }
+    }
+}
+
+impl<F: Fitting> Form for FitForm<F> {
+    fn state_fields(&self) -> Vec<Field> {
+        let list = |name: &str, item: DataType| {
+            Field::new_list(name, Field::new_list_field(item, true), true)
+        };
+        let numbers = ["first", "second", "third", "weight"];
+        let mut fields = numbers.map(|name| list(name, DataType::Float64)).to_vec();
+        fields.push(list("count", DataType::Int64));
+        fields
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(FitAccumulator(self.groups_of()))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        None
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(self.groups_of())
+    }
+}
+
+/// How often each customer occurs in each group.
+#[derive(Debug)]
+struct FitGroups<F> {
+    weighted: bool,
+    groups: usize,
+    counts: HashMap<(u32, Key), i64>,
+    fitting: PhantomData<F>,
+}
+
+impl<F: Fitting> FitGroups<F> {
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        if u32::try_from(groups).is_err() {
+            return exec_err!("{}(): more than {} groups", F::FUNCTION, u32::MAX);
+        }
+        self.groups = self.groups.max(groups);
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        let numbers = arguments.len() - usize::from(self.weighted);
+        let mut columns = customer_columns(F::COLUMNS, &arguments[..numbers])?;
+        if self.weighted {
+            columns.extend(customer_columns(&["weight"], &arguments[numbers..])?);
+        }
+        let as_arrays: Vec<ArrayRef> = columns
+            .iter()
+            .map(|column| Arc::new(column.clone()) as ArrayRef)
+            .collect();
+        let required: Vec<usize> = (0..as_arrays.len()).collect();
+        let selection = crate::aggregate::selection(&as_arrays, &required, filter);
+        let mut values = vec![0.0; columns.len()];
+        for_each_row(selection.as_ref(), rows_of(arguments), |row| {
+            for (value, column) in values.iter_mut().zip(&columns) {
+                *value = column.value(row);
+            }
+            let weight = match values.get(F::COLUMNS.len()) {
+                Some(weight) => not_negative(F::FUNCTION, "weight", *weight)?,
+                None => 1.0,
+            };
+            if let Some([first, second, third]) = F::accept(&values)?
+                && weight > 0.0
+            {
+                let key = [first, second, third, weight].map(f64::to_bits);
+                *self.counts.entry((group_of(row) as u32, key)).or_default() += 1;
+            }
+            Ok(())
+        })
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
+        let listed = states
+            .iter()
+            .map(|list| as_list_array(list))
+            .collect::<Result<Vec<_>>>()?;
+        let number = |place: usize| primitive::<Float64Type>(listed[place].values());
+        let numbers = [number(0)?, number(1)?, number(2)?, number(3)?];
+        let counts = primitive::<Int64Type>(listed[4].values())?;
+        for row in 0..rows_of(states) {
+            let group = group_of(row) as u32;
+            let offsets = listed[0].value_offsets();
+            for item in offsets[row] as usize..offsets[row + 1] as usize {
+                let key = numbers.map(|column| column.value(item).to_bits());
+                *self.counts.entry((group, key)).or_default() += counts.value(item);
+            }
+        }
+        Ok(())
+    }
+
+    /// The customers of the first groups, sorted, with where each group's start and all end.
+    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(Key, i64)>) {
+        let entries = self.counts.iter();
+        let mut entries: Vec<_> = entries
+            .filter(|((group, _), _)| (*group as usize) < emitted)
+            .map(|((group, key), count)| (*group, *key, *count))
+            .collect();
+        // No number is negative, so that their bits sort as they do.
+        entries.sort_unstable();
+        let mut offsets = vec![0; emitted + 1];
+        for (group, ..) in &entries {
+            offsets[*group as usize + 1] += 1;
+        }
+        for group in 0..emitted {
+            offsets[group + 1] += offsets[group];
+        }
+        let sorted = entries.into_iter().map(|(_, key, count)| (key, count));
+        (offsets, sorted.collect())
+    }
+
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let (offsets, sorted) = self.sorted(emitted);
+        let number = |place: usize| -> ArrayRef {
+            let values = sorted.iter().map(|(key, _)| f64::from_bits(key[place]));
+            Arc::new(Float64Array::from_iter_values(values))
+        };
+        let mut items: Vec<ArrayRef> = (0..4).map(number).collect();
+        let counts = sorted.iter().map(|(_, count)| *count);
+        items.push(Arc::new(Int64Array::from_iter_values(counts)));
+        lists(F::FUNCTION, &offsets, items)
+    }
+
+    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
+        let (offsets, sorted) = self.sorted(emitted);
+        let fit = |bounds: &[usize]| F::fit(&weighed(&sorted[bounds[0]..bounds[1]]));
+        let fits: Vec<_> = offsets.windows(2).map(fit).collect();
+        fitted(F::KIND, &fits)
+    }
+
+    fn discard(&mut self, emitted: usize) {
+        self.groups = self.groups.saturating_sub(emitted);
+        let emitted = emitted as u32;
+        // A new table, because draining in place would keep the size of the largest moment.
+        self.counts = take(&mut self.counts)
+            .into_iter()
+            .filter_map(|((group, key), count)| {
+                let group = group.checked_sub(emitted)?;
+                Some(((group, key), count))
+            })
+            .collect();
+    }
+}
+
+/// Customers with their weights; those that differ in weight only become one.
+fn weighed(sorted: &[(Key, i64)]) -> Vec<([f64; 3], f64)> {
+    let mut customers: Vec<([f64; 3], f64)> = Vec::with_capacity(sorted.len());
+    for (key, count) in sorted {
+        let [first, second, third, weight] = key.map(f64::from_bits);
+        let (customer, weight) = ([first, second, third], weight * *count as f64);
+        match customers.last_mut() {
+            Some((last, sum)) if *last == customer => *sum += weight,
+            _ => customers.push((customer, weight)),
+        }
+    }
+    customers
+}
+
+/// The one group 0.
+#[derive(Debug)]
+struct FitAccumulator<F>(FitGroups<F>);
+
+impl<F: Fitting> Accumulator for FitAccumulator<F> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.update(values, |_| 0, None)
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.merge(states, |_| 0)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        first_row(&self.0.write(1)?)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.counts.allocation_size()
+    }
+}
+
+impl<F: Fitting> GroupsAccumulator for FitGroups<F> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.grow(total_num_groups)?;
+        self.update(values, |row| group_indices[row], opt_filter)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.grow(total_num_groups)?;
+        self.merge(values, |row| group_indices[row])
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let emitted = emitted(emit_to, self.groups);
+        let result = self.finish(emitted)?;
+        self.discard(emitted);
+        Ok(result)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let emitted = emitted(emit_to, self.groups);
+        let state = self.write(emitted)?;
+        self.discard(emitted);
+        Ok(state)
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut rows = Self {
+            weighted: self.weighted,
+            groups: 0,
+            counts: HashMap::default(),
+            fitting: PhantomData,
+        };
+        let count = rows_of(values);
+        rows.grow(count)?;
+        rows.update(values, |row| row, opt_filter)?;
+        rows.write(count)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.counts.allocation_size()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_customers_become_one_with_their_weights() {
+        let key = |weight: f64| [1.0, 2.0, 3.0, weight].map(f64::to_bits);
+        let one = weighed(&[(key(0.5), 4), (key(3.0), 2)]);
+        assert_eq!(one, [([1.0, 2.0, 3.0], 8.0)]);
+    }
+}
