@@ -28,8 +28,10 @@
 //! 1. Put a file named after it into the folder of its subject and write, in this order: the `//!`
 //!    header with formula, NULL rule and source; the `user_doc` attribute with an example and its
 //!    result; the definition (names, types, forms); the state with its arithmetic; unit tests.
-//! 2. Choose the state: a few numbers per group are a `Metric` (`aggregate.rs`), distinct customers
-//!    a `DistinctMetric` (`distinct.rs`), one row in and one out a `ScalarDefinition` (`scalar.rs`).
+//! 2. Choose the state: a few counters, sums and constants per group are a `Measure` (`measure.rs`),
+//!    other numbers a `Metric` (`aggregate.rs`), distinct customers a `DistinctMetric`
+//!    (`distinct.rs`), other entries a `BagMetric` (`bag.rs`), one row in and one out a
+//!    `ScalarDefinition` (`scalar.rs`).
 //! 3. Write the public pair with `export_aggregate!`, `export_scalar!` or `export_window!`, and add
 //!    it below to the re-exports, to `expr_fn` and to one of the three lists.
 //! 4. Give `tests/it/laws.rs` a sample call per form; the laws then hold for it without more work.
@@ -39,8 +41,12 @@
 
 mod aggregate;
 mod arguments;
+mod bag;
+mod behaviour;
+mod calendar;
 mod constants;
 mod distinct;
+mod helpers;
 mod keys;
 mod lifetime;
 mod measure;
@@ -61,6 +67,11 @@ use datafusion_common::Result;
 use datafusion_expr::registry::FunctionRegistry;
 use datafusion_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
+pub use behaviour::retention::retention_udaf;
+pub use behaviour::sessionize::sessionize_udwf;
+pub use behaviour::window_funnel::window_funnel_udaf;
+pub use helpers::survey_score::survey_score_udf;
+pub use helpers::tenure::tenure_udf;
 pub use lifetime::bgnbd_fit::bgnbd_fit_udaf;
 pub use lifetime::clv_contractual::clv_contractual_udf;
 pub use lifetime::clv_predict::clv_predict_udf;
@@ -75,8 +86,15 @@ pub use lifetime::p_alive::p_alive_udf;
 pub use lifetime::pareto_nbd_fit::pareto_nbd_fit_udaf;
 pub use lifetime::purchase_probability::purchase_probability_udf;
 pub use retention::churn_rate::churn_rate_udaf;
+pub use retention::cohort_retention::cohort_retention_udaf;
 pub use retention::repeat_purchase_rate::repeat_purchase_rate_udaf;
 pub use retention::retention_rate::retention_rate_udaf;
+pub use retention::revenue_churn_rate::revenue_churn_rate_udaf;
+pub use satisfaction::ces::ces_udaf;
+pub use satisfaction::cli::cli_udaf;
+pub use satisfaction::csat::csat_udaf;
+pub use satisfaction::csi::csi_udaf;
+pub use satisfaction::loyalty_index::loyalty_index_udf;
 pub use satisfaction::nps::nps_udaf;
 pub use satisfaction::nps_category::nps_category_udf;
 pub use satisfaction::nps_change::nps_change_udaf;
@@ -98,6 +116,11 @@ pub use value::purchase_frequency::purchase_frequency_udaf;
 
 /// Builders of expressions, for plans made without SQL.
 pub mod expr_fn {
+    pub use crate::behaviour::retention::retention;
+    pub use crate::behaviour::sessionize::sessionize;
+    pub use crate::behaviour::window_funnel::window_funnel;
+    pub use crate::helpers::survey_score::survey_score;
+    pub use crate::helpers::tenure::tenure;
     pub use crate::lifetime::bgnbd_fit::bgnbd_fit;
     pub use crate::lifetime::clv_contractual::clv_contractual;
     pub use crate::lifetime::clv_predict::clv_predict;
@@ -112,8 +135,15 @@ pub mod expr_fn {
     pub use crate::lifetime::pareto_nbd_fit::pareto_nbd_fit;
     pub use crate::lifetime::purchase_probability::purchase_probability;
     pub use crate::retention::churn_rate::churn_rate;
+    pub use crate::retention::cohort_retention::cohort_retention;
     pub use crate::retention::repeat_purchase_rate::repeat_purchase_rate;
     pub use crate::retention::retention_rate::retention_rate;
+    pub use crate::retention::revenue_churn_rate::revenue_churn_rate;
+    pub use crate::satisfaction::ces::ces;
+    pub use crate::satisfaction::cli::cli;
+    pub use crate::satisfaction::csat::csat;
+    pub use crate::satisfaction::csi::csi;
+    pub use crate::satisfaction::loyalty_index::loyalty_index;
     pub use crate::satisfaction::nps::nps;
     pub use crate::satisfaction::nps_category::nps_category;
     pub use crate::satisfaction::nps_change::nps_change;
@@ -139,9 +169,14 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![
         aov_udaf(),
         bgnbd_fit_udaf(),
+        ces_udaf(),
         churn_rate_udaf(),
+        cli_udaf(),
         clv_summary_udaf(),
         clv_udaf(),
+        cohort_retention_udaf(),
+        csat_udaf(),
+        csi_udaf(),
         gamma_gamma_fit_udaf(),
         lift_test_udaf(),
         mbgnbd_fit_udaf(),
@@ -156,7 +191,10 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         rate_ci_udaf(),
         repeat_purchase_rate_udaf(),
         retention_rate_udaf(),
+        retention_udaf(),
+        revenue_churn_rate_udaf(),
         trend_test_udaf(),
+        window_funnel_udaf(),
     ]
 }
 
@@ -171,19 +209,22 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         expected_purchases_udf(),
         expected_spend_udf(),
         gamma_gamma_udf(),
+        loyalty_index_udf(),
         mbgnbd_udf(),
         nps_category_udf(),
         p_alive_udf(),
         pareto_nbd_udf(),
         purchase_probability_udf(),
         rfm_segment_udf(),
+        survey_score_udf(),
+        tenure_udf(),
         wilson_ci_udf(),
     ]
 }
 
 /// Every window function of this crate.
 pub fn all_window_functions() -> Vec<Arc<WindowUDF>> {
-    vec![quantile_score_udwf(), rfm_score_udwf()]
+    vec![quantile_score_udwf(), rfm_score_udwf(), sessionize_udwf()]
 }
 
 /// Names of the scalar functions.

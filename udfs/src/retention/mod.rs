@@ -2,6 +2,8 @@
 
 /// Share of customers lost.
 pub(crate) mod churn_rate;
+/// Cohort table.
+pub(crate) mod cohort_retention;
 /// Form with the dates of a contract.
 mod contract;
 /// Form with the events of a customer.
@@ -14,6 +16,8 @@ mod inactivity;
 pub(crate) mod repeat_purchase_rate;
 /// Share of customers kept.
 pub(crate) mod retention_rate;
+/// Share of revenue lost.
+pub(crate) mod revenue_churn_rate;
 
 /// Which side of the same count a function reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,15 @@
 //! What customers say: scores from surveys.
 
+/// Customer Effort Score.
+pub(crate) mod ces;
+/// Customer Loyalty Index.
+pub(crate) mod cli;
+/// Customer Satisfaction Score.
+pub(crate) mod csat;
+/// Customer Satisfaction Index.
+pub(crate) mod csi;
+/// Weighted mean of several scores.
+pub(crate) mod loyalty_index;
 /// Net Promoter Score.
 pub(crate) mod nps;
 /// Promoter, passive or detractor.

@@ -69,6 +69,31 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
             kind,
             rows.iter().map(|row| row.a.map(|a| i64::from(a % 11))),
         ),
+        // The score of functions whose scale begins with 1.
+        "score from 1" | "satisfaction" => numbers_of(
+            kind,
+            rows.iter().map(|row| row.a.map(|a| i64::from(a % 5) + 1)),
+        ),
+        "recommend" | "repurchase" | "cross_buy" | "importance" | "mrr_start" | "mrr_end" => {
+            let shift = argument.len() as u8;
+            let number = |row: &Row| {
+                row.b
+                    .map(|b| i64::from(b.rotate_left(u32::from(shift)) % 11))
+            };
+            numbers_of(kind, rows.iter().map(number))
+        }
+        "satisfied_min" => numbers_of(kind, rows.iter().map(|_| Some(4))),
+        "scale_min" => numbers_of(kind, rows.iter().map(|_| Some(0))),
+        "scale_max" => numbers_of(kind, rows.iter().map(|_| Some(10))),
+        "attribute" => keys(1, rows.iter().map(|row| row.c.map(|c| c % 5))),
+        "kind" => Arc::new(StringArray::from(vec!["net"; rows.len()])),
+        "period" => Arc::new(StringArray::from(vec!["week"; rows.len()])),
+        "mode" => Arc::new(StringArray::from(vec!["strict_order"; rows.len()])),
+        "cond1" | "cond2" | "cond3" => {
+            let number = u32::from(argument.as_bytes()[4]);
+            let met = |row: &Row| row.a.map(|a| u32::from(a) % 4 == number % 4);
+            Arc::new(rows.iter().map(met).collect::<BooleanArray>())
+        }
         "detractor_max" => numbers_of(kind, rows.iter().map(|_| Some(6))),
         "promoter_min" => numbers_of(kind, rows.iter().map(|_| Some(9))),
         "confidence" => Arc::new(Float64Array::from(vec![0.9; rows.len()])),
@@ -96,7 +121,7 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         ),
         "customer_id" => keys(kind, rows.iter().map(|row| row.b.map(|b| b % 6))),
         "order_id" | "order_key" => keys(kind + 1, rows.iter().map(|row| row.c.map(|c| c % 7))),
-        "churned" | "retained" | "success" => Arc::new(
+        "churned" | "retained" | "success" | "satisfied" => Arc::new(
             rows.iter()
                 .map(|row| row.a.map(|a| a % 3 == 0))
                 .collect::<BooleanArray>(),
@@ -112,7 +137,7 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
             };
             dates(kind + 1, rows.iter().map(end))
         }
-        "event_time" | "last_activity" => dates(
+        "event_time" | "last_activity" | "ts" => dates(
             kind + 1,
             rows.iter().map(|row| row.c.map(|c| i32::from(c) % 70)),
         ),
@@ -142,7 +167,7 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         "period_start" => all(30),
         "period_end" => all(50),
         "as_of" => all(80),
-        "inactivity" => {
+        "inactivity" | "window" => {
             let month = IntervalMonthDayNanoType::make_value(1, 5, 0);
             Arc::new(IntervalMonthDayNanoArray::from(vec![month; rows.len()]))
         }
@@ -288,6 +313,8 @@ impl Form {
     /// Arguments as they come from a table, before coercion.
     fn raw(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let value = |name: &String| {
+            let from_one = ["csat", "ces"].contains(&self.udaf.name()) && name == "score";
+            let name = if from_one { "score from 1" } else { name };
             values(name, self.kind, rows)
                 .unwrap_or_else(|| panic!("laws.rs has no values for the argument {name}"))
         };
@@ -532,6 +559,10 @@ proptest! {
 /// NULL, or a struct whose counts are 0 and whose other fields are NULL.
 fn assert_says_nothing(value: &ScalarValue, what: &str) {
     match value {
+        ScalarValue::Int32(Some(steps)) => {
+            let funnel = what.starts_with("window_funnel");
+            assert!(funnel && *steps == 0, "{what}: {steps}");
+        }
         ScalarValue::Struct(fields) if !value.is_null() => {
             for (field, column) in fields.fields().iter().zip(fields.columns()) {
                 let cell = as_cells(column);
@@ -560,6 +591,10 @@ fn no_rows_and_all_null_give_null() {
         let expression = form.expression();
         let mut empty = accumulated(&expression, &form.columns(&[]));
         assert_says_nothing(&empty.evaluate().unwrap(), &format!("{form} of nothing"));
+        if form.udaf.name() == "retention" {
+            // A NULL condition is not met, but its row counts.
+            continue;
+        }
         let columns = form.columns(&[row.clone(), row.clone()]);
         let nulls: Vec<_> = columns
             .iter()

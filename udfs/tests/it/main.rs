@@ -6,8 +6,10 @@
     reason = "a test that cannot go on fails by panicking"
 )]
 
+mod behaviour;
 mod docs;
 mod goldens;
+mod indices;
 mod laws;
 mod lifetime;
 mod models;

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::ListArray;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::concat_batches;
+use datafusion::arrow::compute::interleave;
+use datafusion::arrow::datatypes::Field;
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type,
 };
@@ -12,8 +16,12 @@ use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::functions::core::get_field;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawFieldAccessExpr};
-use datafusion::logical_expr::{GetFieldAccess, lit};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, GetFieldAccess, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, cast, lit,
+};
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 
 /// A session with this many partitions.
 pub(crate) fn session(partitions: usize) -> SessionContext {
@@ -40,6 +48,59 @@ impl ExprPlanner for Fields {
             }
             _ => PlannerResult::Original(access),
         })
+    }
+
+    fn plan_array_literal(
+        &self,
+        items: Vec<Expr>,
+        _schema: &DFSchema,
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        let text = |item: &Expr| matches!(item, Expr::Literal(ScalarValue::Utf8(_), _));
+        let kind = match items.iter().any(text) {
+            true => DataType::Utf8,
+            false => DataType::Float64,
+        };
+        let items = items.into_iter().map(|item| cast(item, kind.clone()));
+        let list = ScalarUDF::new_from_impl(ListOf {
+            signature: Signature::variadic_any(Volatility::Immutable),
+        });
+        Ok(PlannerResult::Planned(list.call(items.collect())))
+    }
+}
+
+/// `[a, b]`, which DataFusion leaves to functions of nested types too.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct ListOf {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for ListOf {
+    fn name(&self) -> &'static str {
+        "list_of"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, items: &[DataType]) -> Result<DataType> {
+        let item = Field::new_list_field(items[0].clone(), true);
+        Ok(DataType::List(Arc::new(item)))
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (rows, items) = (arguments.number_rows, arguments.args.len());
+        let columns = arguments.args.iter().map(|item| item.to_array(rows));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let parts: Vec<_> = columns.iter().map(AsRef::as_ref).collect();
+        let places: Vec<_> = (0..rows)
+            .flat_map(|row| (0..items).map(move |item| (item, row)))
+            .collect();
+        let values = interleave(&parts, &places)?;
+        let item = Arc::new(Field::new_list_field(values.data_type().clone(), true));
+        let offsets = OffsetBuffer::from_lengths(vec![items; rows]);
+        let list = ListArray::try_new(item, offsets, values, None)?;
+        Ok(ColumnarValue::Array(Arc::new(list)))
     }
 }
 

@@ -82,6 +82,22 @@ async fn what_is_not_a_number() {
             (format!("lift_test(1, true, {value})"), "confidence"),
             (format!("trend_test({value}, 1)"), "x"),
             (format!("trend_test(1, {value})"), "y"),
+            (format!("csat({value})"), "score"),
+            (format!("csat({value}, 4)"), "score"),
+            (format!("csat(4, {value})"), "satisfied_min"),
+            (format!("ces({value})"), "score"),
+            (format!("ces(4, {value})"), "scale_max"),
+            (format!("cli({value}, 1, 1)"), "recommend"),
+            (format!("cli(1, 1, {value}, 0, 10)"), "cross_buy"),
+            (format!("cli(1, 1, 1, {value}, 10)"), "scale_min"),
+            (format!("csi('a', {value}, 1)"), "satisfaction"),
+            (format!("csi('a', 5, {value})"), "importance"),
+            (format!("csi('a', 5, 1, 0, {value})"), "scale_max"),
+            (format!("loyalty_index([{value}])"), "values"),
+            (format!("loyalty_index([1.0], [{value}])"), "weights"),
+            (format!("revenue_churn_rate({value}, 1)"), "mrr_start"),
+            (format!("revenue_churn_rate(1, {value})"), "mrr_end"),
+            (format!("cohort_retention({value}, now())"), "customer_id"),
             (format!("quantile_score({value}) OVER ()"), "value"),
         ] {
             refused(
@@ -337,6 +353,36 @@ async fn constants_that_vary_within_a_group() {
         )
         .await;
     }
+    for (call, argument) in [
+        ("csat(s, lo)", "satisfied_min"),
+        ("ces(s, lo)", "scale_max"),
+        ("cli(s, s, s, 0, lo)", "scale_max"),
+        ("csi('a', s, s, s - 1)", "scale_min"),
+        (
+            "revenue_churn_rate(s, s, CASE WHEN s = 1 THEN 'net' ELSE 'gross' END)",
+            "kind",
+        ),
+        (
+            "cohort_retention(s, now(), CASE WHEN s = 1 THEN 'day' ELSE 'week' END)",
+            "period",
+        ),
+        (
+            "window_funnel(CASE WHEN s = 1 THEN INTERVAL '1 day' ELSE INTERVAL '2 days' END, now(), s > 0)",
+            "window",
+        ),
+        (
+            "sessionize(now(), CASE WHEN s = 1 THEN INTERVAL '1 day' ELSE INTERVAL '2 days' END) OVER ()",
+            "gap",
+        ),
+    ] {
+        refused(
+            &format!("SELECT {call} FROM {two}"),
+            &[&format!(
+                "{argument} must be the same for all rows of a group"
+            )],
+        )
+        .await;
+    }
     refused(
         &format!("SELECT nps_weighted(s, 1, 3, hi + s) FROM {two}"),
         &["promoter_min must be the same"],
@@ -386,6 +432,14 @@ async fn distinct_is_refused_everywhere() {
         "rate_change(DISTINCT s > 1, s > 1)",
         "lift_test(DISTINCT s, s > 1)",
         "trend_test(DISTINCT s, s)",
+        "csat(DISTINCT s)",
+        "ces(DISTINCT s)",
+        "cli(DISTINCT s, s, s)",
+        "csi(DISTINCT 'a', s, s)",
+        "revenue_churn_rate(DISTINCT s, s)",
+        "cohort_retention(DISTINCT s, now())",
+        "retention(DISTINCT s > 1)",
+        "window_funnel(DISTINCT INTERVAL '1 day', now(), s > 1)",
     ] {
         let sql = format!("SELECT {call} FROM (VALUES (9), (9)) t(s)");
         refused(&sql, &["DISTINCT is not supported", "remove DISTINCT"]).await;
@@ -466,7 +520,57 @@ async fn wrong_numbers_of_arguments() {
         ("wilson_ci(1)", "wilson_ci(successes, trials)"),
         ("lift_test(1)", "lift_test(value, treated)"),
         ("trend_test(1)", "trend_test(x, y)"),
+        ("csat(1, 2, 3)", "csat(score, satisfied_min)"),
+        ("ces(1, 2, 3)", "ces(score, scale_max)"),
+        ("cli(1, 2)", "cli(recommend, repurchase, cross_buy)"),
+        ("cli(1, 2, 3, 4)", "cli(recommend, repurchase, cross_buy"),
+        ("csi('a', 1)", "csi(attribute, satisfaction, importance)"),
+        (
+            "loyalty_index([1], [1], [1])",
+            "loyalty_index(values, weights)",
+        ),
+        (
+            "revenue_churn_rate(1)",
+            "revenue_churn_rate(mrr_start, mrr_end)",
+        ),
+        (
+            "cohort_retention(1)",
+            "cohort_retention(customer_id, event_time)",
+        ),
+        ("tenure(now())", "tenure(start, as_of)"),
+        ("survey_score('1', '2')", "survey_score(answer)"),
+        ("sessionize(now()) OVER ()", "sessionize(ts, gap)"),
+        (
+            "window_funnel(INTERVAL '1 day', now())",
+            "window_funnel(window, ts, cond1",
+        ),
     ] {
         refused(&format!("SELECT {call}"), &["called with", form]).await;
     }
+}
+
+#[tokio::test]
+async fn sessions_of_unordered_events() {
+    let events =
+        "(VALUES (TIMESTAMP '2024-01-01 10:00:00'), (TIMESTAMP '2024-01-01 09:00:00')) t(ts)";
+    refused(
+        &format!("SELECT sessionize(ts, INTERVAL '1 hour') OVER (ORDER BY ts DESC) FROM {events}"),
+        &["sessionize(): ts goes back from", "order the window by ts"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn more_conditions_than_bits() {
+    let many = vec!["true"; 33].join(", ");
+    refused(
+        &format!("SELECT retention({many})"),
+        &["with up to 32 conditions"],
+    )
+    .await;
+    refused(
+        &format!("SELECT window_funnel(INTERVAL '1 day', now(), {many})"),
+        &["with up to 32 conditions"],
+    )
+    .await;
 }

@@ -1,0 +1,510 @@
+//! Metrics that remember a number of entries per group: one table of (group, key, place) for all
+//! groups, with a row count and a few sums beside each entry. Partial states travel as lists of
+//! entries, so that merging is exact, and an entry goes when its last row leaves a frame.
+
+use std::fmt::Debug;
+use std::mem::{size_of, size_of_val, take};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
+use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion_common::cast::as_list_array;
+use datafusion_common::{DataFusionError, HashMap, Result, ScalarValue, exec_err};
+use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+
+use crate::aggregate::{Form, first_row, for_each_row, rows_of, selection};
+use crate::arguments::{Held, hold, hold_other, primitive, varying_argument};
+use crate::distinct::{KeyArgument, lists};
+use crate::keys::Keys;
+use crate::measure::Sign;
+use crate::precise::FloatSum;
+
+/// What is known of one entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<const S: usize> {
+    /// The number of its key.
+    pub(crate) key: u64,
+    /// Its place under the key, such as a period.
+    pub(crate) place: i64,
+    /// Its rows.
+    pub(crate) rows: i64,
+    /// Its sums.
+    pub(crate) sums: [FloatSum; S],
+}
+
+/// A group at the end: its entries by key and place, and its constant arguments.
+#[derive(Debug)]
+pub(crate) struct Gathered<'a, const S: usize, const K: usize> {
+    /// Ordered by key, then by place.
+    pub(crate) entries: &'a [Entry<S>],
+    /// `None` if no row has come.
+    pub(crate) constants: Option<[i64; K]>,
+}
+
+/// A metric of entries with `S` sums, and `K` constant arguments as whole numbers.
+pub(crate) trait BagMetric<const S: usize, const K: usize>:
+    Clone + Debug + Send + Sync + 'static
+{
+    /// A batch's other argument columns with their types known.
+    type Columns<'a>;
+
+    /// SQL name, for messages.
+    const FUNCTION: &'static str;
+    /// Names of the constant arguments.
+    const CONSTANTS: [&'static str; K];
+    /// Names of the sums.
+    const SUMS: [&'static str; S];
+
+    /// The argument whose values are told apart, if there is one.
+    fn key(&self) -> Option<&KeyArgument>;
+    /// Positions of the arguments whose NULL makes a row not count.
+    fn required(&self) -> &'static [usize];
+    /// Looks at a batch once, so that rows are cheap.
+    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>>;
+    /// The constant arguments of a row.
+    fn constants(&self, columns: &Self::Columns<'_>, row: usize) -> Result<[i64; K]>;
+    /// Refuses constant arguments that cannot be meant.
+    fn check(&self, constants: [i64; K]) -> Result<()>;
+    /// Key (where no argument is one), place and addends of a row, `None` if it makes no entry;
+    /// refuses bad values.
+    fn item(
+        &self,
+        columns: &Self::Columns<'_>,
+        row: usize,
+        constants: [i64; K],
+    ) -> Result<Option<(u64, i64, [f64; S])>>;
+    /// The results, one per group, in the declared type.
+    fn finish(&self, groups: &[Gathered<'_, S, K>]) -> Result<ArrayRef>;
+}
+
+/// The [`Form`] of a [`BagMetric`].
+pub(crate) struct BagForm<M, const S: usize, const K: usize> {
+    metric: M,
+    keys: Option<Keys>,
+}
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> BagForm<M, S, K> {
+    /// Refuses key types that cannot be told apart.
+    pub(crate) fn new(metric: M) -> Result<Self> {
+        let keys = metric
+            .key()
+            .map(|key| Keys::new(M::FUNCTION, key.name, &key.data_type))
+            .transpose()?;
+        Ok(Self { metric, keys })
+    }
+}
+
+/// Where an entry is: group, key, place.
+type Address = (u32, u64, i64);
+
+/// Numbered texts that may stay after their groups have gone, beyond twice those in use.
+const NUMBERS_KEPT: usize = 4_096;
+
+#[derive(Debug)]
+struct Bag<M, const S: usize, const K: usize> {
+    metric: M,
+    keys: Option<Keys>,
+    constants: Vec<Option<[i64; K]>>,
+    entries: HashMap<Address, (i64, [FloatSum; S])>,
+    /// Keys of the batch at hand, kept for their allocation.
+    batch: Vec<u64>,
+}
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
+    fn new(form: BagForm<M, S, K>) -> Self {
+        Self {
+            metric: form.metric,
+            keys: form.keys,
+            constants: Vec::new(),
+            entries: HashMap::default(),
+            batch: Vec::new(),
+        }
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        if u32::try_from(groups).is_err() {
+            return exec_err!("{}(): more than {} groups", M::FUNCTION, u32::MAX);
+        }
+        if self.constants.len() < groups {
+            self.constants.resize(groups, None);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn varying(held: Option<[i64; K]>, found: [i64; K]) -> DataFusionError {
+        let differs = held.and_then(|held| (0..K).find(|at| held[*at] != found[*at]));
+        let name = differs.and_then(|at| M::CONSTANTS.get(at));
+        varying_argument(M::FUNCTION, name.copied().unwrap_or("an argument"))
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+        sign: Sign,
+    ) -> Result<()> {
+        let Self {
+            metric,
+            keys,
+            constants,
+            entries,
+            batch,
+        } = self;
+        let selection = selection(arguments, metric.required(), filter);
+        batch.clear();
+        if let (Some(keys), Some(key)) = (keys, metric.key()) {
+            keys.read(&arguments[key.position], selection.as_ref(), batch)?;
+        }
+        let columns = metric.columns(arguments)?;
+        for_each_row(selection.as_ref(), rows_of(arguments), |row| {
+            let group = group_of(row);
+            let found = metric.constants(&columns, row)?;
+            match hold(&mut constants[group], found) {
+                Held::Same => {}
+                Held::First => metric.check(found)?,
+                Held::Differs => return Err(Self::varying(constants[group], found)),
+            }
+            let Some((key, place, addends)) = metric.item(&columns, row, found)? else {
+                return Ok(());
+            };
+            let address = (group as u32, batch.get(row).copied().unwrap_or(key), place);
+            let entry = entries
+                .entry(address)
+                .or_insert((0, [FloatSum::default(); S]));
+            entry.0 += sign.one();
+            for (sum, addend) in entry.1.iter_mut().zip(addends) {
+                sum.add(sign.of(addend));
+            }
+            if entry.0 == 0 {
+                entries.remove(&address);
+            }
+            Ok(())
+        })?;
+        if sign == Sign::Minus && entries.is_empty() {
+            constants.fill(None);
+        }
+        Ok(())
+    }
+
+    /// The entries of the first groups, ordered, and where each group's are.
+    fn gather(&self, groups: usize) -> (Vec<Entry<S>>, Vec<Range<usize>>) {
+        let emitted = self.entries.iter();
+        let mut found: Vec<_> = emitted
+            .filter(|((group, ..), _)| (*group as usize) < groups)
+            .collect();
+        found.sort_unstable_by_key(|(address, _)| **address);
+        let mut ranges = vec![0..0; groups];
+        let mut start = 0;
+        for part in found.chunk_by(|(left, _), (right, _)| left.0 == right.0) {
+            let end = start + part.len();
+            ranges[part[0].0.0 as usize] = start..end;
+            start = end;
+        }
+        let entry = |((_, key, place), (rows, sums)): (&Address, &(i64, [FloatSum; S]))| Entry {
+            key: *key,
+            place: *place,
+            rows: *rows,
+            sums: *sums,
+        };
+        (found.into_iter().map(entry).collect(), ranges)
+    }
+
+    fn finish(&self, groups: usize) -> Result<ArrayRef> {
+        let (entries, ranges) = self.gather(groups);
+        let gathered: Vec<_> = ranges
+            .into_iter()
+            .zip(&self.constants)
+            .map(|(range, constants)| Gathered {
+                entries: &entries[range],
+                constants: *constants,
+            })
+            .collect();
+        self.metric.finish(&gathered)
+    }
+
+    /// The partial states of the first groups, which stay in the table.
+    fn state(&self, groups: usize) -> Result<Vec<ArrayRef>> {
+        let (entries, ranges) = self.gather(groups);
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for constant in 0..K {
+            let values = self.constants[..groups].iter();
+            let values = values.map(|held| held.map(|held| held[constant]));
+            columns.push(Arc::new(values.collect::<Int64Array>()));
+        }
+        let mut offsets = vec![0];
+        let mut end = 0;
+        for range in ranges {
+            end += range.len();
+            offsets.push(end);
+        }
+        let mut items = vec![match &self.keys {
+            Some(keys) => {
+                keys.values(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>())?
+            }
+            None => Arc::new(Int64Array::from_iter_values(
+                entries.iter().map(|entry| entry.key as i64),
+            )),
+        }];
+        let whole = |field: fn(&Entry<S>) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(entries.iter().map(field)))
+        };
+        items.extend([whole(|entry| entry.place), whole(|entry| entry.rows)]);
+        for sum in 0..S {
+            items.extend(FloatSum::write(
+                entries.iter().map(|entry| &entry.sums[sum]),
+            ));
+        }
+        columns.extend(lists(M::FUNCTION, &offsets, items)?);
+        Ok(columns)
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
+        let rows = rows_of(states);
+        let held = states[..K]
+            .iter()
+            .map(primitive::<Int64Type>)
+            .collect::<Result<Vec<_>>>()?;
+        for row in 0..rows {
+            if held.iter().any(|column| column.is_null(row)) {
+                continue;
+            }
+            let mut found = [0; K];
+            for (slot, column) in found.iter_mut().zip(&held) {
+                *slot = column.value(row);
+            }
+            let constants = &mut self.constants[group_of(row)];
+            if !hold_other(constants, Some(found)) {
+                return Err(Self::varying(*constants, found));
+            }
+        }
+        let lists = states[K..]
+            .iter()
+            .map(|list| as_list_array(list))
+            .collect::<Result<Vec<_>>>()?;
+        let Some(first) = lists.first() else {
+            return exec_err!("{}(): the partial state has no list", M::FUNCTION);
+        };
+        let offsets = first.offsets();
+        let base = offsets[0] as usize;
+        let items: Vec<_> = lists
+            .iter()
+            .map(|list| {
+                let (start, end) = (list.offsets()[0], list.offsets()[rows]);
+                list.values().slice(start as usize, (end - start) as usize)
+            })
+            .collect();
+        self.batch.clear();
+        match &mut self.keys {
+            Some(keys) => keys.read(&items[0], None, &mut self.batch)?,
+            None => {
+                let keys = primitive::<Int64Type>(&items[0])?.values().iter();
+                self.batch.extend(keys.map(|key| *key as u64));
+            }
+        }
+        let places = primitive::<Int64Type>(&items[1])?.values();
+        let counts = primitive::<Int64Type>(&items[2])?.values();
+        let sums = items[3..]
+            .chunks(2)
+            .map(FloatSum::read)
+            .collect::<Result<Vec<_>>>()?;
+        for row in 0..rows {
+            let group = group_of(row) as u32;
+            for item in offsets[row] as usize - base..offsets[row + 1] as usize - base {
+                let key = self.batch[item];
+                let entry = self.entries.entry((group, key, places[item]));
+                let entry = entry.or_insert((0, [FloatSum::default(); S]));
+                entry.0 += counts[item];
+                for (sum, others) in entry.1.iter_mut().zip(&sums) {
+                    sum.merge(others[item]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the first groups; the others move down.
+    fn discard(&mut self, groups: usize) -> Result<()> {
+        if groups >= self.constants.len() {
+            self.clear(0);
+            return Ok(());
+        }
+        self.constants.drain(..groups);
+        let gone = groups as u32;
+        let moved = |((group, key, place), entry): (Address, _)| {
+            group
+                .checked_sub(gone)
+                .map(|group| ((group, key, place), entry))
+        };
+        self.entries = take(&mut self.entries)
+            .into_iter()
+            .filter_map(moved)
+            .collect();
+        let numbered = self.keys.as_ref().map_or(0, Keys::numbered);
+        if numbered > 2 * self.entries.len() + NUMBERS_KEPT {
+            let groups = self.constants.len();
+            let state = self.state(groups)?;
+            self.clear(groups);
+            self.merge(&state, |row| row)?;
+        }
+        Ok(())
+    }
+
+    /// Starts anew with this many groups.
+    fn clear(&mut self, groups: usize) {
+        self.constants = vec![None; groups];
+        self.entries = HashMap::default();
+        if let Some(keys) = &mut self.keys {
+            keys.clear();
+        }
+    }
+
+    fn heap_size(&self) -> usize {
+        self.constants.capacity() * size_of::<Option<[i64; K]>>()
+            + self.entries.allocation_size()
+            + self.batch.capacity() * size_of::<u64>()
+            + self.keys.as_ref().map_or(0, Keys::heap_size)
+    }
+}
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, K> {
+    fn state_fields(&self) -> Vec<Field> {
+        let list = |name: String, item: DataType| {
+            let item = Field::new_list_field(item, true);
+            Field::new(name, DataType::List(Arc::new(item)), true)
+        };
+        let constants = M::CONSTANTS.map(|name| Field::new(name, DataType::Int64, true));
+        let key = self.keys.as_ref().zip(self.metric.key());
+        let key = key.map(|(keys, key)| (key.name, keys.data_type().clone()));
+        let (name, key) = key.unwrap_or(("key", DataType::Int64));
+        let key = [list(name.to_owned(), key)];
+        let own = ["place", "rows"].map(|name| list(name.to_owned(), DataType::Int64));
+        let sums = M::SUMS.into_iter().flat_map(FloatSum::fields);
+        let sums = sums.map(|sum| list(sum.name().clone(), DataType::Float64));
+        constants
+            .into_iter()
+            .chain(key)
+            .chain(own)
+            .chain(sums)
+            .collect()
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(BagAccumulator(Bag::new(*self)))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        Some(self.accumulator())
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(BagGroups(Bag::new(*self)))
+    }
+}
+
+/// A table with the one group 0.
+#[derive(Debug)]
+struct BagAccumulator<M, const S: usize, const K: usize>(Bag<M, S, K>);
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> Accumulator for BagAccumulator<M, S, K> {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.update(values, |_| 0, None, Sign::Plus)
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.update(values, |_| 0, None, Sign::Minus)
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.0.grow(1)?;
+        self.0.merge(states, |_| 0)
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.0.grow(1)?;
+        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.0.grow(1)?;
+        first_row(&self.0.state(1)?)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.heap_size()
+    }
+}
+
+#[derive(Debug)]
+struct BagGroups<M, const S: usize, const K: usize>(Bag<M, S, K>);
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> BagGroups<M, S, K> {
+    fn count(&self, emit_to: EmitTo) -> usize {
+        match emit_to {
+            EmitTo::All => self.0.constants.len(),
+            EmitTo::First(count) => count.min(self.0.constants.len()),
+        }
+    }
+}
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> GroupsAccumulator for BagGroups<M, S, K> {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.0.grow(total_num_groups)?;
+        let group_of = |row: usize| group_indices[row];
+        self.0.update(values, group_of, opt_filter, Sign::Plus)
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.0.grow(total_num_groups)?;
+        self.0.merge(values, |row| group_indices[row])
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let groups = self.count(emit_to);
+        let results = self.0.finish(groups)?;
+        self.0.discard(groups)?;
+        Ok(results)
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let groups = self.count(emit_to);
+        let state = self.0.state(groups)?;
+        self.0.discard(groups)?;
+        Ok(state)
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = rows_of(values);
+        let mut bag = Bag::new(BagForm::new(self.0.metric.clone())?);
+        bag.grow(rows)?;
+        bag.update(values, |row| row, opt_filter, Sign::Plus)?;
+        bag.state(rows)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.0.heap_size()
+    }
+}
