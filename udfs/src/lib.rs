@@ -58,6 +58,7 @@ mod satisfaction;
 mod scalar;
 mod segment;
 mod statistics;
+mod text;
 mod value;
 mod window;
 
@@ -109,6 +110,12 @@ pub use statistics::rate_change::rate_change_udaf;
 pub use statistics::rate_ci::rate_ci_udaf;
 pub use statistics::trend_test::trend_test_udaf;
 pub use statistics::wilson_ci::wilson_ci_udf;
+pub use text::detect_language::detect_language_udf;
+pub use text::review_topic::review_topic_udf;
+pub use text::review_topics::review_topics_udf;
+pub use text::review_type::review_type_udf;
+pub use text::sentiment::sentiment_udf;
+pub use text::sentiment_label::sentiment_label_udf;
 pub use value::aov::aov_udaf;
 pub use value::clv::clv_udaf;
 pub use value::clv_simple::clv_simple_udf;
@@ -158,6 +165,12 @@ pub mod expr_fn {
     pub use crate::statistics::rate_ci::rate_ci;
     pub use crate::statistics::trend_test::trend_test;
     pub use crate::statistics::wilson_ci::wilson_ci;
+    pub use crate::text::detect_language::detect_language;
+    pub use crate::text::review_topic::review_topic;
+    pub use crate::text::review_topics::review_topics;
+    pub use crate::text::review_type::review_type;
+    pub use crate::text::sentiment::sentiment;
+    pub use crate::text::sentiment_label::sentiment_label;
     pub use crate::value::aov::aov;
     pub use crate::value::clv::clv;
     pub use crate::value::clv_simple::clv_simple;
@@ -205,6 +218,7 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         clv_contractual_udf(),
         clv_predict_udf(),
         clv_simple_udf(),
+        detect_language_udf(),
         expected_purchases_new_udf(),
         expected_purchases_udf(),
         expected_spend_udf(),
@@ -215,7 +229,12 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         p_alive_udf(),
         pareto_nbd_udf(),
         purchase_probability_udf(),
+        review_topic_udf(),
+        review_topics_udf(),
+        review_type_udf(),
         rfm_segment_udf(),
+        sentiment_label_udf(),
+        sentiment_udf(),
         survey_score_udf(),
         tenure_udf(),
         wilson_ci_udf(),

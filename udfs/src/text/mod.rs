@@ -1,0 +1,102 @@
+//! What reviews say: their language, their tone, what they are about.
+//!
+//! Lexicons and rules of our own, no model: a text is split into words, marks and smileys; a word has the
+//! weight of the longest stem in the lexicon that it begins with and that leaves five letters at most.
+
+/// `detect_language`
+pub(crate) mod detect_language;
+/// The language of a text.
+pub(crate) mod language;
+/// The words of a language with their weights.
+pub(crate) mod lexicon;
+/// `review_topic`
+pub(crate) mod review_topic;
+/// `review_topics`
+pub(crate) mod review_topics;
+/// `review_type`
+pub(crate) mod review_type;
+/// `sentiment`
+pub(crate) mod sentiment;
+/// `sentiment_label`
+pub(crate) mod sentiment_label;
+/// Words, marks and smileys.
+pub(crate) mod tokens;
+/// The tone of a text as a number.
+pub(crate) mod tone;
+/// What a text is about.
+pub(crate) mod topics;
+
+use arrow::array::{Array, ArrayRef, StringViewArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
+use datafusion_common::Result;
+use datafusion_common::cast::as_string_view_array;
+
+use self::language::Language;
+use crate::aggregate::for_each_row;
+use crate::arguments::{text, wrong_arity};
+
+/// The types of `(text [, lang])`.
+pub(super) fn coerce_text(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [content] => Ok(vec![text(function, "text", content)?]),
+        [content, lang] => Ok(vec![
+            text(function, "text", content)?,
+            text(function, "lang", lang)?,
+        ]),
+        _ => wrong_arity(
+            function,
+            &format!("{function}(text) or {function}(text, lang)"),
+            types.len(),
+        ),
+    }
+}
+
+/// The texts of a column with their languages.
+pub(super) struct Texts<'a> {
+    contents: &'a StringViewArray,
+    languages: Option<&'a StringViewArray>,
+    nulls: Option<NullBuffer>,
+}
+
+impl<'a> Texts<'a> {
+    /// Those of the arguments `(text [, lang])`.
+    pub(super) fn new(arguments: &'a [ArrayRef]) -> Result<Self> {
+        Ok(Self {
+            contents: as_string_view_array(&arguments[0])?,
+            languages: match arguments.get(1) {
+                Some(languages) => Some(as_string_view_array(languages)?),
+                None => None,
+            },
+            nulls: NullBuffer::union_many(arguments.iter().map(Array::nulls)),
+        })
+    }
+
+    /// Rows.
+    pub(super) fn len(&self) -> usize {
+        self.contents.len()
+    }
+
+    /// The rows without a text or a language that was given.
+    pub(super) fn nulls(&self) -> Option<NullBuffer> {
+        self.nulls.clone()
+    }
+
+    /// Calls `take` with each row that is not NULL, its text and its language; an error for a language that
+    /// there is no lexicon of.
+    pub(super) fn each(
+        &self,
+        function: &str,
+        mut take: impl FnMut(usize, &str, Language),
+    ) -> Result<()> {
+        for_each_row(self.nulls.as_ref(), self.len(), |row| {
+            let content = self.contents.value(row);
+            let language = match self.languages {
+                Some(languages) => Language::named(function, languages.value(row))?,
+                None => Language::of(content).unwrap_or(Language::English),
+            };
+            take(row, content, language);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! The tone of a text in a word; see [`super::tone`].
+
+use arrow::array::{ArrayRef, Int8Array, StringViewArray};
+use arrow::compute;
+use arrow::datatypes::DataType;
+use datafusion_common::Result;
+use datafusion_doc::Documentation;
+use datafusion_macros::user_doc;
+
+use super::tone::{sign, tone};
+use super::{Texts, coerce_text};
+use crate::scalar::{ScalarDefinition, export_scalar};
+
+const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
+
+/// The scalar function `sentiment_label`.
+#[user_doc(
+    doc_section(label = "Text"),
+    description = "'positive' for a text whose sentiment is 0.05 or more, 'negative' for -0.05 or less, otherwise 'neutral'. NULL for NULL; an unknown lang is an error. The label of a short text is often wrong: rank by sentiment(), and alert on shares of many. Source: thresholds of VADER, ICWSM 2014.",
+    syntax_example = "sentiment_label(text)",
+    alternative_syntax = "sentiment_label(text, lang)",
+    sql_example = r"```sql
+> SELECT body, sentiment_label(body) AS label FROM (VALUES ('Love it'), ('Not good'), ('Чудовий сервіс')) AS reviews(body);
++----------------+----------+
+| body           | label    |
++----------------+----------+
+| Love it        | positive |
+| Not good       | negative |
+| Чудовий сервіс | positive |
++----------------+----------+
+```",
+    argument(
+        name = "text",
+        description = "The text, in English, Russian or Ukrainian."
+    ),
+    argument(
+        name = "lang",
+        description = "'en', 'ru' or 'uk'; left out, each text's own language by its letters."
+    )
+)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct SentimentLabel;
+
+export_scalar!(SentimentLabel, sentiment_label, sentiment_label_udf);
+
+impl ScalarDefinition for SentimentLabel {
+    const NAME: &'static str = "sentiment_label";
+    const PARAMETERS: &'static [&'static str] = &["text", "lang"];
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        coerce_text(Self::NAME, types)
+    }
+
+    fn return_type(&self) -> DataType {
+        DataType::Utf8View
+    }
+
+    fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        let texts = Texts::new(arguments)?;
+        let mut signs = vec![0_i8; texts.len()];
+        texts.each(Self::NAME, |row, text, language| {
+            signs[row] = 1 + sign(tone(text, language));
+        })?;
+        let labels = StringViewArray::from_iter_values(LABELS);
+        Ok(compute::take(
+            &labels,
+            &Int8Array::new(signs.into(), texts.nulls()),
+            None,
+        )?)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.doc()
+    }
+}
