@@ -58,6 +58,7 @@ mod satisfaction;
 mod scalar;
 mod segment;
 mod statistics;
+mod survival;
 mod text;
 mod value;
 mod window;
@@ -110,6 +111,10 @@ pub use statistics::rate_change::rate_change_udaf;
 pub use statistics::rate_ci::rate_ci_udaf;
 pub use statistics::trend_test::trend_test_udaf;
 pub use statistics::wilson_ci::wilson_ci_udf;
+pub use survival::mean_lifetime::mean_lifetime_udaf;
+pub use survival::median_lifetime::median_lifetime_udaf;
+pub use survival::survival::survival_udaf;
+pub use survival::survival_at::survival_at_udaf;
 pub use text::detect_language::detect_language_udf;
 pub use text::review_topic::review_topic_udf;
 pub use text::review_topics::review_topics_udf;
@@ -165,6 +170,10 @@ pub mod expr_fn {
     pub use crate::statistics::rate_ci::rate_ci;
     pub use crate::statistics::trend_test::trend_test;
     pub use crate::statistics::wilson_ci::wilson_ci;
+    pub use crate::survival::mean_lifetime::mean_lifetime;
+    pub use crate::survival::median_lifetime::median_lifetime;
+    pub use crate::survival::survival::survival;
+    pub use crate::survival::survival_at::survival_at;
     pub use crate::text::detect_language::detect_language;
     pub use crate::text::review_topic::review_topic;
     pub use crate::text::review_topics::review_topics;
@@ -193,6 +202,8 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         gamma_gamma_fit_udaf(),
         lift_test_udaf(),
         mbgnbd_fit_udaf(),
+        mean_lifetime_udaf(),
+        median_lifetime_udaf(),
         nps_change_udaf(),
         nps_ci_udaf(),
         nps_moe_udaf(),
@@ -206,6 +217,8 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         retention_rate_udaf(),
         retention_udaf(),
         revenue_churn_rate_udaf(),
+        survival_at_udaf(),
+        survival_udaf(),
         trend_test_udaf(),
         window_funnel_udaf(),
     ]

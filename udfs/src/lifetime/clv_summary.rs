@@ -26,7 +26,7 @@ use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{
-    Definition, Form, export_aggregate, first_row, for_each_row, rows_of, selection,
+    Definition, Form, emitted, export_aggregate, first_row, for_each_row, rows_of, selection,
 };
 use crate::arguments::{
     Held, Times, all_equal, doubles, finite, hold, hold_other, invalid_value, number, plain,
@@ -154,6 +154,11 @@ impl Unit {
                 format!("unit '{name}' is unknown; use 'day', 'week', 'month' or 'year'"),
             )),
         }
+    }
+
+    /// The unit of this number.
+    pub(super) fn numbered(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).map(|(_, unit, _)| *unit)
     }
 
     /// Its length in days.
@@ -323,12 +328,12 @@ impl SummaryGroups {
         for row in 0..rows_of(states) {
             let group = group_of(row);
             let known = instants.is_valid(row);
-            let unit = Unit::ALL.get(usize::from(units.value(row)));
-            if let Some((_, unit, _)) = unit.filter(|_| known) {
+            let unit = Unit::numbered(units.value(row));
+            if let Some(unit) = unit.filter(|_| known) {
                 let id = self.observations.id(Observation {
                     instant: instants.value(row),
                     day: as_of_days.value(row),
-                    unit: *unit,
+                    unit,
                 })?;
                 if !hold_other(&mut self.groups[group], Some(id)) {
                     return Err(varying_argument(ClvSummary::NAME, "as_of and unit"));
@@ -541,13 +546,5 @@ impl GroupsAccumulator for SummaryGroups {
 
     fn size(&self) -> usize {
         size_of_val(self) + self.heap_size()
-    }
-}
-
-/// How many groups come out.
-pub(super) fn emitted(emit_to: EmitTo, groups: usize) -> usize {
-    match emit_to {
-        EmitTo::All => groups,
-        EmitTo::First(first) => first.min(groups),
     }
 }

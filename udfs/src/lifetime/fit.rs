@@ -16,10 +16,9 @@ use datafusion_common::cast::as_list_array;
 use datafusion_common::{HashMap, Result, ScalarValue, exec_err};
 use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-use crate::aggregate::{Form, first_row, for_each_row, rows_of};
+use crate::aggregate::{Form, emitted, first_row, for_each_row, rows_of};
 use crate::arguments::{number, primitive, wrong_arity};
 use crate::distinct::lists;
-use crate::lifetime::clv_summary::emitted;
 use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
 use crate::lifetime::model::{Fit, Kind, fitted};
 

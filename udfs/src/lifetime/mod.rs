@@ -6,6 +6,8 @@ mod beta_geometric;
 pub(crate) mod bgnbd_fit;
 /// Value of a customer under contract.
 pub(crate) mod clv_contractual;
+/// Mean value of customers in a time to come.
+pub(crate) mod clv_future;
 /// Value of a customer in a time to come.
 pub(crate) mod clv_predict;
 /// A customer's orders in four numbers.

@@ -62,6 +62,7 @@ fn random_rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 /// The values of an argument for the given rows. `None` if the name is unknown.
+#[expect(clippy::too_many_lines, reason = "one arm for each argument")]
 fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
     let all = |day: i32| dates(kind, rows.iter().map(|_| Some(day)));
     Some(match argument {
@@ -121,6 +122,12 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         ),
         "customer_id" => keys(kind, rows.iter().map(|row| row.b.map(|b| b % 6))),
         "order_id" | "order_key" => keys(kind + 1, rows.iter().map(|row| row.c.map(|c| c % 7))),
+        "duration" => numbers_of(
+            kind,
+            rows.iter().map(|row| row.b.map(|b| i64::from(b % 20))),
+        ),
+        "horizon" => Arc::new(Int64Array::from(vec![12; rows.len()])),
+        "discount" => Arc::new(Float64Array::from(vec![0.002; rows.len()])),
         "churned" | "retained" | "success" | "satisfied" => Arc::new(
             rows.iter()
                 .map(|row| row.a.map(|a| a % 3 == 0))
@@ -280,7 +287,7 @@ fn forms_for(rows: &[Row]) -> Vec<Form> {
     const FITS_EVERY: usize = 8;
     let mut forms = forms();
     if !rows.len().is_multiple_of(FITS_EVERY) {
-        forms.retain(|form| !form.udaf.name().ends_with("_fit"));
+        forms.retain(|form| !form.fits());
     }
     forms
 }
@@ -292,10 +299,11 @@ fn forms() -> Vec<Form> {
         let syntaxes = [documentation.syntax_example].into_iter();
         let syntaxes = syntaxes.chain(documentation.alternative_syntax.unwrap_or_default());
         // A fit takes its time: one kind per form.
-        let fits = udaf.name().ends_with("_fit");
+        let name = udaf.name().to_owned();
         for (place, syntax) in syntaxes.enumerate() {
             let inner = syntax.split_once('(').unwrap().1.trim_end_matches(')');
             let arguments: Vec<_> = inner.split(", ").map(str::to_owned).collect();
+            let fits = fits(&name, &arguments);
             for kind in (0..KINDS).filter(|kind| !fits || *kind == place % KINDS) {
                 let (udaf, arguments) = (Arc::clone(&udaf), arguments.clone());
                 forms.push(Form {
@@ -309,12 +317,29 @@ fn forms() -> Vec<Form> {
     forms
 }
 
+/// Whether a form searches for parameters.
+fn fits(function: &str, arguments: &[String]) -> bool {
+    function.ends_with("_fit") || function == "clv" && arguments.len() > 3
+}
+
 impl Form {
+    fn fits(&self) -> bool {
+        fits(self.udaf.name(), &self.arguments)
+    }
+
     /// Arguments as they come from a table, before coercion.
     fn raw(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let value = |name: &String| {
             let from_one = ["csat", "ces"].contains(&self.udaf.name()) && name == "score";
-            let name = if from_one { "score from 1" } else { name };
+            // Elsewhere t is a customer's, here it is the group's.
+            let of_group = self.udaf.name() == "survival_at" && name == "t";
+            // What a fit spends is not negative.
+            let name = match name.as_str() {
+                _ if of_group => "horizon",
+                _ if from_one => "score from 1",
+                "amount" if self.fits() => "monetary",
+                name => name,
+            };
             values(name, self.kind, rows)
                 .unwrap_or_else(|| panic!("laws.rs has no values for the argument {name}"))
         };

@@ -15,4 +15,5 @@ mod lifetime;
 mod models;
 mod session;
 mod statistics;
+mod survival;
 mod wrong_input;
