@@ -1,4 +1,4 @@
-//! The language of a text by its letters; see [`super::language`].
+//! The language of a text by its letters; see [`crate::text::language`].
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a text is about most; see [`super::topics`].
+//! What a text is about most; see [`crate::text::topics`].
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a text is about: all its topics; see [`super::topics`].
+//! What a text is about: all its topics; see [`crate::text::topics`].
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The tone of a text from -1 (bad) to 1 (good); see [`super::tone`].
+//! The tone of a text from -1 (bad) to 1 (good); see [`crate::text::tone`].
 
 use std::sync::Arc;
 

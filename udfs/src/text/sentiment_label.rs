@@ -1,4 +1,4 @@
-//! The tone of a text in a word; see [`super::tone`].
+//! The tone of a text in a word; see [`crate::text::tone`].
 
 use arrow::array::{ArrayRef, Int8Array, StringViewArray};
 use arrow::compute;

@@ -1,4 +1,4 @@
-//! What a text is about: words of five topics, by stems as in [`super::lexicon`].
+//! What a text is about: words of five topics, by stems as in [`crate::text::lexicon`].
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
