@@ -78,7 +78,7 @@ def copied(connection, table, unlogged, csv, rows):
 def made_here(connection):
     connection.execute("DROP TABLE IF EXISTS made")
     return seconds(lambda: connection.execute(
-        f"CREATE TABLE made AS {CTAS.format(rows=f'generate_series(1, {CTAS_ROWS}) AS g(i)')}"))
+        f"CREATE TABLE made AS {CTAS.format(rows=f'generate_series(1::bigint, {CTAS_ROWS}) AS g(i)')}"))
 
 
 def made_by_duckdb(path):
