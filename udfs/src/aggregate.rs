@@ -435,14 +435,6 @@ pub(crate) fn for_each_row(
     }
 }
 
-/// How many groups come out.
-pub(crate) fn emitted(emit_to: EmitTo, groups: usize) -> usize {
-    match emit_to {
-        EmitTo::All => groups,
-        EmitTo::First(first) => first.min(groups),
-    }
-}
-
 /// The first row of each column.
 pub(crate) fn first_row(columns: &[ArrayRef]) -> Result<Vec<ScalarValue>> {
     columns

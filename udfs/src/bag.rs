@@ -3,19 +3,20 @@
 //! entries, so that merging is exact, and an entry goes when its last row leaves a frame.
 
 use std::fmt::Debug;
-use std::mem::{size_of, size_of_val, take};
+use std::mem::{size_of, take};
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{DataFusionError, HashMap, Result, ScalarValue, exec_err};
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_common::{DataFusionError, HashMap, Result, exec_err};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 
-use crate::aggregate::{Form, first_row, for_each_row, rows_of, selection};
+use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{Held, hold, hold_other, primitive, varying_argument};
 use crate::distinct::{KeyArgument, lists};
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
 use crate::keys::Keys;
 use crate::measure::Sign;
 use crate::precise::FloatSum;
@@ -122,16 +123,6 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
         }
     }
 
-    fn grow(&mut self, groups: usize) -> Result<()> {
-        if u32::try_from(groups).is_err() {
-            return exec_err!("{}(): more than {} groups", M::FUNCTION, u32::MAX);
-        }
-        if self.constants.len() < groups {
-            self.constants.resize(groups, None);
-        }
-        Ok(())
-    }
-
     #[cold]
     fn varying(held: Option<[i64; K]>, found: [i64; K]) -> DataFusionError {
         let differs = held.and_then(|held| (0..K).find(|at| held[*at] != found[*at]));
@@ -139,7 +130,7 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
         varying_argument(M::FUNCTION, name.copied().unwrap_or("an argument"))
     }
 
-    fn update(
+    fn count(
         &mut self,
         arguments: &[ArrayRef],
         group_of: impl Fn(usize) -> usize,
@@ -212,53 +203,46 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
         (found.into_iter().map(entry).collect(), ranges)
     }
 
-    fn finish(&self, groups: usize) -> Result<ArrayRef> {
-        let (entries, ranges) = self.gather(groups);
-        let gathered: Vec<_> = ranges
-            .into_iter()
-            .zip(&self.constants)
-            .map(|(range, constants)| Gathered {
-                entries: &entries[range],
-                constants: *constants,
-            })
-            .collect();
-        self.metric.finish(&gathered)
+    /// Starts anew with this many groups.
+    fn clear(&mut self, groups: usize) {
+        self.constants = vec![None; groups];
+        self.entries = HashMap::default();
+        if let Some(keys) = &mut self.keys {
+            keys.clear();
+        }
+    }
+}
+
+impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K> {
+    const RETRACTS: bool = true;
+
+    fn empty(&self) -> Result<Self> {
+        BagForm::new(self.metric.clone()).map(Self::new)
     }
 
-    /// The partial states of the first groups, which stay in the table.
-    fn state(&self, groups: usize) -> Result<Vec<ArrayRef>> {
-        let (entries, ranges) = self.gather(groups);
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        for constant in 0..K {
-            let values = self.constants[..groups].iter();
-            let values = values.map(|held| held.map(|held| held[constant]));
-            columns.push(Arc::new(values.collect::<Int64Array>()));
+    fn len(&self) -> usize {
+        self.constants.len()
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        check_groups(M::FUNCTION, groups)?;
+        if self.constants.len() < groups {
+            self.constants.resize(groups, None);
         }
-        let mut offsets = vec![0];
-        let mut end = 0;
-        for range in ranges {
-            end += range.len();
-            offsets.push(end);
-        }
-        let mut items = vec![match &self.keys {
-            Some(keys) => {
-                keys.values(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>())?
-            }
-            None => Arc::new(Int64Array::from_iter_values(
-                entries.iter().map(|entry| entry.key as i64),
-            )),
-        }];
-        let whole = |field: fn(&Entry<S>) -> i64| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(entries.iter().map(field)))
-        };
-        items.extend([whole(|entry| entry.place), whole(|entry| entry.rows)]);
-        for sum in 0..S {
-            items.extend(FloatSum::write(
-                entries.iter().map(|entry| &entry.sums[sum]),
-            ));
-        }
-        columns.extend(lists(M::FUNCTION, &offsets, items)?);
-        Ok(columns)
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        self.count(arguments, group_of, filter, Sign::Plus)
+    }
+
+    fn retract(&mut self, arguments: &[ArrayRef]) -> Result<()> {
+        self.count(arguments, |_| 0, None, Sign::Minus)
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
@@ -325,7 +309,54 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
         Ok(())
     }
 
-    /// Removes the first groups; the others move down.
+    fn finish(&self, groups: usize) -> Result<ArrayRef> {
+        let (entries, ranges) = self.gather(groups);
+        let gathered: Vec<_> = ranges
+            .into_iter()
+            .zip(&self.constants)
+            .map(|(range, constants)| Gathered {
+                entries: &entries[range],
+                constants: *constants,
+            })
+            .collect();
+        self.metric.finish(&gathered)
+    }
+
+    fn write(&self, groups: usize) -> Result<Vec<ArrayRef>> {
+        let (entries, ranges) = self.gather(groups);
+        let mut columns: Vec<ArrayRef> = Vec::new();
+        for constant in 0..K {
+            let values = self.constants[..groups].iter();
+            let values = values.map(|held| held.map(|held| held[constant]));
+            columns.push(Arc::new(values.collect::<Int64Array>()));
+        }
+        let mut offsets = vec![0];
+        let mut end = 0;
+        for range in ranges {
+            end += range.len();
+            offsets.push(end);
+        }
+        let mut items = vec![match &self.keys {
+            Some(keys) => {
+                keys.values(&entries.iter().map(|entry| entry.key).collect::<Vec<_>>())?
+            }
+            None => Arc::new(Int64Array::from_iter_values(
+                entries.iter().map(|entry| entry.key as i64),
+            )),
+        }];
+        let whole = |field: fn(&Entry<S>) -> i64| -> ArrayRef {
+            Arc::new(Int64Array::from_iter_values(entries.iter().map(field)))
+        };
+        items.extend([whole(|entry| entry.place), whole(|entry| entry.rows)]);
+        for sum in 0..S {
+            items.extend(FloatSum::write(
+                entries.iter().map(|entry| &entry.sums[sum]),
+            ));
+        }
+        columns.extend(lists(M::FUNCTION, &offsets, items)?);
+        Ok(columns)
+    }
+
     fn discard(&mut self, groups: usize) -> Result<()> {
         if groups >= self.constants.len() {
             self.clear(0);
@@ -345,20 +376,11 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
         let numbered = self.keys.as_ref().map_or(0, Keys::numbered);
         if numbered > 2 * self.entries.len() + NUMBERS_KEPT {
             let groups = self.constants.len();
-            let state = self.state(groups)?;
+            let state = self.write(groups)?;
             self.clear(groups);
             self.merge(&state, |row| row)?;
         }
         Ok(())
-    }
-
-    /// Starts anew with this many groups.
-    fn clear(&mut self, groups: usize) {
-        self.constants = vec![None; groups];
-        self.entries = HashMap::default();
-        if let Some(keys) = &mut self.keys {
-            keys.clear();
-        }
     }
 
     fn heap_size(&self) -> usize {
@@ -371,18 +393,14 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
 
 impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, K> {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: String, item: DataType| {
-            let item = Field::new_list_field(item, true);
-            Field::new(name, DataType::List(Arc::new(item)), true)
-        };
         let constants = M::CONSTANTS.map(|name| Field::new(name, DataType::Int64, true));
         let key = self.keys.as_ref().zip(self.metric.key());
         let key = key.map(|(keys, key)| (key.name, keys.data_type().clone()));
         let (name, key) = key.unwrap_or(("key", DataType::Int64));
-        let key = [list(name.to_owned(), key)];
-        let own = ["place", "rows"].map(|name| list(name.to_owned(), DataType::Int64));
+        let key = [list_field(name, key)];
+        let own = ["place", "rows"].map(|name| list_field(name, DataType::Int64));
         let sums = M::SUMS.into_iter().flat_map(FloatSum::fields);
-        let sums = sums.map(|sum| list(sum.name().clone(), DataType::Float64));
+        let sums = sums.map(|sum| list_field(sum.name(), DataType::Float64));
         constants
             .into_iter()
             .chain(key)
@@ -392,7 +410,7 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, 
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(BagAccumulator(Bag::new(*self)))
+        Box::new(Single(Bag::new(*self)))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -400,111 +418,6 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, 
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(BagGroups(Bag::new(*self)))
-    }
-}
-
-/// A table with the one group 0.
-#[derive(Debug)]
-struct BagAccumulator<M, const S: usize, const K: usize>(Bag<M, S, K>);
-
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> Accumulator for BagAccumulator<M, S, K> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None, Sign::Plus)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None, Sign::Minus)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.grow(1)?;
-        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.grow(1)?;
-        first_row(&self.0.state(1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
-    }
-}
-
-#[derive(Debug)]
-struct BagGroups<M, const S: usize, const K: usize>(Bag<M, S, K>);
-
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> BagGroups<M, S, K> {
-    fn count(&self, emit_to: EmitTo) -> usize {
-        match emit_to {
-            EmitTo::All => self.0.constants.len(),
-            EmitTo::First(count) => count.min(self.0.constants.len()),
-        }
-    }
-}
-
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> GroupsAccumulator for BagGroups<M, S, K> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.0.grow(total_num_groups)?;
-        let group_of = |row: usize| group_indices[row];
-        self.0.update(values, group_of, opt_filter, Sign::Plus)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.0.grow(total_num_groups)?;
-        self.0.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let groups = self.count(emit_to);
-        let results = self.0.finish(groups)?;
-        self.0.discard(groups)?;
-        Ok(results)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let groups = self.count(emit_to);
-        let state = self.0.state(groups)?;
-        self.0.discard(groups)?;
-        Ok(state)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let rows = rows_of(values);
-        let mut bag = Bag::new(BagForm::new(self.0.metric.clone())?);
-        bag.grow(rows)?;
-        bag.update(values, |row| row, opt_filter, Sign::Plus)?;
-        bag.state(rows)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
+        Box::new(Grouped(Bag::new(*self)))
     }
 }

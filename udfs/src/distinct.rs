@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
-use std::mem::{size_of, size_of_val, take};
+use std::mem::{size_of, take};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, ListArray};
@@ -13,11 +13,12 @@ use arrow::compute;
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::cast::as_list_array;
 use datafusion_common::hash_map::Entry;
-use datafusion_common::{HashMap, HashSet, Result, ScalarValue, exec_datafusion_err, exec_err};
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_common::{HashMap, HashSet, Result, exec_datafusion_err, exec_err};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 
-use crate::aggregate::{Form, first_row, for_each_row, rows_of, selection};
+use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::wrong_arity;
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::keys::{Keys, key_type};
 
 /// An argument whose distinct values are told apart.
@@ -194,14 +195,37 @@ impl<M: DistinctMetric> Table<M> {
         }
     }
 
+    /// Everything that travels: customers, or pairs where those are remembered.
+    fn listed(&self) -> impl Iterator<Item = (Member, M::Mark, u64)> {
+        let pairs = self
+            .pairs
+            .iter()
+            .map(|(member, second)| (*member, M::Mark::default(), *second));
+        let members = if M::PAIRS { None } else { Some(&self.members) };
+        let members = members.into_iter().flatten();
+        pairs.chain(members.map(|(member, mark)| (*member, *mark, self.metric.second(mark))))
+    }
+
+    /// Starts anew with this many groups.
+    fn clear(&mut self, groups: usize) {
+        self.groups = vec![M::Group::default(); groups];
+        self.members = HashMap::default();
+        self.pairs = HashSet::default();
+        self.keys.iter_mut().for_each(Keys::clear);
+    }
+}
+
+impl<M: DistinctMetric> Groups for Table<M> {
+    fn empty(&self) -> Result<Self> {
+        DistinctForm::new(self.metric.clone()).map(|form| Self::new(form.metric, form.keys))
+    }
+
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     fn grow(&mut self, groups: usize) -> Result<()> {
-        if u32::try_from(groups).is_err() {
-            return exec_err!(
-                "{}(): more than {} groups",
-                self.metric.function(),
-                u32::MAX
-            );
-        }
+        check_groups(self.metric.function(), groups)?;
         if self.groups.len() < groups {
             self.groups.resize(groups, M::Group::default());
         }
@@ -316,17 +340,13 @@ impl<M: DistinctMetric> Table<M> {
         Ok(())
     }
 
-    /// The partial states of the first `emitted` groups, which stay in the table.
-    fn state(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
-        let mut offsets = vec![0_usize; emitted + 1];
-        for member in self.listed().map(|(member, ..)| member) {
-            if let Some(end) = offsets.get_mut(member.group as usize + 1) {
-                *end += 1;
-            }
-        }
-        for group in 0..emitted {
-            offsets[group + 1] += offsets[group];
-        }
+    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
+        self.metric.finish(&self.groups[..emitted])
+    }
+
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let groups = self.listed().map(|(member, ..)| member.group as usize);
+        let offsets = offsets_of(emitted, groups);
         let total = offsets[emitted];
         let mut next = offsets.clone();
         let (mut customers, mut seconds) = (vec![0; total], vec![0; total]);
@@ -351,18 +371,6 @@ impl<M: DistinctMetric> Table<M> {
         Ok(columns)
     }
 
-    /// Everything that travels: customers, or pairs where those are remembered.
-    fn listed(&self) -> impl Iterator<Item = (Member, M::Mark, u64)> {
-        let pairs = self
-            .pairs
-            .iter()
-            .map(|(member, second)| (*member, M::Mark::default(), *second));
-        let members = if M::PAIRS { None } else { Some(&self.members) };
-        let members = members.into_iter().flatten();
-        pairs.chain(members.map(|(member, mark)| (*member, *mark, self.metric.second(mark))))
-    }
-
-    /// Removes the first `emitted` groups; the others move down.
     fn discard(&mut self, emitted: usize) -> Result<()> {
         if emitted >= self.groups.len() {
             self.clear(0);
@@ -390,19 +398,11 @@ impl<M: DistinctMetric> Table<M> {
             .any(|keys| keys.numbered() > 2 * in_use + NUMBERS_KEPT)
         {
             let groups = self.groups.len();
-            let state = self.state(groups)?;
+            let state = self.write(groups)?;
             self.clear(groups);
             self.merge(&state, |row| row)?;
         }
         Ok(())
-    }
-
-    /// Starts anew with this many groups.
-    fn clear(&mut self, groups: usize) {
-        self.groups = vec![M::Group::default(); groups];
-        self.members = HashMap::default();
-        self.pairs = HashSet::default();
-        self.keys.iter_mut().for_each(Keys::clear);
     }
 
     fn heap_size(&self) -> usize {
@@ -413,6 +413,48 @@ impl<M: DistinctMetric> Table<M> {
             + self.keys.capacity() * size_of::<Keys>()
             + self.keys.iter().map(Keys::heap_size).sum::<usize>()
             + self.metric.heap_size()
+    }
+
+    /// Each row is a group of its own with at most one customer; no table is needed.
+    fn states_of(
+        &self,
+        arguments: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let mut metric = self.metric.clone();
+        let rows = rows_of(arguments);
+        let selection = selection(arguments, metric.required(), filter);
+        let columns = metric.columns(arguments)?;
+        let mut groups = vec![M::Group::default(); rows];
+        let mut marks = Vec::new();
+        let mut counted = vec![false; rows];
+        for_each_row(selection.as_ref(), rows, |row| {
+            if let Some(accepted) = metric.accept(&mut groups[row], &columns, row)? {
+                let mut mark = M::Mark::default();
+                let seen = Seen {
+                    first: true,
+                    first_pair: true,
+                    second: 0,
+                };
+                metric.observe(&mut groups[row], &mut mark, seen, accepted);
+                marks.push(mark);
+                counted[row] = true;
+            }
+            Ok(())
+        })?;
+        let mut offsets = vec![0; rows + 1];
+        for (row, counted) in counted.iter().enumerate() {
+            offsets[row + 1] = offsets[row] + usize::from(*counted);
+        }
+        let counted = BooleanArray::from(counted);
+        let mut items = Vec::new();
+        for key in metric.keys() {
+            items.push(compute::filter(&arguments[key.position], &counted)?);
+        }
+        items.extend(metric.write_marks(&marks));
+        let mut state = metric.write_groups(&groups);
+        state.extend(lists(metric.function(), &offsets, items)?);
+        Ok(state)
     }
 }
 
@@ -479,14 +521,10 @@ pub(crate) fn lists(
 
 impl<M: DistinctMetric> Form for DistinctForm<M> {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: String, item: &DataType| {
-            let item = Field::new_list_field(item.clone(), true);
-            Field::new(name, DataType::List(Arc::new(item)), true)
-        };
         let keys = self.metric.keys().iter().zip(&self.keys);
-        let keys = keys.map(|(key, keys)| list(key.name.to_owned(), keys.data_type()));
+        let keys = keys.map(|(key, keys)| list_field(key.name, keys.data_type().clone()));
         let marks = self.metric.mark_fields().into_iter();
-        let marks = marks.map(|mark| list(mark.name().clone(), mark.data_type()));
+        let marks = marks.map(|mark| list_field(mark.name(), mark.data_type().clone()));
         self.metric
             .group_fields()
             .into_iter()
@@ -496,7 +534,7 @@ impl<M: DistinctMetric> Form for DistinctForm<M> {
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(DistinctAccumulator(Table::new(self.metric, self.keys)))
+        Box::new(Single(Table::new(self.metric, self.keys)))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -504,132 +542,7 @@ impl<M: DistinctMetric> Form for DistinctForm<M> {
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(DistinctGroups(Table::new(self.metric, self.keys)))
-    }
-}
-
-/// A table with the one group 0.
-#[derive(Debug)]
-struct DistinctAccumulator<M: DistinctMetric>(Table<M>);
-
-impl<M: DistinctMetric> Accumulator for DistinctAccumulator<M> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.grow(1)?;
-        ScalarValue::try_from_array(&self.0.metric.finish(&self.0.groups)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.grow(1)?;
-        first_row(&self.0.state(1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
-    }
-}
-
-#[derive(Debug)]
-struct DistinctGroups<M: DistinctMetric>(Table<M>);
-
-impl<M: DistinctMetric> DistinctGroups<M> {
-    fn count(&self, emit_to: EmitTo) -> usize {
-        match emit_to {
-            EmitTo::All => self.0.groups.len(),
-            EmitTo::First(count) => count.min(self.0.groups.len()),
-        }
-    }
-}
-
-impl<M: DistinctMetric> GroupsAccumulator for DistinctGroups<M> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.0.grow(total_num_groups)?;
-        self.0.update(values, |row| group_indices[row], opt_filter)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.0.grow(total_num_groups)?;
-        self.0.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let count = self.count(emit_to);
-        let results = self.0.metric.finish(&self.0.groups[..count])?;
-        self.0.discard(count)?;
-        Ok(results)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let count = self.count(emit_to);
-        let state = self.0.state(count)?;
-        self.0.discard(count)?;
-        Ok(state)
-    }
-
-    /// Each row is a group of its own with at most one customer; no table is needed.
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut metric = self.0.metric.clone();
-        let rows = rows_of(values);
-        let selection = selection(values, metric.required(), opt_filter);
-        let columns = metric.columns(values)?;
-        let mut groups = vec![M::Group::default(); rows];
-        let mut marks = Vec::new();
-        let mut counted = vec![false; rows];
-        for_each_row(selection.as_ref(), rows, |row| {
-            if let Some(accepted) = metric.accept(&mut groups[row], &columns, row)? {
-                let mut mark = M::Mark::default();
-                let seen = Seen {
-                    first: true,
-                    first_pair: true,
-                    second: 0,
-                };
-                metric.observe(&mut groups[row], &mut mark, seen, accepted);
-                marks.push(mark);
-                counted[row] = true;
-            }
-            Ok(())
-        })?;
-        let mut offsets = vec![0; rows + 1];
-        for (row, counted) in counted.iter().enumerate() {
-            offsets[row + 1] = offsets[row] + usize::from(*counted);
-        }
-        let counted = BooleanArray::from(counted);
-        let mut items = Vec::new();
-        for key in metric.keys() {
-            items.push(compute::filter(&values[key.position], &counted)?);
-        }
-        items.extend(metric.write_marks(&marks));
-        let mut state = metric.write_groups(&groups);
-        state.extend(lists(metric.function(), &offsets, items)?);
-        Ok(state)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
+        Box::new(Grouped(Table::new(self.metric, self.keys)))
     }
 }
 

@@ -30,8 +30,8 @@
 //!    result; the definition (names, types, forms); the state with its arithmetic; unit tests.
 //! 2. Choose the state: a few counters, sums and constants per group are a `Measure` (`measure.rs`),
 //!    other numbers a `Metric` (`aggregate.rs`), distinct customers a `DistinctMetric`
-//!    (`distinct.rs`), other entries a `BagMetric` (`bag.rs`), one row in and one out a
-//!    `ScalarDefinition` (`scalar.rs`).
+//!    (`distinct.rs`), other entries a `BagMetric` (`bag.rs`), a table of another kind `Groups`
+//!    (`groups.rs`), one row in and one out a `ScalarDefinition` (`scalar.rs`).
 //! 3. Write the public pair with `export_aggregate!`, `export_scalar!` or `export_window!`, and add
 //!    it below to the re-exports, to `expr_fn` and to one of the three lists.
 //! 4. Give `tests/it/laws.rs` a sample call per form; the laws then hold for it without more work.
@@ -46,6 +46,7 @@ mod behaviour;
 mod calendar;
 mod constants;
 mod distinct;
+mod groups;
 mod helpers;
 mod keys;
 mod lifetime;

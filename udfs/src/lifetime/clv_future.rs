@@ -4,7 +4,7 @@
 //! depend on how the rows were split.
 
 use std::fmt::Debug;
-use std::mem::{size_of, size_of_val};
+use std::mem::size_of;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,16 +14,17 @@ use arrow::array::{
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, UInt8Type};
 use datafusion_common::cast::{as_date32_array, as_list_array, as_string_view_array};
-use datafusion_common::{HashMap, Result, ScalarValue, exec_datafusion_err};
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_common::{HashMap, Result, exec_datafusion_err};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 
-use crate::aggregate::{Form, emitted, first_row, for_each_row, rows_of, selection};
+use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
     Held, doubles, finite, hold, hold_other, invalid_value, number, primitive, text, times,
     varying_argument, whole_number,
 };
 use crate::constants::{ConstantId, Constants};
 use crate::distinct::lists;
+use crate::groups::{Grouped, Groups, Single, list_field, offsets_of};
 use crate::keys::{Keys, key_type};
 use crate::lifetime::clv_summary::Unit;
 use crate::lifetime::customer::Customer;
@@ -79,22 +80,19 @@ impl FutureForm {
 
 impl Form for FutureForm {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: &str, item: DataType| {
-            Field::new_list(name, Field::new_list_field(item, true), true)
-        };
         vec![
             Field::new("horizon", DataType::Int64, true),
             Field::new("unit", DataType::UInt8, true),
             Field::new("discount", DataType::Float64, true),
             Field::new("margin", DataType::Float64, true),
-            list("customer_id", self.keys.data_type().clone()),
-            list("day", DataType::Int32),
-            list("amount", DataType::Float64),
+            list_field("customer_id", self.keys.data_type().clone()),
+            list_field("day", DataType::Int32),
+            list_field("amount", DataType::Float64),
         ]
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(FutureAccumulator(self.groups_of()))
+        Box::new(Single(self.groups_of()))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -102,7 +100,7 @@ impl Form for FutureForm {
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(self.groups_of())
+        Box::new(Grouped(self.groups_of()))
     }
 }
 
@@ -130,6 +128,88 @@ struct FutureGroups {
 }
 
 impl FutureGroups {
+    fn member(&mut self, group: usize, customer: u64) -> Result<u32> {
+        // `grow` has checked that groups fit.
+        let key = (group as u32, customer);
+        if let Some(member) = self.members.get(&key) {
+            return Ok(*member);
+        }
+        let member = small(self.listed.len())?;
+        self.members.insert(key, member);
+        self.listed.push(key);
+        Ok(member)
+    }
+
+    /// The members of some groups, by group, with where each group's start and all end.
+    fn by_group(&self, groups: &Range<usize>) -> (Vec<usize>, Vec<usize>) {
+        let wanted = |(group, _): &(u32, u64)| groups.contains(&(*group as usize));
+        let mut members: Vec<_> = (0..self.listed.len())
+            .filter(|member| wanted(&self.listed[*member]))
+            .collect();
+        members.sort_by_key(|member| self.listed[*member].0);
+        let places = members.iter();
+        let places = places.map(|member| self.listed[*member].0 as usize - groups.start);
+        (offsets_of(groups.len(), places), members)
+    }
+
+    fn write_range(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
+        let (starts, orders) = self.orders.by_member(self.listed.len());
+        let (member_offsets, members) = self.by_group(&groups);
+        let (mut customers, mut days, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut offsets = vec![0; groups.len() + 1];
+        for (group, bounds) in member_offsets.windows(2).enumerate() {
+            for member in &members[bounds[0]..bounds[1]] {
+                for order in &orders[starts[*member]..starts[member + 1]] {
+                    customers.push(self.listed[*member].1);
+                    days.push(order.day);
+                    amounts.push(order.amount);
+                }
+            }
+            offsets[group + 1] = customers.len();
+        }
+        let held = || {
+            let held = self.groups[groups.clone()].iter();
+            held.map(|id| id.map(|id| self.settings.get(id)))
+        };
+        let horizons = held().map(|held| held.map(|held| i64::from(held.horizon)));
+        let units = held().map(|held| held.map(|held| held.unit as u8));
+        let discounts = held().map(|held| held.map(|held| f64::from_bits(held.discount)));
+        let margins = held().map(|held| held.map(|held| f64::from_bits(held.margin)));
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(horizons.collect::<Int64Array>()),
+            Arc::new(units.collect::<UInt8Array>()),
+            Arc::new(discounts.collect::<Float64Array>()),
+            Arc::new(margins.collect::<Float64Array>()),
+        ];
+        let items: Vec<ArrayRef> = vec![
+            self.keys.values(&customers)?,
+            Arc::new(Int32Array::from(days)),
+            Arc::new(Float64Array::from(amounts)),
+        ];
+        columns.extend(lists(FUNCTION, &offsets, items)?);
+        Ok(columns)
+    }
+
+    fn clear(&mut self) {
+        self.keys.clear();
+        self.groups = Vec::new();
+        self.members = HashMap::default();
+        self.listed = Vec::new();
+        self.orders = Orders::default();
+    }
+}
+
+impl Groups for FutureGroups {
+    fn empty(&self) -> Result<Self> {
+        let keys = Keys::new(FUNCTION, "customer_id", &self.key_type)?;
+        let arguments = self.arguments;
+        Ok(FutureForm { keys, arguments }.groups_of())
+    }
+
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
+
     fn grow(&mut self, groups: usize) -> Result<()> {
         small(groups)?;
         if self.groups.len() < groups {
@@ -187,18 +267,6 @@ impl FutureGroups {
         })
     }
 
-    fn member(&mut self, group: usize, customer: u64) -> Result<u32> {
-        // `grow` has checked that groups fit.
-        let key = (group as u32, customer);
-        if let Some(member) = self.members.get(&key) {
-            return Ok(*member);
-        }
-        let member = small(self.listed.len())?;
-        self.members.insert(key, member);
-        self.listed.push(key);
-        Ok(member)
-    }
-
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
         let horizons = primitive::<Int64Type>(&states[0])?;
         let units = primitive::<UInt8Type>(&states[1])?;
@@ -237,61 +305,6 @@ impl FutureGroups {
         Ok(())
     }
 
-    /// The members of some groups, by group, with where each group's start and all end.
-    fn by_group(&self, groups: &Range<usize>) -> (Vec<usize>, Vec<usize>) {
-        let wanted = |(group, _): &(u32, u64)| groups.contains(&(*group as usize));
-        let mut members: Vec<_> = (0..self.listed.len())
-            .filter(|member| wanted(&self.listed[*member]))
-            .collect();
-        members.sort_by_key(|member| self.listed[*member].0);
-        let mut offsets = vec![0; groups.len() + 1];
-        for member in &members {
-            offsets[self.listed[*member].0 as usize - groups.start + 1] += 1;
-        }
-        for group in 0..groups.len() {
-            offsets[group + 1] += offsets[group];
-        }
-        (offsets, members)
-    }
-
-    fn write(&self, groups: Range<usize>) -> Result<Vec<ArrayRef>> {
-        let (starts, orders) = self.orders.by_member(self.listed.len());
-        let (member_offsets, members) = self.by_group(&groups);
-        let (mut customers, mut days, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
-        let mut offsets = vec![0; groups.len() + 1];
-        for (group, bounds) in member_offsets.windows(2).enumerate() {
-            for member in &members[bounds[0]..bounds[1]] {
-                for order in &orders[starts[*member]..starts[member + 1]] {
-                    customers.push(self.listed[*member].1);
-                    days.push(order.day);
-                    amounts.push(order.amount);
-                }
-            }
-            offsets[group + 1] = customers.len();
-        }
-        let held = || {
-            let held = self.groups[groups.clone()].iter();
-            held.map(|id| id.map(|id| self.settings.get(id)))
-        };
-        let horizons = held().map(|held| held.map(|held| i64::from(held.horizon)));
-        let units = held().map(|held| held.map(|held| held.unit as u8));
-        let discounts = held().map(|held| held.map(|held| f64::from_bits(held.discount)));
-        let margins = held().map(|held| held.map(|held| f64::from_bits(held.margin)));
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(horizons.collect::<Int64Array>()),
-            Arc::new(units.collect::<UInt8Array>()),
-            Arc::new(discounts.collect::<Float64Array>()),
-            Arc::new(margins.collect::<Float64Array>()),
-        ];
-        let items: Vec<ArrayRef> = vec![
-            self.keys.values(&customers)?,
-            Arc::new(Int32Array::from(days)),
-            Arc::new(Float64Array::from(amounts)),
-        ];
-        columns.extend(lists(FUNCTION, &offsets, items)?);
-        Ok(columns)
-    }
-
     fn finish(&self, emitted: usize) -> Result<ArrayRef> {
         let (starts, mut orders) = self.orders.by_member(self.listed.len());
         let (offsets, members) = self.by_group(&(0..emitted));
@@ -322,20 +335,16 @@ impl FutureGroups {
         Ok(Arc::new(Float64Array::from(values)))
     }
 
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        self.write_range(0..emitted)
+    }
+
     fn discard(&mut self, emitted: usize) -> Result<()> {
         let all = self.groups.len();
-        let rest = self.write(emitted..all)?;
+        let rest = self.write_range(emitted..all)?;
         self.clear();
         self.grow(all - emitted)?;
         self.merge(&rest, |row| row)
-    }
-
-    fn clear(&mut self) {
-        self.keys.clear();
-        self.groups = Vec::new();
-        self.members = HashMap::default();
-        self.listed = Vec::new();
-        self.orders = Orders::default();
     }
 
     fn heap_size(&self) -> usize {
@@ -428,91 +437,6 @@ fn distinct(sorted: impl Iterator<Item = [f64; 3]>) -> Vec<([f64; 3], f64)> {
         }
     }
     counted
-}
-
-/// The one group 0.
-#[derive(Debug)]
-struct FutureAccumulator(FutureGroups);
-
-impl Accumulator for FutureAccumulator {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.grow(1)?;
-        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.grow(1)?;
-        first_row(&self.0.write(0..1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
-    }
-}
-
-impl GroupsAccumulator for FutureGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.update(values, |row| group_indices[row], opt_filter)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let emitted = emitted(emit_to, self.groups.len());
-        let result = self.finish(emitted)?;
-        self.discard(emitted)?;
-        Ok(result)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let emitted = emitted(emit_to, self.groups.len());
-        let state = self.write(0..emitted)?;
-        self.discard(emitted)?;
-        Ok(state)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let keys = Keys::new(FUNCTION, "customer_id", &self.key_type)?;
-        let arguments = self.arguments;
-        let mut rows = FutureForm { keys, arguments }.groups_of();
-        let count = rows_of(values);
-        rows.grow(count)?;
-        rows.update(values, |row| row, opt_filter)?;
-        rows.write(0..count)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.heap_size()
-    }
 }
 
 #[cfg(test)]

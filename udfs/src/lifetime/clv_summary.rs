@@ -6,7 +6,7 @@
 //! after `as_of` are ignored, rows with NULL are skipped, no orders give NULL. Source: Fader and
 //! Hardie, notes 004 and 025.
 
-use std::mem::{size_of, size_of_val};
+use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -19,21 +19,20 @@ use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, Fields, Float64Type, Int32Type,
     UInt8Type,
 };
+use datafusion_common::Result;
 use datafusion_common::cast::{as_date32_array, as_list_array, as_string_view_array};
-use datafusion_common::{Result, ScalarValue, exec_err};
 use datafusion_doc::Documentation;
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 use datafusion_macros::user_doc;
 
-use crate::aggregate::{
-    Definition, Form, emitted, export_aggregate, first_row, for_each_row, rows_of, selection,
-};
+use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
 use crate::arguments::{
     Held, Times, all_equal, doubles, finite, hold, hold_other, invalid_value, number, plain,
     primitive, text, times, varying_argument, wrong_arity,
 };
 use crate::constants::{ConstantId, Constants, PerRow};
 use crate::distinct::lists;
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
 use crate::lifetime::orders::{Order, Orders, history};
 
 /// The aggregate `clv_summary`.
@@ -173,20 +172,17 @@ struct Summary {
 
 impl Form for Summary {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: &str, item: DataType| {
-            Field::new_list(name, Field::new_list_field(item, true), true)
-        };
         vec![
             Field::new("as_of", INSTANT, true),
             Field::new("as_of_day", DataType::Int32, true),
             Field::new("unit", DataType::UInt8, true),
-            list("day", DataType::Int32),
-            list("amount", DataType::Float64),
+            list_field("day", DataType::Int32),
+            list_field("amount", DataType::Float64),
         ]
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(SummaryAccumulator(self.groups_of()))
+        Box::new(Single(self.groups_of()))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -194,7 +190,7 @@ impl Form for Summary {
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(self.groups_of())
+        Box::new(Grouped(self.groups_of()))
     }
 }
 
@@ -267,6 +263,17 @@ impl SummaryGroups {
             observations,
         })
     }
+}
+
+impl Groups for SummaryGroups {
+    fn empty(&self) -> Result<Self> {
+        let with_unit = self.with_unit;
+        Ok(Summary { with_unit }.groups_of())
+    }
+
+    fn len(&self) -> usize {
+        self.groups.len()
+    }
 
     fn update(
         &mut self,
@@ -309,9 +316,7 @@ impl SummaryGroups {
     }
 
     fn grow(&mut self, groups: usize) -> Result<()> {
-        if u32::try_from(groups).is_err() {
-            return exec_err!("clv_summary(): more than {} groups", u32::MAX);
-        }
+        check_groups(ClvSummary::NAME, groups)?;
         if self.groups.len() < groups {
             self.groups.resize(groups, None);
         }
@@ -398,15 +403,16 @@ impl SummaryGroups {
         Ok(summaries.finish())
     }
 
-    fn discard(&mut self, emitted: usize) {
+    fn discard(&mut self, emitted: usize) -> Result<()> {
         if emitted >= self.groups.len() {
             self.groups = Vec::new();
             self.orders = Orders::default();
-            return;
+            return Ok(());
         }
         self.groups.drain(..emitted);
         self.orders
             .renumber(|group| group.checked_sub(emitted as u32));
+        Ok(())
     }
 
     fn heap_size(&self) -> usize {
@@ -460,91 +466,5 @@ impl Summaries {
             double(self.monetary),
         ];
         Arc::new(StructArray::new(summary_fields(), columns, nulls))
-    }
-}
-
-/// The one group 0.
-#[derive(Debug)]
-struct SummaryAccumulator(SummaryGroups);
-
-impl Accumulator for SummaryAccumulator {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.grow(1)?;
-        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.grow(1)?;
-        first_row(&self.0.write(1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
-    }
-}
-
-impl GroupsAccumulator for SummaryGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.update(values, |row| group_indices[row], opt_filter)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let emitted = emitted(emit_to, self.groups.len());
-        let result = self.finish(emitted)?;
-        self.discard(emitted);
-        Ok(result)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let emitted = emitted(emit_to, self.groups.len());
-        let state = self.write(emitted)?;
-        self.discard(emitted);
-        Ok(state)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut rows = Self {
-            with_unit: self.with_unit,
-            ..Self::default()
-        };
-        let count = rows_of(values);
-        rows.grow(count)?;
-        rows.update(values, |row| row, opt_filter)?;
-        rows.write(count)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.heap_size()
     }
 }

@@ -7,18 +7,19 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::mem::{size_of_val, take};
+use std::mem::take;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{HashMap, Result, ScalarValue, exec_err};
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_common::{HashMap, Result};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 
-use crate::aggregate::{Form, emitted, first_row, for_each_row, rows_of};
+use crate::aggregate::{Form, for_each_row, rows_of};
 use crate::arguments::{number, primitive, wrong_arity};
 use crate::distinct::lists;
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
 use crate::lifetime::model::{Fit, Kind, fitted};
 
@@ -86,17 +87,16 @@ impl<F: Fitting> FitForm<F> {
 
 impl<F: Fitting> Form for FitForm<F> {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: &str, item: DataType| {
-            Field::new_list(name, Field::new_list_field(item, true), true)
-        };
         let numbers = ["first", "second", "third", "weight"];
-        let mut fields = numbers.map(|name| list(name, DataType::Float64)).to_vec();
-        fields.push(list("count", DataType::Int64));
+        let mut fields = numbers
+            .map(|name| list_field(name, DataType::Float64))
+            .to_vec();
+        fields.push(list_field("count", DataType::Int64));
         fields
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(FitAccumulator(self.groups_of()))
+        Box::new(Single(self.groups_of()))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -104,7 +104,7 @@ impl<F: Fitting> Form for FitForm<F> {
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(self.groups_of())
+        Box::new(Grouped(self.groups_of()))
     }
 }
 
@@ -118,10 +118,37 @@ struct FitGroups<F> {
 }
 
 impl<F: Fitting> FitGroups<F> {
+    /// The customers of the first groups, sorted, with where each group's start and all end.
+    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(Key, i64)>) {
+        let entries = self.counts.iter();
+        let mut entries: Vec<_> = entries
+            .filter(|((group, _), _)| (*group as usize) < emitted)
+            .map(|((group, key), count)| (*group, *key, *count))
+            .collect();
+        // No number is negative, so that their bits sort as they do.
+        entries.sort_unstable();
+        let groups = entries.iter().map(|(group, ..)| *group as usize);
+        let offsets = offsets_of(emitted, groups);
+        let sorted = entries.into_iter().map(|(_, key, count)| (key, count));
+        (offsets, sorted.collect())
+    }
+}
+
+impl<F: Fitting> Groups for FitGroups<F> {
+    fn empty(&self) -> Result<Self> {
+        let form = FitForm::<F> {
+            weighted: self.weighted,
+            fitting: PhantomData,
+        };
+        Ok(form.groups_of())
+    }
+
+    fn len(&self) -> usize {
+        self.groups
+    }
+
     fn grow(&mut self, groups: usize) -> Result<()> {
-        if u32::try_from(groups).is_err() {
-            return exec_err!("{}(): more than {} groups", F::FUNCTION, u32::MAX);
-        }
+        check_groups(F::FUNCTION, groups)?;
         self.groups = self.groups.max(groups);
         Ok(())
     }
@@ -181,24 +208,11 @@ impl<F: Fitting> FitGroups<F> {
         Ok(())
     }
 
-    /// The customers of the first groups, sorted, with where each group's start and all end.
-    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(Key, i64)>) {
-        let entries = self.counts.iter();
-        let mut entries: Vec<_> = entries
-            .filter(|((group, _), _)| (*group as usize) < emitted)
-            .map(|((group, key), count)| (*group, *key, *count))
-            .collect();
-        // No number is negative, so that their bits sort as they do.
-        entries.sort_unstable();
-        let mut offsets = vec![0; emitted + 1];
-        for (group, ..) in &entries {
-            offsets[*group as usize + 1] += 1;
-        }
-        for group in 0..emitted {
-            offsets[group + 1] += offsets[group];
-        }
-        let sorted = entries.into_iter().map(|(_, key, count)| (key, count));
-        (offsets, sorted.collect())
+    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
+        let (offsets, sorted) = self.sorted(emitted);
+        let fit = |bounds: &[usize]| F::fit(&weighed(&sorted[bounds[0]..bounds[1]]));
+        let fits: Vec<_> = offsets.windows(2).map(fit).collect();
+        fitted(F::KIND, &fits)
     }
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
@@ -213,14 +227,7 @@ impl<F: Fitting> FitGroups<F> {
         lists(F::FUNCTION, &offsets, items)
     }
 
-    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
-        let (offsets, sorted) = self.sorted(emitted);
-        let fit = |bounds: &[usize]| F::fit(&weighed(&sorted[bounds[0]..bounds[1]]));
-        let fits: Vec<_> = offsets.windows(2).map(fit).collect();
-        fitted(F::KIND, &fits)
-    }
-
-    fn discard(&mut self, emitted: usize) {
+    fn discard(&mut self, emitted: usize) -> Result<()> {
         self.groups = self.groups.saturating_sub(emitted);
         let emitted = emitted as u32;
         // A new table, because draining in place would keep the size of the largest moment.
@@ -231,6 +238,11 @@ impl<F: Fitting> FitGroups<F> {
                 Some(((group, key), count))
             })
             .collect();
+        Ok(())
+    }
+
+    fn heap_size(&self) -> usize {
+        self.counts.allocation_size()
     }
 }
 
@@ -246,92 +258,6 @@ fn weighed(sorted: &[(Key, i64)]) -> Vec<([f64; 3], f64)> {
         }
     }
     customers
-}
-
-/// The one group 0.
-#[derive(Debug)]
-struct FitAccumulator<F>(FitGroups<F>);
-
-impl<F: Fitting> Accumulator for FitAccumulator<F> {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None)
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        first_row(&self.0.write(1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.counts.allocation_size()
-    }
-}
-
-impl<F: Fitting> GroupsAccumulator for FitGroups<F> {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.update(values, |row| group_indices[row], opt_filter)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let emitted = emitted(emit_to, self.groups);
-        let result = self.finish(emitted)?;
-        self.discard(emitted);
-        Ok(result)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let emitted = emitted(emit_to, self.groups);
-        let state = self.write(emitted)?;
-        self.discard(emitted);
-        Ok(state)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut rows = Self {
-            weighted: self.weighted,
-            groups: 0,
-            counts: HashMap::default(),
-            fitting: PhantomData,
-        };
-        let count = rows_of(values);
-        rows.grow(count)?;
-        rows.update(values, |row| row, opt_filter)?;
-        rows.write(count)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.counts.allocation_size()
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::mem::size_of;
 
+use crate::groups::offsets_of;
 use crate::precise::FloatSum;
 
 /// One order.
@@ -77,15 +78,7 @@ impl Orders {
     /// The orders of the members below `members`, one after the other, with the start of each
     /// member's and the end of all.
     pub(super) fn by_member(&self, members: usize) -> (Vec<usize>, Vec<Order>) {
-        let mut offsets = vec![0_usize; members + 1];
-        for member in &self.members {
-            if let Some(count) = offsets.get_mut(*member as usize + 1) {
-                *count += 1;
-            }
-        }
-        for member in 0..members {
-            offsets[member + 1] += offsets[member];
-        }
+        let offsets = offsets_of(members, self.members.iter().map(|member| *member as usize));
         let mut next = offsets.clone();
         let nothing = Order {
             day: 0,

@@ -6,7 +6,7 @@
 //! The state is the number of customers per duration, so that it is exact however rows are split,
 //! and rows can leave a window frame.
 
-use std::mem::{size_of, size_of_val, take};
+use std::mem::{size_of, take};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -15,15 +15,17 @@ use arrow::array::{
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
 use datafusion_common::cast::{as_boolean_array, as_list_array};
-use datafusion_common::{DataFusionError, HashMap, Result, ScalarValue, exec_err};
-use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion_common::{DataFusionError, HashMap, Result};
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 
-use crate::aggregate::{Form, emitted, first_row, for_each_row, rows_of, selection};
+use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
     Held, condition, doubles, finite, hold, hold_other, invalid_value, number, primitive,
     varying_argument, wrong_arity,
 };
 use crate::distinct::lists;
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::measure::Sign;
 use crate::statistics::distributions::normal_within;
 
 /// What a function asks of the curve.
@@ -144,19 +146,16 @@ impl CurveForm {
 
 impl Form for CurveForm {
     fn state_fields(&self) -> Vec<Field> {
-        let list = |name: &str, item: DataType| {
-            Field::new_list(name, Field::new_list_field(item, true), true)
-        };
         vec![
             Field::new("constant", DataType::Float64, true),
-            list("duration", DataType::Float64),
-            list("left", DataType::Int64),
-            list("observed", DataType::Int64),
+            list_field("duration", DataType::Float64),
+            list_field("left", DataType::Int64),
+            list_field("observed", DataType::Int64),
         ]
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(CurveAccumulator(self.groups_of()))
+        Box::new(Single(self.groups_of()))
     }
 
     fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
@@ -164,7 +163,7 @@ impl Form for CurveForm {
     }
 
     fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(self.groups_of())
+        Box::new(Grouped(self.groups_of()))
     }
 }
 
@@ -187,27 +186,13 @@ struct CurveGroups {
 }
 
 impl CurveGroups {
-    fn grow(&mut self, groups: usize) -> Result<()> {
-        if u32::try_from(groups).is_err() {
-            return exec_err!(
-                "{}(): more than {} groups",
-                self.function.function,
-                u32::MAX
-            );
-        }
-        if self.constants.len() < groups {
-            self.constants.resize(groups, None);
-        }
-        Ok(())
-    }
-
-    /// Takes rows in, or out again if `sign` is −1.
-    fn update(
+    /// Takes rows in or out.
+    fn count(
         &mut self,
         arguments: &[ArrayRef],
         group_of: impl Fn(usize) -> usize,
         filter: Option<&BooleanArray>,
-        sign: i64,
+        sign: Sign,
     ) -> Result<()> {
         let required: &[usize] = if self.with_constant {
             &[0, 1, 2]
@@ -250,13 +235,67 @@ impl CurveGroups {
             }
             let key = (group as u32, (duration + 0.0).to_bits());
             let count = counts.entry(key).or_default();
-            count.all += sign;
-            count.left += sign * i64::from(churned.value(row));
+            count.all += sign.one();
+            count.left += sign.one() * i64::from(churned.value(row));
             if *count == Count::default() {
                 counts.remove(&key);
             }
             Ok(())
         })
+    }
+
+    /// Durations and counts of the first groups in order, with where each group's start.
+    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(f64, Count)>) {
+        let mut entries: Vec<_> = self
+            .counts
+            .iter()
+            .filter(|((group, _), _)| (*group as usize) < emitted)
+            .map(|((group, duration), count)| (*group, *duration, *count))
+            .collect();
+        entries.sort_unstable_by_key(|(group, duration, _)| (*group, *duration));
+        let groups = entries.iter().map(|(group, ..)| *group as usize);
+        let offsets = offsets_of(emitted, groups);
+        let sorted = entries.into_iter();
+        let sorted = sorted.map(|(_, duration, count)| (f64::from_bits(duration), count));
+        (offsets, sorted.collect())
+    }
+}
+
+impl Groups for CurveGroups {
+    const RETRACTS: bool = true;
+
+    fn empty(&self) -> Result<Self> {
+        let (function, with_constant) = (self.function, self.with_constant);
+        let form = CurveForm {
+            function,
+            with_constant,
+        };
+        Ok(form.groups_of())
+    }
+
+    fn len(&self) -> usize {
+        self.constants.len()
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        check_groups(self.function.function, groups)?;
+        if self.constants.len() < groups {
+            self.constants.resize(groups, None);
+        }
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        self.count(arguments, group_of, filter, Sign::Plus)
+    }
+
+    fn retract(&mut self, arguments: &[ArrayRef]) -> Result<()> {
+        self.count(arguments, |_| 0, None, Sign::Minus)
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
@@ -286,43 +325,6 @@ impl CurveGroups {
         Ok(())
     }
 
-    /// Durations and counts of the first groups in order, with where each group's start.
-    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(f64, Count)>) {
-        let mut entries: Vec<_> = self
-            .counts
-            .iter()
-            .filter(|((group, _), _)| (*group as usize) < emitted)
-            .map(|((group, duration), count)| (*group, *duration, *count))
-            .collect();
-        entries.sort_unstable_by_key(|(group, duration, _)| (*group, *duration));
-        let mut offsets = vec![0; emitted + 1];
-        for (group, ..) in &entries {
-            offsets[*group as usize + 1] += 1;
-        }
-        for group in 0..emitted {
-            offsets[group + 1] += offsets[group];
-        }
-        let sorted = entries.into_iter();
-        let sorted = sorted.map(|(_, duration, count)| (f64::from_bits(duration), count));
-        (offsets, sorted.collect())
-    }
-
-    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
-        let (offsets, sorted) = self.sorted(emitted);
-        let constants = self.constants[..emitted].iter().copied();
-        let durations = sorted.iter().map(|(duration, _)| *duration);
-        let left = sorted.iter().map(|(_, count)| count.left);
-        let all = sorted.iter().map(|(_, count)| count.all);
-        let items: Vec<ArrayRef> = vec![
-            Arc::new(Float64Array::from_iter_values(durations)),
-            Arc::new(Int64Array::from_iter_values(left)),
-            Arc::new(Int64Array::from_iter_values(all)),
-        ];
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(constants.collect::<Float64Array>())];
-        columns.extend(lists(self.function.function, &offsets, items)?);
-        Ok(columns)
-    }
-
     fn finish(&self, emitted: usize) -> Result<ArrayRef> {
         let (offsets, sorted) = self.sorted(emitted);
         let groups = offsets.windows(2).zip(&self.constants);
@@ -344,7 +346,23 @@ impl CurveGroups {
         Ok(Arc::new(groups.map(answer).collect::<Float64Array>()))
     }
 
-    fn discard(&mut self, emitted: usize) {
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let (offsets, sorted) = self.sorted(emitted);
+        let constants = self.constants[..emitted].iter().copied();
+        let durations = sorted.iter().map(|(duration, _)| *duration);
+        let left = sorted.iter().map(|(_, count)| count.left);
+        let all = sorted.iter().map(|(_, count)| count.all);
+        let items: Vec<ArrayRef> = vec![
+            Arc::new(Float64Array::from_iter_values(durations)),
+            Arc::new(Int64Array::from_iter_values(left)),
+            Arc::new(Int64Array::from_iter_values(all)),
+        ];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(constants.collect::<Float64Array>())];
+        columns.extend(lists(self.function.function, &offsets, items)?);
+        Ok(columns)
+    }
+
+    fn discard(&mut self, emitted: usize) -> Result<()> {
         self.constants.drain(..emitted);
         let emitted = emitted as u32;
         // A new table, because draining in place would keep the size of the largest moment.
@@ -355,6 +373,7 @@ impl CurveGroups {
                 Some(((group, duration), count))
             })
             .collect();
+        Ok(())
     }
 
     fn heap_size(&self) -> usize {
@@ -471,102 +490,6 @@ fn bounds(point: &Point, z: f64) -> Bounds {
     let hazard = -point.survival.ln();
     let spread = (z * point.variance.sqrt() / hazard).exp();
     Some(((-hazard * spread).exp(), (-hazard / spread).exp()))
-}
-
-/// The one group 0.
-#[derive(Debug)]
-struct CurveAccumulator(CurveGroups);
-
-impl Accumulator for CurveAccumulator {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.update(values, |_| 0, None, 1)
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update(values, |_| 0, None, -1)
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.grow(1)?;
-        self.0.merge(states, |_| 0)
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.grow(1)?;
-        ScalarValue::try_from_array(&self.0.finish(1)?, 0)
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.grow(1)?;
-        first_row(&self.0.write(1)?)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.0.heap_size()
-    }
-}
-
-impl GroupsAccumulator for CurveGroups {
-    fn update_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        opt_filter: Option<&BooleanArray>,
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.update(values, |row| group_indices[row], opt_filter, 1)
-    }
-
-    fn merge_batch(
-        &mut self,
-        values: &[ArrayRef],
-        group_indices: &[usize],
-        total_num_groups: usize,
-    ) -> Result<()> {
-        self.grow(total_num_groups)?;
-        self.merge(values, |row| group_indices[row])
-    }
-
-    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let emitted = emitted(emit_to, self.constants.len());
-        let result = self.finish(emitted)?;
-        self.discard(emitted);
-        Ok(result)
-    }
-
-    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        let emitted = emitted(emit_to, self.constants.len());
-        let state = self.write(emitted)?;
-        self.discard(emitted);
-        Ok(state)
-    }
-
-    fn convert_to_state(
-        &self,
-        values: &[ArrayRef],
-        opt_filter: Option<&BooleanArray>,
-    ) -> Result<Vec<ArrayRef>> {
-        let mut rows = Self {
-            function: self.function,
-            with_constant: self.with_constant,
-            constants: Vec::new(),
-            counts: HashMap::default(),
-        };
-        let count = rows_of(values);
-        rows.grow(count)?;
-        rows.update(values, |row| row, opt_filter, 1)?;
-        rows.write(count)
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self) + self.heap_size()
-    }
 }
 
 #[cfg(test)]
