@@ -26,8 +26,9 @@ pub(crate) mod tone;
 /// What a text is about.
 pub(crate) mod topics;
 
-use arrow::array::{Array, ArrayRef, StringViewArray};
+use arrow::array::{Array, ArrayRef, Int8Array, StringViewArray};
 use arrow::buffer::NullBuffer;
+use arrow::compute;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_common::cast::as_string_view_array;
@@ -70,6 +71,22 @@ impl<'a> Texts<'a> {
             },
             nulls: NullBuffer::union_many(arguments.iter().map(Array::nulls)),
         })
+    }
+
+    /// For each row the label whose place `pick` gives; NULL where the row is.
+    pub(super) fn labelled(
+        &self,
+        function: &str,
+        labels: &[&str],
+        pick: impl Fn(&str, Language) -> i8,
+    ) -> Result<ArrayRef> {
+        let mut picked = vec![0_i8; self.len()];
+        self.each(function, |row, text, language| {
+            picked[row] = pick(text, language);
+        })?;
+        let labels = StringViewArray::from_iter_values(labels);
+        let picked = Int8Array::new(picked.into(), self.nulls());
+        Ok(compute::take(&labels, &picked, None)?)
     }
 
     /// Rows.

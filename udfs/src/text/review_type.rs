@@ -1,7 +1,6 @@
 //! What a text wants: to complain, to suggest, to praise, to ask.
 
-use arrow::array::{ArrayRef, Int8Array, StringViewArray};
-use arrow::compute;
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
@@ -58,17 +57,7 @@ impl ScalarDefinition for ReviewType {
     }
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
-        let texts = Texts::new(arguments)?;
-        let mut kinds = vec![0_i8; texts.len()];
-        texts.each(Self::NAME, |row, text, language| {
-            kinds[row] = kind(text, language);
-        })?;
-        let labels = StringViewArray::from_iter_values(KINDS);
-        Ok(compute::take(
-            &labels,
-            &Int8Array::new(kinds.into(), texts.nulls()),
-            None,
-        )?)
+        Texts::new(arguments)?.labelled(Self::NAME, &KINDS, kind)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,7 +1,6 @@
 //! The tone of a text in a word; see [`crate::text::tone`].
 
-use arrow::array::{ArrayRef, Int8Array, StringViewArray};
-use arrow::compute;
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
@@ -56,17 +55,9 @@ impl ScalarDefinition for SentimentLabel {
     }
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
-        let texts = Texts::new(arguments)?;
-        let mut signs = vec![0_i8; texts.len()];
-        texts.each(Self::NAME, |row, text, language| {
-            signs[row] = 1 + sign(tone(text, language));
-        })?;
-        let labels = StringViewArray::from_iter_values(LABELS);
-        Ok(compute::take(
-            &labels,
-            &Int8Array::new(signs.into(), texts.nulls()),
-            None,
-        )?)
+        Texts::new(arguments)?.labelled(Self::NAME, &LABELS, |text, language| {
+            1 + sign(tone(text, language))
+        })
     }
 
     fn documentation(&self) -> Option<&Documentation> {
