@@ -226,22 +226,13 @@ fn metadata_to_delta(field: &Field) -> Value {
 
 /// The columns that a Delta table's schema string tells.
 pub(super) fn from_delta(schema: &str) -> Result<SchemaRef> {
-    let bad = || unreadable("its schema has an unknown form");
-    let schema: Value = serde_json::from_str(schema)
-        .map_err(|error| unreadable("its schema is not JSON").with_source(error))?;
-    let fields = schema
-        .get("fields")
-        .and_then(Value::as_array)
-        .ok_or_else(bad)?;
+    let fields = fields_of(schema)?;
     let fields: Vec<Field> = fields.iter().map(field_from_delta).collect::<Result<_>>()?;
     Ok(Arc::new(Schema::new(fields)))
 }
 
 /// The names of a Delta table's columns in its files and in its log, where they need not be those that it shows.
 pub(super) fn names_in_files(schema: &str) -> Result<Vec<String>> {
-    let schema: Value = serde_json::from_str(schema)
-        .map_err(|error| unreadable("its schema is not JSON").with_source(error))?;
-    let fields = schema.get("fields").and_then(Value::as_array);
     let name = |field: &Value| {
         let name = field.get("metadata").and_then(|all| all.get(MAPPED_NAME));
         if is_nested_struct(field.get("type")) {
@@ -254,7 +245,7 @@ pub(super) fn names_in_files(schema: &str) -> Result<Vec<String>> {
         name.map(ToOwned::to_owned)
             .ok_or_else(|| unreadable("a mapped column has no name in files"))
     };
-    fields.into_iter().flatten().map(name).collect()
+    fields_of(schema)?.iter().map(name).collect()
 }
 
 /// Whether a type of a Delta schema is a struct or holds one.
@@ -266,6 +257,16 @@ fn is_nested_struct(declared: Option<&Value>) -> bool {
         || ["elementType", "keyType", "valueType"]
             .iter()
             .any(|part| is_nested_struct(declared.get(*part)))
+}
+
+/// The columns that a Delta schema tells.
+fn fields_of(schema: &str) -> Result<Vec<Value>> {
+    let mut schema: Value = serde_json::from_str(schema)
+        .map_err(|error| unreadable("its schema is not JSON").with_source(error))?;
+    match schema.get_mut("fields").map(Value::take) {
+        Some(Value::Array(fields)) => Ok(fields),
+        _ => Err(unreadable("its schema has an unknown form")),
+    }
 }
 
 fn unreadable(why: &str) -> Error {

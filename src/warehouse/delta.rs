@@ -92,8 +92,6 @@ pub(super) struct DeltaLog {
 #[derive(Debug, Clone)]
 pub(super) struct Version {
     pub(super) state: DeltaTableState,
-    /// Its columns as Delta writes them.
-    pub(super) schema: String,
     pub(super) columns: SchemaRef,
 }
 
@@ -442,18 +440,13 @@ impl Version {
 
     fn new(state: DeltaTableState) -> Result<Self> {
         check_readable(&state)?;
-        let metadata = serde_json::to_value(state.metadata())
-            .map_err(|error| Error::internal("a log cannot be read").with_source(error))?;
-        let schema = metadata.get("schemaString").and_then(Value::as_str);
-        let schema = schema.ok_or_else(|| Error::data_corrupted("a Delta table has no schema"))?;
-        let columns = columns::from_delta(schema)?;
+        let columns = columns::from_delta(&schema_of(&state)?)?;
         let keys = state.metadata().partition_columns();
         Ok(Self {
             columns: match keys.is_empty() {
                 true => columns,
                 false => Arc::new(partitioned_by(&columns, keys)),
             },
-            schema: schema.to_owned(),
             state,
         })
     }
@@ -465,6 +458,15 @@ impl Version {
 }
 
 /// 0A000 for a table whose rows are not what its files hold under the names of its columns.
+/// The columns of a version as Delta writes them.
+pub(super) fn schema_of(state: &DeltaTableState) -> Result<String> {
+    let metadata = serde_json::to_value(state.metadata())
+        .map_err(|error| Error::internal("a log cannot be read").with_source(error))?;
+    let schema = metadata.get("schemaString").and_then(Value::as_str);
+    let schema = schema.ok_or_else(|| Error::data_corrupted("a Delta table has no schema"))?;
+    Ok(schema.to_owned())
+}
+
 fn check_readable(state: &DeltaTableState) -> Result<()> {
     let unsupported = |what: &str| {
         Err(

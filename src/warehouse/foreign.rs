@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::delta::{DeltaLog, Version};
+use super::delta::{DeltaLog, Version, schema_of};
 use super::{columns, fault};
 use crate::error::{Error, Result};
 use crate::storage::{DeltaFile, DeltaFolder, DeltaLogs, DeltaVersion};
@@ -57,7 +57,7 @@ impl DeltaLog {
         let mut shown = None;
         if version.is_mapped() {
             let names: Vec<String> = columns.fields().iter().map(|f| f.name().clone()).collect();
-            let in_files = columns::names_in_files(&version.schema)?;
+            let in_files = columns::names_in_files(&schema_of(&version.state)?)?;
             let fields = columns.fields().iter().zip(&in_files);
             let fields = fields.map(|(field, name)| field.as_ref().clone().with_name(name));
             columns = Arc::new(Schema::new(fields.collect::<Vec<_>>()));

@@ -47,11 +47,15 @@ impl Parting {
     }
 
     /// The folder of a partition below the table's: one level for each column, as Hive names them, which some
-    /// readers take the values from.
-    pub(super) fn folder(&self, table: &Path, keys: &FileKeys) -> Result<Path> {
+    /// readers take the values from. An error for a value that a log cannot tell; `relation` is what it calls
+    /// the table.
+    pub(super) fn folder(&self, table: &Path, keys: &FileKeys, relation: &str) -> Result<Path> {
         let mut folder = table.clone();
         for (name, key) in self.names.iter().zip(keys.iter()) {
-            let value = match key_text(name, key)? {
+            let text = key_text(name, key).map_err(|error| {
+                error.with_detail(format!("The rows are those of relation \"{relation}\"."))
+            })?;
+            let value = match text {
                 Some(text) => escaped(&text),
                 None => HIVE_NULL.to_owned(),
             };
@@ -72,29 +76,13 @@ impl Parting {
         Ok(folder)
     }
 
-    /// The rows of each partition without the partition columns, and the values of those. `table` is what
-    /// errors call the table.
-    pub(super) fn part(
-        &self,
-        batch: &RecordBatch,
-        table: &str,
-    ) -> Result<Vec<(FileKeys, RecordBatch)>> {
+    /// The rows of each partition without the partition columns, and the values of those.
+    pub(super) fn part(&self, batch: &RecordBatch) -> Result<Vec<(FileKeys, RecordBatch)>> {
         if self.keys.is_empty() {
             return Ok(vec![(FileKeys::default(), batch.clone())]);
         }
-        let parts = self
-            .sorted_parts(batch)
-            .map_err(|error| Error::internal("rows could not be taken apart").with_source(error))?;
-        for (keys, _) in &parts {
-            for (key, at) in keys.iter().zip(&self.keys) {
-                let schema = batch.schema();
-                key_text(schema.field(*at).name(), key).map_err(|error| {
-                    let detail = format!("The rows are those of relation \"{table}\".");
-                    error.with_detail(detail)
-                })?;
-            }
-        }
-        Ok(parts)
+        self.sorted_parts(batch)
+            .map_err(|error| Error::internal("rows could not be taken apart").with_source(error))
     }
 
     fn sorted_parts(
@@ -195,7 +183,7 @@ mod tests {
             vec![Arc::new(ids), Arc::new(keys)],
         )
         .unwrap();
-        let parts = Parting::of(&columns).part(&batch, "t").unwrap();
+        let parts = Parting::of(&columns).part(&batch).unwrap();
         let mut found: Vec<(Option<String>, Vec<i64>)> = parts
             .iter()
             .map(|(keys, rows)| {
@@ -232,7 +220,7 @@ mod tests {
         let parting = Parting::of(&columns);
         let text = |text: &str| ScalarValue::Utf8View(Some(text.to_owned()));
         let folder = |keys: [ScalarValue; 2]| {
-            parting.folder(&Path::from("tables/t"), &keys.into_iter().collect())
+            parting.folder(&Path::from("tables/t"), &keys.into_iter().collect(), "t")
         };
         let nulls = folder([ScalarValue::Utf8View(None), text("1/2 %ü")]).unwrap();
         let levels: Vec<String> = nulls.parts().map(|part| part.as_ref().to_owned()).collect();

@@ -152,7 +152,7 @@ impl RowWriter {
     }
 
     async fn encode(&mut self, batch: &RecordBatch) -> Result<()> {
-        for (keys, rows) in self.parting.part(batch, &self.table)? {
+        for (keys, rows) in self.parting.part(batch)? {
             self.encode_part(keys, &rows).await?;
         }
         Ok(())
@@ -163,7 +163,7 @@ impl RowWriter {
         self.turn += 1;
         if !self.open.contains_key(&keys) {
             self.make_room().await?;
-            let folder = self.parting.folder(&self.folder, &keys)?;
+            let folder = self.parting.folder(&self.folder, &keys, &self.table)?;
             let open = self.start(&folder, &rows.schema())?;
             self.open.insert(Arc::clone(&keys), open);
         }
