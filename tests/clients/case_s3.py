@@ -1,4 +1,5 @@
 """Tables in an object store (moto's S3 stand-in on loopback): discovery, new objects, and a store that fails."""
+import contextlib
 import socket
 import subprocess
 import sys
@@ -174,6 +175,18 @@ def serve_house(context, store, name):
     return context.start([f"s3://{BUCKET}/shop"], name, environment=environment, options=options)
 
 
+@contextlib.contextmanager
+def house(context, store, name, bound=2 * ERROR_BOUND):
+    """A server of tables in the bucket, as a connection that waits `bound` seconds for more of an answer."""
+    server = serve_house(context, store, name)
+    try:
+        with wire.Wire(server.address) as connection:
+            connection.socket.settimeout(bound)
+            yield connection
+    finally:
+        server.stop()
+
+
 def outcome(connection, sql):
     """None, or the SQLSTATE."""
     connection.send(wire.query(sql))
@@ -183,115 +196,96 @@ def outcome(connection, sql):
     return answer.error and answer.error.sqlstate
 
 
+def make(connection, table="t", rows=500):
+    sql = f"CREATE TABLE {table} AS SELECT n AS id, n AS v FROM generate_series(1, {rows}) AS s(n)"
+    assert outcome(connection, sql) is None, sql
+
+
 def case_house(context):
     """Tables in a bucket: written, changed, there after a restart, gone after a DROP; a second catalog is refused."""
     from server import StartError
     with Store(context) as store:
-        server = serve_house(context, store, "s3-house")
-        try:
-            with wire.Wire(server.address) as connection:
-                connection.socket.settimeout(2 * ERROR_BOUND)
-                for sql in ["CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 1000) AS s(n)", *WRITES, "DROP TABLE made",
-                            "BEGIN; INSERT INTO t VALUES (-1, -1); ROLLBACK"]:
-                    assert outcome(connection, sql) is None, sql
-                before = connection.value(STATE)
-        finally:
-            server.stop()
+        with house(context, store, "s3-house") as connection:
+            make(connection, rows=1000)
+            for sql in [*WRITES, "DROP TABLE made", "BEGIN; INSERT INTO t VALUES (-1, -1); ROLLBACK"]:
+                assert outcome(connection, sql) is None, sql
+            before = connection.value(STATE)
         try:
             serve_house(context, store, "s3-house-second").stop()
             raise AssertionError("two catalogs have one prefix")
         except StartError as error:
             assert "another warehouse" in str(error), error
-        server = serve_house(context, store, "s3-house")
-        try:
-            with wire.Wire(server.address) as connection:
-                assert connection.value(STATE) == before
-                folders = store.client.list_objects_v2(Bucket=BUCKET, Prefix="house/tables/", Delimiter="/")
-                assert len(folders["CommonPrefixes"]) == 1, folders
-        finally:
-            server.stop()
+        with house(context, store, "s3-house", wire.CONNECT_LIMIT) as connection:
+            assert connection.value(STATE) == before
+            folders = store.client.list_objects_v2(Bucket=BUCKET, Prefix="house/tables/", Delimiter="/")
+            assert len(folders["CommonPrefixes"]) == 1, folders
+
+
+def disturbed(store, connection, kind, every, sql):
+    """The outcome of a write while the store has a fault, and how many requests the fault struck."""
+    store.proxy.inject(kind, every)
+    state = outcome(connection, sql)
+    injected = store.proxy.injected
+    store.proxy.inject(None)
+    return state, injected
 
 
 def faulty_house(kind, match):
     """A case: the store fails every request that `match` is in the path of, during each kind of write."""
     def run(context):
-        with Store(context) as store:
-            server = serve_house(context, store, f"s3-house-{kind}-{len(match)}")
-            try:
-                with wire.Wire(server.address) as connection:
-                    connection.socket.settimeout(2 * ERROR_BOUND)
-                    assert outcome(connection, "CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)") is None
-                    assert outcome(connection, "INSERT INTO t VALUES (0, 0)") is None
-                    store.proxy.match = match
-                    for sql in WRITES:
-                        before = connection.value(STATE)
-                        store.proxy.inject(kind, 1)
-                        state = outcome(connection, sql)
-                        injected = store.proxy.injected
-                        store.proxy.inject(None)
-                        assert injected, f"{sql}: no fault was injected"
-                        assert state == "58030", f"{sql}: {state}"
-                        assert connection.value(STATE) == before, f"{sql}: the table has changed"
-                    for sql in WRITES:
-                        assert outcome(connection, sql) is None, f"{sql}: after the store is back"
-            finally:
-                server.stop()
+        with Store(context) as store, house(context, store, f"s3-house-{kind}-{len(match)}") as connection:
+            make(connection)
+            assert outcome(connection, "INSERT INTO t VALUES (0, 0)") is None
+            store.proxy.match = match
+            for sql in WRITES:
+                before = connection.value(STATE)
+                state, injected = disturbed(store, connection, kind, 1, sql)
+                assert injected, f"{sql}: no fault was injected"
+                assert state == "58030", f"{sql}: {state}"
+                assert connection.value(STATE) == before, f"{sql}: the table has changed"
+            for sql in WRITES:
+                assert outcome(connection, sql) is None, f"{sql}: after the store is back"
     return run
 
 
 def slow_house(context):
     """Every answer of the store comes late: writes take their time and are done."""
-    with Store(context) as store:
-        server = serve_house(context, store, "s3-house-slow")
-        try:
-            with wire.Wire(server.address) as connection:
-                connection.socket.settimeout(4 * ERROR_BOUND)
-                store.proxy.match = "house/"
-                store.proxy.inject("delay", 9)
-                assert outcome(connection, "CREATE TABLE t AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)") is None
-                for sql in WRITES:
-                    assert outcome(connection, sql) is None, sql
-                assert store.proxy.injected, "no answer was late"
-                slow = connection.value(STATE)
-                store.proxy.inject(None)
-                assert connection.value(STATE) == slow
-        finally:
-            server.stop()
+    with Store(context) as store, house(context, store, "s3-house-slow", 4 * ERROR_BOUND) as connection:
+        store.proxy.match = "house/"
+        store.proxy.inject("delay", 9)
+        make(connection)
+        for sql in WRITES:
+            assert outcome(connection, sql) is None, sql
+        assert store.proxy.injected, "no answer was late"
+        slow = connection.value(STATE)
+        store.proxy.inject(None)
+        assert connection.value(STATE) == slow
 
 
 def lost_house(match, every):
     """A case: the store does what it is asked, but its answers are lost. A change is there whole or not at all, and it is
     there if the statement said so."""
     def run(context):
-        with Store(context) as store:
-            server = serve_house(context, store, f"s3-house-lost-{len(match)}-{every}")
-            try:
-                with wire.Wire(server.address) as connection:
-                    connection.socket.settimeout(4 * ERROR_BOUND)
-                    for table in ("t", "twin"):
-                        sql = f"CREATE TABLE {table} AS SELECT n AS id, n AS v FROM generate_series(1, 500) AS s(n)"
-                        assert outcome(connection, sql) is None
-                    store.proxy.match = match
-                    for sql in WRITES:
-                        before = connection.value(STATE)
-                        store.proxy.inject("lost", every)
-                        state = outcome(connection, sql)
-                        injected = store.proxy.injected
-                        store.proxy.inject(None)
-                        # Of a table of one file there is nothing to put together.
-                        assert injected or (sql, state) == ("OPTIMIZE t", None), f"{sql}: no answer was lost"
-                        assert state in (None, "58030"), f"{sql}: {state}"
-                        now = connection.value(STATE)
-                        context.note(f"{sql.split()[0]}: {state or 'done'}, {'changed' if now != before else 'as before'}")
-                        if now != before or (state is None and " t " in f"{sql} "):
-                            twin = sql.replace(" t ", " twin ").replace(" t.", " twin.")
-                            if twin != "OPTIMIZE t":
-                                assert outcome(connection, twin) is None, twin
-                            assert connection.value(STATE.replace("FROM t", "FROM twin")) == now, f"{sql}: not whole"
-                    for sql in WRITES[1:]:
-                        assert outcome(connection, sql) is None, f"{sql}: after the store is back"
-            finally:
-                server.stop()
+        name = f"s3-house-lost-{len(match)}-{every}"
+        with Store(context) as store, house(context, store, name, 4 * ERROR_BOUND) as connection:
+            make(connection)
+            make(connection, "twin")
+            store.proxy.match = match
+            for sql in WRITES:
+                before = connection.value(STATE)
+                state, injected = disturbed(store, connection, "lost", every, sql)
+                # Of a table of one file there is nothing to put together.
+                assert injected or (sql, state) == ("OPTIMIZE t", None), f"{sql}: no answer was lost"
+                assert state in (None, "58030"), f"{sql}: {state}"
+                now = connection.value(STATE)
+                context.note(f"{sql.split()[0]}: {state or 'done'}, {'changed' if now != before else 'as before'}")
+                if now != before or (state is None and " t " in f"{sql} "):
+                    twin = sql.replace(" t ", " twin ").replace(" t.", " twin.")
+                    if twin != "OPTIMIZE t":
+                        assert outcome(connection, twin) is None, twin
+                    assert connection.value(STATE.replace("FROM t", "FROM twin")) == now, f"{sql}: not whole"
+            for sql in WRITES[1:]:
+                assert outcome(connection, sql) is None, f"{sql}: after the store is back"
     return run
 
 
