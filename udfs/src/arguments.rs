@@ -12,7 +12,9 @@ use arrow::datatypes::{
 };
 use arrow::util::display::array_value_to_string;
 use datafusion_common::cast::{as_date32_array, as_float64_array, as_interval_mdn_array};
-use datafusion_common::{DataFusionError, Result, exec_datafusion_err, internal_err, plan_err};
+use datafusion_common::{DataFusionError, Result, internal_err, plan_err};
+
+use crate::refusal::{Refusal, Refused};
 
 /// Refuses a number of arguments that no form has.
 pub(crate) fn wrong_arity<T>(function: &str, forms: &str, got: usize) -> Result<T> {
@@ -20,20 +22,28 @@ pub(crate) fn wrong_arity<T>(function: &str, forms: &str, got: usize) -> Result<
     plan_err!("{function}() was called with {got} {noun}; write {forms}")
 }
 
-/// The error for a value that cannot be meant: out of range, NaN, infinite, reversed.
-///
-/// All such refusals of aggregates and scalars are made here, so that a session setting which
-/// turns them into NULL has one place to go.
+/// The error for a value of a row that cannot be meant: out of range, NaN, infinite, reversed.
+/// Whether a row is refused so must not depend on other rows.
 #[cold]
 pub(crate) fn invalid_value(function: &str, problem: impl AsRef<str>) -> DataFusionError {
-    let problem = problem.as_ref();
-    exec_datafusion_err!("{function}(): {problem}")
+    refusal(Refused::Value, function, problem.as_ref())
+}
+
+/// The error for a call that cannot be meant, whatever the values of single rows, and for results
+/// that no type holds.
+#[cold]
+pub(crate) fn invalid_call(function: &str, problem: impl AsRef<str>) -> DataFusionError {
+    refusal(Refused::Call, function, problem.as_ref())
+}
+
+fn refusal(refused: Refused, function: &str, problem: &str) -> DataFusionError {
+    DataFusionError::External(Box::new(Refusal::new(refused, function, problem)))
 }
 
 /// The error for a constant argument that differs between rows of one group.
 #[cold]
 pub(crate) fn varying_argument(function: &str, argument: &str) -> DataFusionError {
-    invalid_value(
+    invalid_call(
         function,
         format!(
             "{argument} must be the same for all rows of a group; add it to GROUP BY, or make it \

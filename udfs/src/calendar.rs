@@ -3,7 +3,7 @@
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion_common::Result;
 
-use crate::arguments::{NANOSECONDS_PER_DAY, invalid_value};
+use crate::arguments::{NANOSECONDS_PER_DAY, invalid_call};
 
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH: i64 = 719_468;
@@ -104,7 +104,7 @@ impl Unit {
             .iter()
             .find(|(_, known)| known.eq_ignore_ascii_case(name));
         known.map(|(unit, _)| *unit).ok_or_else(|| {
-            invalid_value(
+            invalid_call(
                 function,
                 format!("{argument} '{name}' is not known; use 'day', 'week', 'month', 'quarter' or 'year'"),
             )

@@ -11,7 +11,7 @@ use datafusion_common::{DataFusionError, Result};
 
 use crate::aggregate::Metric;
 use crate::arguments::{
-    Held, doubles, finite, hold, hold_other, invalid_value, primitive, varying_argument,
+    Held, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
 };
 use crate::precise::FloatSum;
 
@@ -269,7 +269,7 @@ pub(crate) fn check_confidence(function: &str, confidence: f64) -> Result<()> {
     if confidence > 0.0 && confidence < 1.0 {
         return Ok(());
     }
-    Err(invalid_value(
+    Err(invalid_call(
         function,
         format!("confidence {confidence} is not between 0 and 1; write 0.95 for 95 percent"),
     ))

@@ -17,7 +17,7 @@ use datafusion_common::cast::{
 use datafusion_common::{Result, internal_err};
 
 use crate::aggregate::for_each_row;
-use crate::arguments::{finite, invalid_value};
+use crate::arguments::{finite, invalid_call};
 use crate::precise::FloatSum;
 
 /// Digits that a mean of DECIMAL has after the point beyond those of its input, as in `avg`.
@@ -143,7 +143,7 @@ impl Amount for FloatAmount {
         if total.is_finite() {
             return Ok(total);
         }
-        Err(invalid_value(
+        Err(invalid_call(
             self.function,
             "the sum of amount is too large for DOUBLE; cast amount to DECIMAL",
         ))
@@ -184,7 +184,7 @@ impl ExactAmount {
 
     fn checked(&self, sum: Option<i128>) -> Result<i128> {
         sum.ok_or_else(|| {
-            invalid_value(
+            invalid_call(
                 self.function,
                 "the sum of amount does not fit in 38 digits; cast amount to DOUBLE",
             )
@@ -204,7 +204,7 @@ impl ExactAmount {
             .and_then(|scaled| (scaled / count).checked_add(rounding(scaled % count, count)));
         match mean {
             Some(mean) if Decimal128Type::is_valid_decimal_precision(mean, precision) => Ok(mean),
-            _ => Err(invalid_value(
+            _ => Err(invalid_call(
                 self.function,
                 "the mean of amount does not fit in 38 digits; cast amount to DOUBLE or to a \
                  DECIMAL with fewer digits",

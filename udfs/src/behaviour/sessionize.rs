@@ -15,7 +15,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::signature;
 use crate::arguments::{
-    Times, interval, intervals, invalid_value, times, varying_argument, wrong_arity,
+    Times, interval, intervals, invalid_call, times, varying_argument, wrong_arity,
 };
 use crate::calendar::{add_interval, is_negative};
 use crate::window::export_window;
@@ -134,7 +134,7 @@ fn out_of_order(
     row: usize,
 ) -> datafusion_common::DataFusionError {
     let (before, after) = (times.text(earlier), times.text(row));
-    invalid_value(
+    invalid_call(
         NAME,
         format!("ts goes back from {before} to {after}; order the window by ts, ascending"),
     )
@@ -149,11 +149,11 @@ fn gap_of(gaps: &IntervalMonthDayNanoArray) -> Result<IntervalMonthDayNano> {
     }
     match first {
         Some(gap) if !is_negative(gap) => Ok(gap),
-        Some(_) => Err(invalid_value(
+        Some(_) => Err(invalid_call(
             NAME,
             "gap is negative; write for example INTERVAL '30 minutes'",
         )),
-        None => Err(invalid_value(
+        None => Err(invalid_call(
             NAME,
             "gap is NULL; write for example INTERVAL '30 minutes'",
         )),

@@ -15,7 +15,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::arguments::{
-    Times, interval, intervals, invalid_value, plain, text, times, wrong_arity,
+    Times, interval, intervals, invalid_call, invalid_value, plain, text, times, wrong_arity,
 };
 use crate::bag::{BagForm, BagMetric, Gathered};
 use crate::behaviour::retention::{Conditions, MAX_CONDITIONS, conditions};
@@ -121,7 +121,7 @@ impl Mode {
     fn named(name: &str) -> Result<Self> {
         let known = Self::NAMED.iter().find(|(_, known)| *known == name);
         known.map(|(mode, _)| *mode).ok_or_else(|| {
-            invalid_value(
+            invalid_call(
                 WindowFunnel::NAME,
                 format!(
                     "there is no mode '{name}'; use 'strict_order', 'strict_deduplication' or \
@@ -215,7 +215,7 @@ impl BagMetric<0, 4> for Steps {
         if !is_negative(window_of(constants)) {
             return Ok(());
         }
-        Err(invalid_value(
+        Err(invalid_call(
             WindowFunnel::NAME,
             "window is negative; write for example INTERVAL '1 hour'",
         ))

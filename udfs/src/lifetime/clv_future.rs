@@ -19,7 +19,7 @@ use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
-    Held, doubles, finite, hold, hold_other, invalid_value, number, primitive, text, times,
+    Held, doubles, finite, hold, hold_other, invalid_call, number, primitive, text, times,
     varying_argument, whole_number,
 };
 use crate::constants::{ConstantId, Constants};
@@ -371,7 +371,7 @@ fn spend(mean: f64) -> Result<f64> {
     if mean >= 0.0 {
         return Ok(mean + 0.0);
     }
-    Err(invalid_value(
+    Err(invalid_call(
         FUNCTION,
         format!(
             "the repeat purchases of a customer are worth {mean} on average; filter refunds, or \

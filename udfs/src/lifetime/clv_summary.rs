@@ -27,7 +27,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
 use crate::arguments::{
-    Held, Times, all_equal, doubles, finite, hold, hold_other, invalid_value, number, plain,
+    Held, Times, all_equal, doubles, finite, hold, hold_other, invalid_call, number, plain,
     primitive, text, times, varying_argument, wrong_arity,
 };
 use crate::constants::{ConstantId, Constants, PerRow};
@@ -148,7 +148,7 @@ impl Unit {
         let mut all = Self::ALL.iter();
         match all.find(|(known, ..)| name.eq_ignore_ascii_case(known)) {
             Some((_, unit, _)) => Ok(*unit),
-            None => Err(invalid_value(
+            None => Err(invalid_call(
                 function,
                 format!("unit '{name}' is unknown; use 'day', 'week', 'month' or 'year'"),
             )),

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use datafusion_common::{Result, internal_err, plan_err};
 
 use crate::aggregate::for_each_row;
-use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
+use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
 use crate::lifetime::beta_geometric::{BetaGeometric, Expectation};
 use crate::lifetime::customer::{Customer, number_field};
 use crate::lifetime::gamma_gamma::GammaGamma;
@@ -245,7 +245,7 @@ impl Models {
         let name = self.names.value(row);
         let kind = Kind::ALL.iter().find(|kind| kind.name() == name);
         let Some(kind) = kind.filter(|kind| self.accepted.contains(kind)) else {
-            return Err(invalid_value(
+            return Err(invalid_call(
                 self.function,
                 format!(
                     "{} is of the model '{name}'; pass one made by {}",
@@ -258,7 +258,7 @@ impl Models {
         for (slot, parameter) in found.iter_mut().zip(kind.parameters()) {
             let column = self.parameters.iter().find(|(known, _)| known == parameter);
             let Some((_, column)) = column else {
-                return Err(invalid_value(
+                return Err(invalid_call(
                     self.function,
                     format!(
                         "{} of the model '{name}' has no field {parameter}; pass one made by {}",

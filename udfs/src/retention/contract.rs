@@ -11,7 +11,9 @@ use arrow::datatypes::{Decimal128Type, Field, Int64Type};
 use datafusion_common::{DataFusionError, Result, internal_err};
 
 use crate::aggregate::{Metric, rows_of};
-use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
+use crate::arguments::{
+    Held, Times, hold, hold_other, invalid_call, invalid_value, primitive, varying_argument,
+};
 use crate::constants::{ConstantId, Constants, PerRow};
 use crate::retention::Outcome;
 use crate::retention::counters::{count_field, counts, instant_field, instants};
@@ -95,7 +97,7 @@ impl ContractRate {
     #[cold]
     fn reversed_period(&self, columns: &ContractColumns<'_>, row: usize) -> DataFusionError {
         let (start, end) = (columns.period_start.text(row), columns.period_end.text(row));
-        invalid_value(
+        invalid_call(
             self.function,
             format!("period_end {end} is before period_start {start}; swap them"),
         )

@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Field, UInt8Type};
 use datafusion_common::{DataFusionError, Result, internal_err};
 
 use crate::aggregate::rows_of;
-use crate::arguments::{Held, Times, hold, hold_other, invalid_value, primitive, varying_argument};
+use crate::arguments::{Held, Times, hold, hold_other, invalid_call, primitive, varying_argument};
 use crate::constants::{ConstantId, Constants, PerRow};
 use crate::distinct::{DistinctMetric, KeyArgument, Seen};
 use crate::retention::Outcome;
@@ -44,7 +44,7 @@ impl EventRate {
     fn reversed(&self, columns: &EventColumns<'_>, row: usize) -> DataFusionError {
         let [base_start, period_start, period_end] =
             [0, 1, 2].map(|bound| columns.bounds[bound].text(row));
-        invalid_value(
+        invalid_call(
             self.function,
             format!(
                 "base_start {base_start}, period_start {period_start} and period_end {period_end} \

@@ -16,7 +16,8 @@ use datafusion_common::{DataFusionError, Result, internal_err};
 
 use crate::aggregate::{Metric, rows_of};
 use crate::arguments::{
-    Held, Times, all_equal, hold, hold_other, intervals, invalid_value, primitive, varying_argument,
+    Held, Times, all_equal, hold, hold_other, intervals, invalid_call, invalid_value, primitive,
+    varying_argument,
 };
 use crate::constants::{ConstantId, Constants, PerRow};
 use crate::retention::Outcome;
@@ -145,7 +146,7 @@ impl InactiveShare {
             let as_of = columns.as_of.times.text(row);
             format!("inactivity reaches too far back from as_of {as_of}; shorten it")
         };
-        invalid_value(self.function, problem)
+        invalid_call(self.function, problem)
     }
 
     #[cold]

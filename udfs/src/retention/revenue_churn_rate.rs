@@ -11,7 +11,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, invalid_value, number, text, wrong_arity};
+use crate::arguments::{doubles, invalid_call, invalid_value, number, text, wrong_arity};
 use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments};
 use crate::precise::squarable;
 use crate::record::numbers;
@@ -133,7 +133,7 @@ impl Measure<1, 2, 1> for Revenue {
         match columns.kinds.map(|kinds| kinds.value(row)) {
             None | Some("gross") => Ok([GROSS]),
             Some("net") => Ok([NET]),
-            Some(other) => Err(invalid_value(
+            Some(other) => Err(invalid_call(
                 RevenueChurnRate::NAME,
                 format!("there is no kind '{other}'; use 'gross' or 'net'"),
             )),

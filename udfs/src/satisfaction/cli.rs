@@ -9,7 +9,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
+use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
 use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments};
 use crate::precise::{Wide, squarable};
 use crate::record::numbers;
@@ -189,7 +189,7 @@ pub(super) fn check_ends(function: &str, min: f64, max: f64) -> Result<()> {
     if finite(function, "scale_max - scale_min", max - min)? != 0.0 {
         return Ok(());
     }
-    Err(invalid_value(
+    Err(invalid_call(
         function,
         format!("scale_min {min} and scale_max {max} must differ"),
     ))

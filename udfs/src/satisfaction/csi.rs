@@ -12,7 +12,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_value, number, text, wrong_arity};
+use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, text, wrong_arity};
 use crate::bag::{BagForm, BagMetric, Gathered};
 use crate::distinct::KeyArgument;
 use crate::measure::{first_arguments, optional};
@@ -170,7 +170,7 @@ impl BagMetric<2, 2> for Aspects {
         if min < max {
             return Ok(());
         }
-        Err(invalid_value(
+        Err(invalid_call(
             Csi::NAME,
             format!("scale_min {min} must be below scale_max {max}; swap them or correct one"),
         ))

@@ -15,8 +15,8 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate, for_each_row};
 use crate::arguments::{
-    Held, doubles, finite, hold, hold_other, invalid_value, number, primitive, varying_argument,
-    wrong_arity,
+    Held, doubles, finite, hold, hold_other, invalid_call, invalid_value, number, primitive,
+    varying_argument, wrong_arity,
 };
 
 /// Bounds of the answers, where no thresholds are given.
@@ -122,7 +122,7 @@ impl Thresholds {
         if detractor_max < promoter_min {
             return Ok(());
         }
-        Err(invalid_value(
+        Err(invalid_call(
             function,
             format!(
                 "detractor_max {detractor_max} must be below promoter_min {promoter_min}; swap \

@@ -9,7 +9,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
+use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
 use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments};
 use crate::record::numbers;
 use crate::satisfaction::nps::{Thresholds, check_scale};
@@ -170,7 +170,7 @@ impl Measure<1, 3, 2> for Weights {
             let net = promoters.wide().minus(detractors.wide()).to_f64();
             let all = all.total();
             if !all.is_finite() {
-                return Err(invalid_value(
+                return Err(invalid_call(
                     NpsWeighted::NAME,
                     "the sum of weight is too large for DOUBLE; use smaller weights",
                 ));

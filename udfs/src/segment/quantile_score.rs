@@ -18,7 +18,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::signature;
 use crate::arguments::{
-    amount, invalid_value, not_finite, plain, primitive, times, varying_argument, whole_number,
+    amount, invalid_call, not_finite, plain, primitive, times, varying_argument, whole_number,
     wrong_arity,
 };
 use crate::window::export_window;
@@ -153,7 +153,7 @@ fn buckets_of(buckets: &ArrayRef) -> Result<i32> {
         Some(buckets @ 1..) => Ok(buckets),
         _ => {
             let given = first.map_or_else(|| "NULL".to_owned(), |first| first.to_string());
-            Err(invalid_value(
+            Err(invalid_call(
                 NAME,
                 format!("buckets {given} must be a whole number from 1; the default is 5"),
             ))

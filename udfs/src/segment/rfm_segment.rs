@@ -15,7 +15,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::for_each_row;
-use crate::arguments::{invalid_value, primitive, text, whole_number, wrong_arity};
+use crate::arguments::{invalid_call, invalid_value, primitive, text, whole_number, wrong_arity};
 use crate::scalar::{ScalarDefinition, export_scalar};
 
 /// The scalar function `rfm_segment`.
@@ -139,7 +139,7 @@ impl Map {
         match name {
             "grid10" => Ok(Self::Grid10),
             "codes11" => Ok(Self::Codes11),
-            other => Err(invalid_value(
+            other => Err(invalid_call(
                 RfmSegment::NAME,
                 format!("there is no map '{other}'; use 'grid10' or 'codes11'"),
             )),

@@ -20,8 +20,8 @@ use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
-    Held, condition, doubles, finite, hold, hold_other, invalid_value, number, primitive,
-    varying_argument, wrong_arity,
+    Held, condition, doubles, finite, hold, hold_other, invalid_call, invalid_value, number,
+    primitive, varying_argument, wrong_arity,
 };
 use crate::distinct::lists;
 use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
@@ -96,7 +96,7 @@ impl CurveFunction {
             Question::Curve => "is outside 0..1; write for example 0.95",
             _ => "is negative; it is a time since the start, in the unit of duration",
         };
-        invalid_value(self.function, format!("{name} {value} {remedy}"))
+        invalid_call(self.function, format!("{name} {value} {remedy}"))
     }
 
     fn checked(&self, constant: f64) -> Result<f64> {

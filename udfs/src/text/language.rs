@@ -5,7 +5,7 @@
 
 use datafusion_common::Result;
 
-use crate::arguments::invalid_value;
+use crate::arguments::invalid_call;
 
 /// A language that there are lexicons of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,7 +31,7 @@ impl Language {
             .into_iter()
             .find(|language| language.code().eq_ignore_ascii_case(code.trim()))
             .ok_or_else(|| {
-                invalid_value(
+                invalid_call(
                     function,
                     format!(
                         "lang \"{code}\" is not known; write 'en', 'ru' or 'uk', or leave it out"

@@ -28,19 +28,19 @@ use crate::session::{Cell, alike, as_cells, cells, numbers, session};
 /// How many kinds of types the forms are tried with.
 const KINDS: usize = 3;
 /// Groups that random rows fall into.
-const GROUPS: usize = 5;
+pub(crate) const GROUPS: usize = 5;
 
 /// A random row, from which every argument takes its value.
 #[derive(Debug, Clone)]
-struct Row {
-    a: Option<u8>,
-    b: Option<u8>,
-    c: Option<u8>,
-    group: usize,
-    filter: Option<bool>,
+pub(crate) struct Row {
+    pub(crate) a: Option<u8>,
+    pub(crate) b: Option<u8>,
+    pub(crate) c: Option<u8>,
+    pub(crate) group: usize,
+    pub(crate) filter: Option<bool>,
 }
 
-fn random_rows() -> impl Strategy<Value = Vec<Row>> {
+pub(crate) fn random_rows() -> impl Strategy<Value = Vec<Row>> {
     let number = || weighted(0.9, any::<u8>());
     let row = (
         number(),
@@ -264,10 +264,11 @@ fn dates(kind: usize, days: impl Iterator<Item = Option<i32>>) -> ArrayRef {
 }
 
 /// One form of one aggregate with one kind of argument types.
-struct Form {
-    udaf: Arc<AggregateUDF>,
-    arguments: Vec<String>,
-    kind: usize,
+#[derive(Clone)]
+pub(crate) struct Form {
+    pub(crate) udaf: Arc<AggregateUDF>,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) kind: usize,
 }
 
 impl std::fmt::Display for Form {
@@ -283,7 +284,7 @@ impl std::fmt::Display for Form {
 }
 
 /// The forms that random rows are tried with: fits take their time, and get fewer rows to fit.
-fn forms_for(rows: &[Row]) -> Vec<Form> {
+pub(crate) fn forms_for(rows: &[Row]) -> Vec<Form> {
     const FITS_EVERY: usize = 8;
     let mut forms = forms();
     if !rows.len().is_multiple_of(FITS_EVERY) {
@@ -347,7 +348,7 @@ impl Form {
     }
 
     /// Arguments as accumulators see them.
-    fn columns(&self, rows: &[Row]) -> Vec<ArrayRef> {
+    pub(crate) fn columns(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let raw = self.raw(rows);
         let types: Vec<_> = raw
             .iter()
@@ -360,7 +361,7 @@ impl Form {
             .collect()
     }
 
-    fn expression(&self) -> AggregateFunctionExpr {
+    pub(crate) fn expression(&self) -> AggregateFunctionExpr {
         let columns = self.columns(&[]);
         let field = |(name, column): (&String, &ArrayRef)| {
             Field::new(name, column.data_type().clone(), true)
@@ -379,7 +380,10 @@ impl Form {
 }
 
 /// A fresh row accumulator after these columns.
-fn accumulated(expression: &AggregateFunctionExpr, columns: &[ArrayRef]) -> Box<dyn Accumulator> {
+pub(crate) fn accumulated(
+    expression: &AggregateFunctionExpr,
+    columns: &[ArrayRef],
+) -> Box<dyn Accumulator> {
     let mut accumulator = expression.create_accumulator().unwrap();
     accumulator.update_batch(columns).unwrap();
     accumulator
@@ -393,11 +397,11 @@ fn as_columns(state: Vec<ScalarValue>) -> Vec<ArrayRef> {
         .collect()
 }
 
-fn as_cell(value: &ScalarValue) -> Cell {
+pub(crate) fn as_cell(value: &ScalarValue) -> Cell {
     as_cells(&value.to_array().unwrap()).remove(0)
 }
 
-fn slice(columns: &[ArrayRef], start: usize, end: usize) -> Vec<ArrayRef> {
+pub(crate) fn slice(columns: &[ArrayRef], start: usize, end: usize) -> Vec<ArrayRef> {
     columns
         .iter()
         .map(|column| column.slice(start, end - start))
@@ -412,7 +416,7 @@ fn select(columns: &[ArrayRef], keep: &BooleanArray) -> Vec<ArrayRef> {
 }
 
 /// What the row accumulator says of each group.
-fn ungrouped(form: &Form, rows: &[Row], filtered: bool) -> Vec<Cell> {
+pub(crate) fn ungrouped(form: &Form, rows: &[Row], filtered: bool) -> Vec<Cell> {
     let (expression, columns) = (form.expression(), form.columns(rows));
     let of_group = |group| {
         let keep = |row: &Row| row.group == group && (!filtered || row.filter == Some(true));
@@ -423,11 +427,11 @@ fn ungrouped(form: &Form, rows: &[Row], filtered: bool) -> Vec<Cell> {
     (0..GROUPS).map(of_group).collect()
 }
 
-fn groups_of(rows: &[Row]) -> Vec<usize> {
+pub(crate) fn groups_of(rows: &[Row]) -> Vec<usize> {
     rows.iter().map(|row| row.group).collect()
 }
 
-fn filter_of(rows: &[Row]) -> BooleanArray {
+pub(crate) fn filter_of(rows: &[Row]) -> BooleanArray {
     rows.iter().map(|row| row.filter).collect()
 }
 
@@ -435,7 +439,7 @@ fn grouped(form: &Form) -> Box<dyn GroupsAccumulator> {
     form.expression().create_groups_accumulator().unwrap()
 }
 
-fn same(left: &[Cell], right: &[Cell]) -> bool {
+pub(crate) fn same(left: &[Cell], right: &[Cell]) -> bool {
     left.len() == right.len()
         && left
             .iter()

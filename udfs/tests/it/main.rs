@@ -11,6 +11,7 @@ mod docs;
 mod goldens;
 mod indices;
 mod laws;
+mod lenient;
 mod lifetime;
 mod models;
 mod session;
