@@ -117,7 +117,7 @@ const READING: (&str, usize) = ("tests/slt", 10);
 /// Folder of the files that change tables.
 const CHANGING: (&str, usize) = ("tests/slt_tables", 3);
 /// Folder of the recipes that the README names.
-const RECIPES: (&str, usize) = ("recipes", 8);
+const RECIPES: (&str, usize) = ("recipes", 9);
 
 fn run_files<D: DB + Send>(folder: (&str, usize), connect: impl Fn() -> D) {
     let files = files(folder);
