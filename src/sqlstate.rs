@@ -7,6 +7,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion_functions_loyalty::Refusal;
 use parquet::errors::ParquetError;
 
 use crate::error::Error;
@@ -291,6 +292,8 @@ fn from_boxed(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Error 
     while let Some(current) = cause {
         if let Some(error) = current.downcast_ref::<Error>() {
             return error.duplicate();
+        } else if let Some(refusal) = current.downcast_ref::<Refusal>() {
+            return Error::invalid_parameter_value(refusal.to_string());
         } else if let Some(error) = current.downcast_ref::<DataFusionError>() {
             return from_datafusion(error);
         } else if let Some(error) = current.downcast_ref::<ArrowError>() {

@@ -56,6 +56,7 @@ use crate::warehouse::Warehouse;
 use activity::{Activity, Origin};
 use session::Session;
 use settings::Settings;
+use statement::named_arguments::ArgumentNames;
 
 /// The engine of one server. Cheap to share; sessions keep it alive.
 #[derive(Debug)]
@@ -93,6 +94,8 @@ pub struct Shared {
     /// The clock of schedules that name no zone.
     cron_zone: chrono_tz::Tz,
     loyalty_scalars: HashSet<String>,
+    /// The names of the arguments of the loyalty functions.
+    argument_names: ArgumentNames,
     /// The functions that PostgreSQL does not have, for the types of parameters.
     own_functions: parameters::OwnFunctions,
 }
@@ -105,7 +108,8 @@ impl Engine {
             .map(|function| function.name().to_owned())
             .collect();
         let (base, system, database) = state::build(&parts)?;
-        let own_functions = parameters::OwnFunctions::new(&describe::functions(&base));
+        let described = describe::functions(&base);
+        let own_functions = parameters::OwnFunctions::new(&described);
         Ok(Self {
             shared: Arc::new(Shared {
                 base,
@@ -122,6 +126,7 @@ impl Engine {
                 jobs: parts.jobs,
                 cron_zone: parts.cron_zone,
                 loyalty_scalars,
+                argument_names: ArgumentNames::new(&described),
                 own_functions,
             }),
         })
@@ -193,11 +198,12 @@ pub async fn check_notes(lake: &Arc<Lake>, notes: &Notes) -> Vec<Error> {
     keys::check(&snapshot, notes)
 }
 
-/// A version of all tables. Plans that were made from another one are out of date.
+/// A version of all tables and functions. Plans that were made from another one are out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generation {
     read_in_place: u64,
     written: [u64; 3],
+    lenient: bool,
 }
 
 /// The database that the statements of `state` see.
@@ -232,6 +238,7 @@ impl Shared {
         Generation {
             read_in_place: self.lake.generation(),
             written: view.map(|view| view.generation()).unwrap_or_default(),
+            lenient: variables.is_some_and(state::SessionVariables::lenient),
         }
     }
 

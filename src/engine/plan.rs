@@ -25,7 +25,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Ident};
 use super::authorize::Check;
 use super::control::StatementControl;
 use super::parameters::{self, Relations, Types};
-use super::statement::{dialect, limits, loyalty};
+use super::statement::{dialect, limits, loyalty, named_arguments};
 use super::tables::{Assignment, names};
 use super::{Generation, Shared};
 use crate::catalog::layout::is_pg_catalog_relation;
@@ -114,6 +114,7 @@ pub(super) async fn plan_query(
     let mut inlined = statement.clone();
     let through_views = names::resolve(&mut inlined, state)?;
     let check = check.through(through_views);
+    named_arguments::rewrite(&mut inlined, &shared.argument_names)?;
     let written = &inlined;
     let mut statement = written.clone();
     if dialect::whole_rows::may_be_in(written) {

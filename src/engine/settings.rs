@@ -297,6 +297,12 @@ pub const SETTINGS: &[Setting] = &[
         "Sets how long VACUUM keeps files that are no longer part of their table.",
     ),
     setting(
+        "loyalty.invalid_values",
+        Kind::OneOf(&["error", "null"]),
+        "error",
+        "Sets whether a value that a loyalty function cannot mean is an error or counts as NULL.",
+    ),
+    setting(
         "max_identifier_length",
         Kind::ReadOnly,
         "63",

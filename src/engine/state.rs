@@ -10,6 +10,7 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::common::config::{
     ConfigEntry, ConfigExtension, ConfigNonZeroUsize, Dialect, ExtensionOptions,
 };
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -17,6 +18,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::SessionConfig;
+use datafusion_functions_loyalty as loyalty;
 
 use super::activity::{Activity, Origin};
 use super::casts::{PlanCasts, SqlTypes};
@@ -181,7 +183,7 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>, Arc<Dat
         .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
         .with_physical_optimizer_rule(Arc::new(StopJoins));
     let mut state = guarded.build();
-    datafusion_functions_loyalty::register_all(&mut state)?;
+    loyalty::register_all(&mut state)?;
     functions::register(&mut state, parts)?;
     numeric::register(&mut state)?;
     let (system, database) = super::database::register(&mut state, parts)?;
@@ -246,10 +248,35 @@ pub fn for_statement(
         let threads = options.execution.target_partitions / BACKGROUND_SHARE;
         options.execution.target_partitions = threads.max(1);
     }
+    let lenient = variables.lenient();
     options.extensions.insert(facts);
     options.extensions.insert(variables);
+    if lenient {
+        take_refused_values_for_null(&mut state);
+    }
     state.mark_start_execution();
     state
+}
+
+/// Puts the lenient form of each loyalty function in place of the one that is registered, which a
+/// state never refuses.
+fn take_refused_values_for_null(state: &mut SessionState) {
+    for function in loyalty::all_aggregate_functions() {
+        if let Some(function) = state.aggregate_functions().get(function.name()).cloned() {
+            let lenient = loyalty::lenient_aggregate(&function);
+            drop(state.register_udaf(lenient));
+        }
+    }
+    for function in loyalty::all_scalar_functions() {
+        if let Some(function) = state.scalar_functions().get(function.name()).cloned() {
+            drop(state.register_udf(loyalty::lenient_scalar(&function)));
+        }
+    }
+    for function in loyalty::all_window_functions() {
+        if let Some(function) = state.window_functions().get(function.name()).cloned() {
+            drop(state.register_udwf(loyalty::lenient_window(&function)));
+        }
+    }
 }
 
 /// What functions may ask about the session they run in.
@@ -291,6 +318,12 @@ impl SessionVariables {
             pending_jobs: Pending::default(),
             background: false,
         }
+    }
+
+    /// Whether values that a loyalty function cannot mean count as NULL.
+    pub(crate) fn lenient(&self) -> bool {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        settings.get("loyalty.invalid_values") == Some("null")
     }
 
     /// The role of SET ROLE.

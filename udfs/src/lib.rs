@@ -191,6 +191,15 @@ pub mod expr_fn {
     pub use crate::value::purchase_frequency::purchase_frequency;
 }
 
+/// What an argument that may be left out before others is then, as SQL; `None` if it may not be.
+pub fn default_of(function: &str, argument: &str) -> Option<&'static str> {
+    match (function, argument) {
+        ("clv" | "clv_predict", "discount") => Some("0"),
+        ("csi", "scale_min") => Some("1"),
+        _ => None,
+    }
+}
+
 /// Every aggregate function of this crate.
 pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     vec![

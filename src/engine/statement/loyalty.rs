@@ -56,7 +56,7 @@ impl VisitorMut for Rewriter<'_> {
 }
 
 /// The function's name in lower case, when it has no schema.
-fn plain_name(name: &ObjectName) -> Option<String> {
+pub(super) fn plain_name(name: &ObjectName) -> Option<String> {
     match name.0.as_slice() {
         [ObjectNamePart::Identifier(ident)] if ident.quote_style.is_none() => {
             Some(ident.value.to_lowercase())

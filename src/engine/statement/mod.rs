@@ -8,6 +8,7 @@ pub mod do_nothing;
 pub mod limits;
 pub mod loyalty;
 pub mod maintenance;
+pub mod named_arguments;
 pub mod roles;
 pub mod session_command;
 pub mod tokens;

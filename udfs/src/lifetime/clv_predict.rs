@@ -22,6 +22,8 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     syntax_example = "clv_predict(model, spend_model, summary, horizon)",
     alternative_syntax = "clv_predict(model, spend_model, summary, horizon, discount)",
     alternative_syntax = "clv_predict(model, spend_model, summary, horizon, discount, margin)",
+    alternative_syntax = "clv_predict(model, spend_model, frequency, recency, t, monetary, horizon)",
+    alternative_syntax = "clv_predict(model, spend_model, frequency, recency, t, monetary, horizon, discount)",
     alternative_syntax = "clv_predict(model, spend_model, frequency, recency, t, monetary, horizon, discount, margin)",
     sql_example = r"```sql
 > SELECT CAST(clv_predict(bgnbd(0.243, 4.414, 0.793, 2.426), gamma_gamma(6.25, 3.74, 15.44), 2, 35.71, 38.86, 25.55, 39, 0.002) AS DECIMAL(8, 2)) AS value;
