@@ -17,6 +17,7 @@ mod fixed_settings;
 pub(crate) mod functions;
 mod guard;
 pub mod holdings;
+mod interruptible;
 mod kept_types;
 mod merged_columns;
 mod numeric;

@@ -25,6 +25,7 @@ use super::casts::{PlanCasts, SqlTypes};
 use super::decorrelate::Decorrelate;
 use super::functions::SessionTime;
 use super::holdings::Holdings;
+use super::interruptible::InterruptFits;
 use super::kept_types::KeepTypes;
 use super::merged_columns::MergeColumns;
 use super::object_names::ShowObjectNames;
@@ -181,7 +182,8 @@ pub fn build(parts: &Parts) -> Result<(SessionState, Arc<SystemCatalog>, Arc<Dat
         .with_analyzer_rules(analyzer_rules(&base))
         .with_optimizer_rules(guard::optimizer(&base.optimizer().rules))
         .with_physical_optimizer_rules(guard::physical(base.physical_optimizers()))
-        .with_physical_optimizer_rule(Arc::new(StopJoins));
+        .with_physical_optimizer_rule(Arc::new(StopJoins))
+        .with_physical_optimizer_rule(Arc::new(InterruptFits));
     let mut state = guarded.build();
     loyalty::register_all(&mut state)?;
     functions::register(&mut state, parts)?;

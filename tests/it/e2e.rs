@@ -76,6 +76,23 @@ fn statement_timeout_stops_the_work() {
     assert!(client.simple("SELECT 1").is_ok());
 }
 
+/// A fit for each of many groups comes out of one call that does not return in between.
+#[test]
+fn statement_timeout_stops_fits() {
+    let server = Server::start(&fixtures::data(), &[]);
+    let mut client = Client::connect(server.port);
+    client.simple("SET statement_timeout = '1s'").unwrap();
+    let fits = "SELECT count(fit) FROM (SELECT n % 50000, bgnbd_fit(n % 7, CASE n % 7 WHEN 0 THEN 0 ELSE n % 31 END, 40 + n % 11) AS fit
+                FROM generate_series(1, 1000000) AS s(n) GROUP BY 1) AS fits";
+    let error = client.simple(fits).unwrap_err();
+    assert_eq!(
+        error.message,
+        "canceling statement due to statement timeout"
+    );
+    server.wait_until_idle();
+    assert!(client.simple("SELECT 1").is_ok());
+}
+
 #[test]
 fn others_are_answered_while_joins_do_not_return() {
     let server = Server::start(&fixtures::data(), &[]);

@@ -3,7 +3,6 @@
 //! that merging is exact.
 
 use std::fmt::Debug;
-use std::hash::{Hash, Hasher};
 use std::mem::{size_of, take};
 use std::sync::Arc;
 
@@ -12,7 +11,6 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::hash_map::Entry;
 use datafusion_common::{HashMap, HashSet, Result, exec_datafusion_err, exec_err};
 use datafusion_expr::{Accumulator, GroupsAccumulator};
 
@@ -20,6 +18,7 @@ use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::wrong_arity;
 use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::keys::{Keys, key_type};
+use crate::members::{Member, Members};
 
 /// An argument whose distinct values are told apart.
 #[derive(Debug, Clone)]
@@ -135,36 +134,6 @@ impl<M: DistinctMetric> DistinctForm<M> {
     }
 }
 
-/// A group and a customer in 12 bytes, so that a table entry with a small mark takes 16.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Member {
-    group: u32,
-    customer: [u32; 2],
-}
-
-impl Member {
-    #[inline]
-    fn new(group: usize, customer: u64) -> Self {
-        // `Table::grow` has checked that groups fit.
-        Self {
-            group: group as u32,
-            customer: [customer as u32, (customer >> 32) as u32],
-        }
-    }
-
-    fn customer(self) -> u64 {
-        u64::from(self.customer[0]) | (u64::from(self.customer[1]) << 32)
-    }
-}
-
-impl Hash for Member {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.customer());
-        state.write_u32(self.group);
-    }
-}
-
 /// Texts that may stay numbered after their groups have gone, beyond twice those in use; fewer are
 /// not worth the work. Sorted input emits groups batch by batch and would otherwise keep them all.
 const NUMBERS_KEPT: usize = 4_096;
@@ -175,7 +144,7 @@ struct Table<M: DistinctMetric> {
     metric: M,
     keys: Vec<Keys>,
     groups: Vec<M::Group>,
-    members: HashMap<Member, M::Mark>,
+    members: Members<M::Mark>,
     pairs: HashSet<(Member, u64)>,
     /// Keys of the batch at hand, kept for their allocation.
     customers: Vec<u64>,
@@ -188,7 +157,7 @@ impl<M: DistinctMetric> Table<M> {
             metric,
             keys,
             groups: Vec::new(),
-            members: HashMap::default(),
+            members: Members::default(),
             pairs: HashSet::default(),
             customers: Vec::new(),
             seconds: Vec::new(),
@@ -202,14 +171,14 @@ impl<M: DistinctMetric> Table<M> {
             .iter()
             .map(|(member, second)| (*member, M::Mark::default(), *second));
         let members = if M::PAIRS { None } else { Some(&self.members) };
-        let members = members.into_iter().flatten();
-        pairs.chain(members.map(|(member, mark)| (*member, *mark, self.metric.second(mark))))
+        let members = members.into_iter().flat_map(Members::iter);
+        pairs.chain(members.map(|(member, mark)| (member, mark, self.metric.second(&mark))))
     }
 
     /// Starts anew with this many groups.
     fn clear(&mut self, groups: usize) {
         self.groups = vec![M::Group::default(); groups];
-        self.members = HashMap::default();
+        self.members = Members::default();
         self.pairs = HashSet::default();
         self.keys.iter_mut().for_each(Keys::clear);
     }
@@ -253,6 +222,9 @@ impl<M: DistinctMetric> Groups for Table<M> {
             &mut self.customers,
             &mut self.seconds,
         )?;
+        if self.groups.len() == 1 {
+            self.members.settle();
+        }
         let columns = self.metric.columns(arguments)?;
         let Self {
             metric,
@@ -380,13 +352,13 @@ impl<M: DistinctMetric> Groups for Table<M> {
         let emitted = emitted as u32;
         let moved = |member: Member| {
             let group = member.group.checked_sub(emitted);
-            group.map(|group| Member { group, ..member })
+            group.map(|group| member.in_group(group))
         };
         // New tables, because draining in place would keep the size of the largest moment.
-        self.members = take(&mut self.members)
-            .into_iter()
-            .filter_map(|(member, mark)| moved(member).map(|member| (member, mark)))
-            .collect();
+        let members = take(&mut self.members);
+        let kept = members.iter();
+        let kept = kept.filter_map(|(member, mark)| moved(member).map(|member| (member, mark)));
+        self.members = kept.collect::<HashMap<_, _>>().into();
         self.pairs = take(&mut self.pairs)
             .into_iter()
             .filter_map(|(member, second)| moved(member).map(|member| (member, second)))
@@ -407,7 +379,7 @@ impl<M: DistinctMetric> Groups for Table<M> {
 
     fn heap_size(&self) -> usize {
         self.groups.capacity() * size_of::<M::Group>()
-            + self.members.allocation_size()
+            + self.members.heap_size()
             + self.pairs.allocation_size()
             + (self.customers.capacity() + self.seconds.capacity()) * size_of::<u64>()
             + self.keys.capacity() * size_of::<Keys>()
@@ -460,16 +432,13 @@ impl<M: DistinctMetric> Groups for Table<M> {
 
 #[inline]
 fn look_up<'a, M: DistinctMetric>(
-    members: &'a mut HashMap<Member, M::Mark>,
+    members: &'a mut Members<M::Mark>,
     pairs: &mut HashSet<(Member, u64)>,
     member: Member,
     second: u64,
 ) -> (&'a mut M::Mark, Seen) {
     let first_pair = !M::PAIRS || pairs.insert((member, second));
-    let (mark, first) = match members.entry(member) {
-        Entry::Occupied(entry) => (entry.into_mut(), false),
-        Entry::Vacant(entry) => (entry.insert(M::Mark::default()), true),
-    };
+    let (mark, first) = members.meet(member);
     (
         mark,
         Seen {

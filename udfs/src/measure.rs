@@ -6,10 +6,11 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::{DataFusionError, Result};
 
-use crate::aggregate::Metric;
+use crate::aggregate::{Metric, for_each_row};
 use crate::arguments::{
     Held, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
 };
@@ -109,6 +110,9 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
     fn finish(&self, tallies: &[Tally<C, S, K>]) -> Result<ArrayRef>;
 }
 
+/// Tallies that a batch is added to in turn.
+const LANES: usize = 4;
+
 /// Makes a [`Metric`] out of a [`Measure`].
 #[derive(Debug, Clone)]
 pub(crate) struct Tallied<M, const C: usize, const S: usize, const K: usize>(pub(crate) M);
@@ -149,6 +153,35 @@ where
             Held::Differs => return Err(self.varying(tally.constants, constants)),
         }
         self.0.count(tally, columns, row, constants, Sign::Plus)
+    }
+
+    /// In several tallies at once: an addition to one then need not wait for the last one to end.
+    fn add_all(
+        &self,
+        tally: &mut Self::State,
+        columns: &Self::Columns<'_>,
+        selection: Option<&NullBuffer>,
+        rows: usize,
+    ) -> Result<()> {
+        let mut lanes = [Tally::default(); LANES];
+        if selection.is_none() {
+            let whole = rows - rows % LANES;
+            for start in (0..whole).step_by(LANES) {
+                for (lane, part) in lanes.iter_mut().enumerate() {
+                    self.add(part, columns, start + lane)?;
+                }
+            }
+            for row in whole..rows {
+                self.add(&mut lanes[0], columns, row)?;
+            }
+        } else {
+            let mut lane = 0;
+            for_each_row(selection, rows, |row| {
+                lane = (lane + 1) % LANES;
+                self.add(&mut lanes[lane], columns, row)
+            })?;
+        }
+        lanes.iter().try_for_each(|lane| self.merge(tally, lane))
     }
 
     fn remove(

@@ -10,9 +10,8 @@
 //! published form with ₂F₁, which it equals, it has no hole at a = 1 and cannot overflow.
 
 use crate::lifetime::customer::Customer;
-use crate::lifetime::optimise::Slope;
 use crate::lifetime::quadrature::beta_mean;
-use crate::lifetime::special::{digamma, ln_beta, ln_gamma, softplus};
+use crate::lifetime::special::{ln_beta, ln_gamma};
 
 /// Parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -185,69 +184,6 @@ impl Expectation {
     }
 }
 
-/// What of the likelihood depends on the number of purchases only.
-struct OfCount {
-    value: f64,
-    r: f64,
-    a: f64,
-    b: f64,
-    ln_leaves: f64,
-    chances: f64,
-}
-
-/// The log-likelihood and its gradient by the logarithms of r, alpha, a and b. Customers must be
-/// sorted by their number of purchases.
-pub(super) fn log_likelihood(
-    log_parameters: &[f64; 4],
-    chances: f64,
-    customers: &[(Customer, f64)],
-) -> Slope<4> {
-    let [r, alpha, a, b] = log_parameters.map(f64::exp);
-    let (mut value, mut gradient) = (0.0, [0.0; 4]);
-    let (ln_alpha, of_r) = (log_parameters[1], (ln_gamma(r), digamma(r)));
-    let of_ab = (ln_beta(a, b), digamma(a + b), digamma(b));
-    let count = |x: f64| {
-        let chances = x + chances;
-        let of_sum = digamma(a + b + chances);
-        OfCount {
-            value: ln_gamma(r + x) - of_r.0 + ln_beta(a, b + chances) - of_ab.0 + r * ln_alpha,
-            r: digamma(r + x) - of_r.1 + ln_alpha,
-            a: of_ab.1 - of_sum,
-            b: digamma(b + chances) - of_ab.2 + of_ab.1 - of_sum,
-            ln_leaves: (a / (b + chances - 1.0)).ln(),
-            chances,
-        }
-    };
-    let mut last = (0.0, count(0.0));
-    for (Customer { x, t_x, t }, weight) in customers {
-        if last.0 != *x {
-            last = (*x, count(*x));
-        }
-        let of_x = &last.1;
-        let (end, mut gone, mut since_last) = ((alpha + t).ln(), 0.0, 0.0);
-        let mut left = 0.0;
-        if of_x.chances > 0.0 {
-            since_last = end - (alpha + t_x).ln();
-            let odds = of_x.ln_leaves + (r + x) * since_last;
-            gone = 1.0 / (1.0 + (-odds).exp());
-            left = softplus(odds);
-            gradient[2] += weight * gone / a;
-            gradient[3] -= weight * gone / (b + of_x.chances - 1.0);
-        }
-        value += weight * (of_x.value - (r + x) * end + left);
-        gradient[0] += weight * (of_x.r - end + gone * since_last);
-        let pull = (1.0 - gone) / (alpha + t) + gone / (alpha + t_x);
-        gradient[1] += weight * (r / alpha - (r + x) * pull);
-        gradient[2] += weight * of_x.a;
-        gradient[3] += weight * of_x.b;
-    }
-    let natural = [r, alpha, a, b];
-    (
-        value,
-        std::array::from_fn(|axis| gradient[axis] * natural[axis]),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,48 +294,5 @@ mod tests {
         }
         let ten_in_two = PUBLISHED.probability(10.0, 2.0);
         assert!((ten_in_two / 1.078_689_640_369_147_8e-7 - 1.0).abs() < 1e-9);
-    }
-
-    #[test]
-    fn the_gradient_is_that_of_the_value() {
-        let customers = [
-            (
-                Customer {
-                    x: 0.0,
-                    t_x: 0.0,
-                    t: 9.0,
-                },
-                3.0,
-            ),
-            (
-                Customer {
-                    x: 1.0,
-                    t_x: 2.0,
-                    t: 8.0,
-                },
-                1.0,
-            ),
-            (
-                Customer {
-                    x: 12.0,
-                    t_x: 7.5,
-                    t: 8.0,
-                },
-                2.0,
-            ),
-        ];
-        for chances in [0.0, 1.0] {
-            let at = [-0.7, 0.4, 0.2, 0.9];
-            let (_, gradient) = log_likelihood(&at, chances, &customers);
-            for axis in 0..4 {
-                let shifted = |by: f64| {
-                    let mut point = at;
-                    point[axis] += by;
-                    log_likelihood(&point, chances, &customers).0
-                };
-                let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
-                assert!((slope - gradient[axis]).abs() < 1e-7, "{chances} {axis}");
-            }
-        }
     }
 }

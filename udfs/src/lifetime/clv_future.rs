@@ -25,6 +25,7 @@ use crate::arguments::{
 use crate::constants::{ConstantId, Constants};
 use crate::distinct::lists;
 use crate::groups::{Grouped, Groups, Single, list_field, offsets_of};
+use crate::interrupt::check_interrupt;
 use crate::keys::{Keys, key_type};
 use crate::lifetime::clv_summary::Unit;
 use crate::lifetime::customer::Customer;
@@ -392,8 +393,8 @@ fn value(settings: &Settings, mut customers: Vec<[f64; 4]>) -> Result<Option<f64
         .collect();
     spends.sort_unstable_by_key(|spend| spend.map(f64::to_bits));
     let spends = distinct(spends.into_iter());
-    let purchase_fit = FitBgnbd::fit(&purchases).parameters;
-    let spend_fit = FitGammaGamma::fit(&spends).parameters;
+    let purchase_fit = FitBgnbd::fit(&purchases)?.parameters;
+    let spend_fit = FitGammaGamma::fit(&spends)?.parameters;
     let (Some([r, alpha, a, b]), Some([p, q, v])) = (purchase_fit.as_deref(), spend_fit.as_deref())
     else {
         return Ok(None);
@@ -414,6 +415,7 @@ fn value(settings: &Settings, mut customers: Vec<[f64; 4]>) -> Result<Option<f64
             t: *t,
         };
         if last != Some(customer) {
+            check_interrupt()?;
             forecast.of(&model, &customer);
             expected = forecast.discounted(settings.horizon, discount);
             last = Some(customer);

@@ -2,8 +2,8 @@
 //! with how often they occur, which makes merging exact. They are sorted before anything is added
 //! up, so that the result does not depend on how the rows were split.
 //!
-//! A fit runs when its group is complete, in a bounded number of steps, and cannot be interrupted
-//! in between.
+//! A fit runs when its group is complete, in a bounded number of steps, and can be interrupted
+//! between them.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
@@ -26,6 +26,13 @@ use crate::lifetime::model::{Fit, Kind, fitted};
 /// Numbers that tell customers apart, the last one the weight.
 type Key = [u64; 4];
 
+/// Bytes that a fit takes for each distinct customer: sorted, with group and without, as numbers, and
+/// as the likelihood sees them.
+const FIT_BYTES: usize = size_of::<(u32, Key, i64)>()
+    + size_of::<(Key, i64)>()
+    + 2 * size_of::<([f64; 3], f64)>()
+    + 2 * size_of::<[f64; 3]>();
+
 /// A model that can be fitted.
 pub(super) trait Fitting: Debug + Send + Sync + 'static {
     /// The kind of model.
@@ -37,8 +44,8 @@ pub(super) trait Fitting: Debug + Send + Sync + 'static {
 
     /// Refuses what cannot be a customer; `None` if this one says nothing about the parameters.
     fn accept(values: &[f64]) -> Result<Option<[f64; 3]>>;
-    /// Fits customers with their weights, sorted.
-    fn fit(customers: &[([f64; 3], f64)]) -> Fit;
+    /// Fits customers with their weights, sorted; an error only if it is interrupted.
+    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit>;
 }
 
 /// Coerced types of the arguments of a fit.
@@ -211,8 +218,8 @@ impl<F: Fitting> Groups for FitGroups<F> {
     fn finish(&self, emitted: usize) -> Result<ArrayRef> {
         let (offsets, sorted) = self.sorted(emitted);
         let fit = |bounds: &[usize]| F::fit(&weighed(&sorted[bounds[0]..bounds[1]]));
-        let fits: Vec<_> = offsets.windows(2).map(fit).collect();
-        fitted(F::KIND, &fits)
+        let fits: Result<Vec<_>> = offsets.windows(2).map(fit).collect();
+        fitted(F::KIND, &fits?)
     }
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
@@ -242,7 +249,8 @@ impl<F: Fitting> Groups for FitGroups<F> {
     }
 
     fn heap_size(&self) -> usize {
-        self.counts.allocation_size()
+        // What the fit of all groups will need is asked for before it is needed.
+        self.counts.allocation_size() + self.counts.len() * FIT_BYTES
     }
 }
 

@@ -2,26 +2,26 @@
 //! starts and what its end means.
 
 use crate::arguments::finite;
-use crate::lifetime::beta_geometric;
+use crate::lifetime::beta_geometric_likelihood::Likelihood;
 use crate::lifetime::customer::{Customer, purchases};
 use crate::lifetime::fit::Fitting;
 use crate::lifetime::gamma_gamma::{self, Spend};
 use crate::lifetime::model::{Fit, Kind};
-use crate::lifetime::optimise::{Optimum, Slope, maximise};
+use crate::lifetime::optimise::{Optimum, Slope, Surface, maximise};
 use crate::lifetime::pareto;
 use datafusion_common::Result;
 
 /// The longest time under observation is this during a fit, whatever the unit was.
 const TIME_SCALE: f64 = 10.0;
 
-/// Fits a model of purchases. Parameters at `times` have the unit of time, and are the second and
-/// perhaps the fourth.
-fn fit_purchases(
+/// Fits a model of purchases by the surface of the mean log-likelihood of customers with weights.
+/// Parameters at `times` have the unit of time, and are the second and perhaps the fourth.
+fn fit_purchases<S: Surface<4>>(
     customers: &[([f64; 3], f64)],
     starts: &[[f64; 4]],
     times: &[usize],
-    log_likelihood: impl Fn(&[f64; 4], &[(Customer, f64)]) -> Slope<4>,
-) -> Fit {
+    surface: impl FnOnce(Vec<(Customer, f64)>) -> S,
+) -> Result<Fit> {
     let n: f64 = customers.iter().map(|(_, weight)| weight).sum();
     let repeats: f64 = customers.iter().map(|([x, ..], weight)| weight * x).sum();
     let longest = customers
@@ -33,19 +33,14 @@ fn fit_purchases(
         ..Fit::default()
     };
     if customers.len() < 2 || repeats == 0.0 || longest == 0.0 {
-        return fit;
+        return Ok(fit);
     }
     let scale = TIME_SCALE / longest;
-    let scaled: Vec<_> = customers
-        .iter()
-        .map(|([x, t_x, t], weight)| {
-            let (t_x, t) = (t_x * scale, t * scale);
-            (Customer { x: *x, t_x, t }, *weight)
-        })
-        .collect();
-    let end = maximise(&starts.map_each(f64::ln), |point| {
-        mean(log_likelihood(point, &scaled), n)
+    let scaled = customers.iter().map(|([x, t_x, t], weight)| {
+        let (t_x, t) = (t_x * scale, t * scale);
+        (Customer { x: *x, t_x, t }, *weight)
     });
+    let end = maximise(&starts.map_each(f64::ln), &surface(scaled.collect()))?;
     let shift = repeats * scale.ln();
     settle(&mut fit, end, n, shift, |place, value| {
         if times.contains(&place) {
@@ -54,7 +49,7 @@ fn fit_purchases(
             value
         }
     });
-    fit
+    Ok(fit)
 }
 
 /// Starting points as logarithms.
@@ -118,9 +113,9 @@ impl Fitting for FitBgnbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Fit {
-        fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |point, scaled| {
-            beta_geometric::log_likelihood(point, 0.0, scaled)
+    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+        fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |scaled| {
+            Likelihood::new(&scaled, 0.0)
         })
     }
 }
@@ -138,9 +133,9 @@ impl Fitting for FitMbgnbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Fit {
-        fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |point, scaled| {
-            beta_geometric::log_likelihood(point, 1.0, scaled)
+    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+        fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |scaled| {
+            Likelihood::new(&scaled, 1.0)
         })
     }
 }
@@ -158,8 +153,11 @@ impl Fitting for FitParetoNbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Fit {
-        fit_purchases(customers, &PARETO_STARTS, &[1, 3], pareto::log_likelihood)
+    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+        let n: f64 = customers.iter().map(|(_, weight)| weight).sum();
+        fit_purchases(customers, &PARETO_STARTS, &[1, 3], |scaled| {
+            move |point: &[f64; 4]| mean(pareto::log_likelihood(point, &scaled), n)
+        })
     }
 }
 
@@ -178,14 +176,14 @@ impl Fitting for FitGammaGamma {
         Ok((x > 0.0 && mean > 0.0).then_some([x, mean, 0.0]))
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Fit {
+    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
         let n: f64 = customers.iter().map(|(_, weight)| weight).sum();
         let mut fit = Fit {
             n: n.round() as i64,
             ..Fit::default()
         };
         if customers.len() < 2 {
-            return fit;
+            return Ok(fit);
         }
         let means: f64 = customers
             .iter()
@@ -197,13 +195,12 @@ impl Fitting for FitGammaGamma {
             (Spend { x, mean }, *weight)
         };
         let scaled: Vec<_> = customers.iter().map(spend).collect();
-        let end = maximise(&GAMMA_GAMMA_STARTS.map_each(f64::ln), |point| {
-            mean(gamma_gamma::log_likelihood(point, &scaled), n)
-        });
+        let surface = |point: &[f64; 3]| mean(gamma_gamma::log_likelihood(point, &scaled), n);
+        let end = maximise(&GAMMA_GAMMA_STARTS.map_each(f64::ln), &surface)?;
         settle(&mut fit, end, n, n * scale.ln(), |place, value| {
             if place == 2 { value / scale } else { value }
         });
-        fit
+        Ok(fit)
     }
 }
 
@@ -213,11 +210,11 @@ mod tests {
 
     #[test]
     fn nobody_who_came_back_identifies_nothing() {
-        let fit = FitBgnbd::fit(&[([0.0, 0.0, 5.0], 3.0), ([0.0, 0.0, 9.0], 1.0)]);
+        let fit = FitBgnbd::fit(&[([0.0, 0.0, 5.0], 3.0), ([0.0, 0.0, 9.0], 1.0)]).unwrap();
         assert_eq!((fit.parameters, fit.n), (None, 4));
-        let fit = FitBgnbd::fit(&[([3.0, 1.0, 5.0], 30.0)]);
+        let fit = FitBgnbd::fit(&[([3.0, 1.0, 5.0], 30.0)]).unwrap();
         assert_eq!((fit.parameters, fit.n), (None, 30));
-        assert_eq!(FitGammaGamma::fit(&[]).n, 0);
+        assert_eq!(FitGammaGamma::fit(&[]).unwrap().n, 0);
     }
 
     /// A uniform number in 0..1, from a multiplicative sequence (Knuth's MMIX constants).
@@ -254,8 +251,11 @@ mod tests {
 
     #[test]
     fn a_fit_finds_the_parameters_that_customers_were_drawn_from() {
-        for (fit, chances) in [(FitBgnbd::fit as fn(&[_]) -> Fit, 0), (FitMbgnbd::fit, 1)] {
-            let found = fit(&drawn(chances)).parameters.unwrap();
+        for (fit, chances) in [
+            (FitBgnbd::fit as fn(&[_]) -> Result<Fit>, 0),
+            (FitMbgnbd::fit, 1),
+        ] {
+            let found = fit(&drawn(chances)).unwrap().parameters.unwrap();
             for (found, truth) in found.iter().zip([1.0, 6.0, 1.0, 1.0]) {
                 assert!(
                     (found / truth - 1.0).abs() < 0.15,
@@ -278,7 +278,7 @@ mod tests {
             })
             .collect();
         for (value, gradient) in [
-            beta_geometric::log_likelihood(&point, 0.0, &all),
+            Likelihood::new(&all, 0.0).slope(&point),
             pareto::log_likelihood(&point, &all),
         ] {
             assert!(value.is_finite() && gradient.iter().all(|slope| slope.is_finite()));

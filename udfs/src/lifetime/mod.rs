@@ -2,6 +2,8 @@
 
 /// BG/NBD and MBG/NBD.
 mod beta_geometric;
+/// Their likelihood.
+mod beta_geometric_likelihood;
 /// Fit of BG/NBD.
 pub(crate) mod bgnbd_fit;
 /// Value of a customer under contract.

@@ -2,6 +2,7 @@
 //! how the fit went. What a fit returns and what a constructor makes of published parameters have
 //! the same type. Functions look for the fields by name, so that any struct with these will do.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -199,7 +200,12 @@ pub(super) struct Models {
     accepted: &'static [Kind],
     names: StringViewArray,
     parameters: Vec<(&'static str, Float64Array)>,
+    /// The row that was read last, and its model: one model mostly stands in all rows.
+    last: Cell<Option<(usize, Option<KnownModel>)>>,
 }
+
+/// A kind with its parameters in order.
+type KnownModel = (Kind, [f64; 4]);
 
 impl Models {
     pub(super) fn new(
@@ -234,11 +240,35 @@ impl Models {
             accepted,
             names: StringViewArray::try_new(views, buffers, nulls)?,
             parameters,
+            last: Cell::new(None),
         })
     }
 
     /// The kind and the parameters of a row's model; `None` if it is NULL or did not converge.
-    fn at(&self, row: usize) -> Result<Option<(Kind, [f64; 4])>> {
+    fn at(&self, row: usize) -> Result<Option<KnownModel>> {
+        if let Some((last, known)) = self.last.get()
+            && self.are_same(last, row)
+        {
+            return Ok(known);
+        }
+        let known = self.read(row)?;
+        self.last.set(Some((row, known)));
+        Ok(known)
+    }
+
+    /// Whether two rows clearly hold the same model; false only costs time.
+    fn are_same(&self, one: usize, other: usize) -> bool {
+        let same_name = self.names.is_valid(one)
+            && self.names.is_valid(other)
+            && self.names.views()[one] == self.names.views()[other];
+        let same = |column: &Float64Array| {
+            column.is_valid(one) == column.is_valid(other)
+                && column.value(one).to_bits() == column.value(other).to_bits()
+        };
+        same_name && self.parameters.iter().all(|(_, column)| same(column))
+    }
+
+    fn read(&self, row: usize) -> Result<Option<KnownModel>> {
         if self.names.is_null(row) {
             return Ok(None);
         }
@@ -284,7 +314,7 @@ impl Models {
 
     /// A row's model of spend.
     pub(super) fn spend(&self, row: usize) -> Result<Option<GammaGamma>> {
-        let spend = |(_, [p, q, v, _]): (Kind, [f64; 4])| GammaGamma { p, q, v };
+        let spend = |(_, [p, q, v, _]): KnownModel| GammaGamma { p, q, v };
         Ok(self.at(row)?.map(spend))
     }
 }

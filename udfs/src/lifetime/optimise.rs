@@ -5,6 +5,10 @@
 //! Parameters are logarithms, so that all are positive and steps are relative. Source: Nocedal and
 //! Wright 2006, chapters 3 and 6; line search of Lewis and Overton 2013.
 
+use datafusion_common::Result;
+
+use crate::interrupt::check_interrupt;
+
 /// Steps of BFGS.
 const ITERATIONS_MAX: usize = 200;
 /// Trials of a line search.
@@ -17,6 +21,8 @@ const STEP_MAX: f64 = 2.0;
 const LOG_PARAMETER_MAX: f64 = 16.0;
 /// BFGS stops at this slope of the mean log-likelihood.
 const SLOPE_SMALL: f64 = 1e-7;
+/// The same on a sketch, whose maximum is another one anyway.
+const SKETCH_SLOPE_SMALL: f64 = 1e-4;
 /// A Newton step below this, relative to the parameter, is the end.
 const STEP_SMALL: f64 = 1e-8;
 
@@ -32,22 +38,69 @@ pub(super) struct Optimum<const N: usize> {
     pub(super) converged: bool,
 }
 
-/// Searches from each start in turn until one leads to a maximum. `f` must be of the size of one
-/// observation (a mean), so that the tolerances mean the same for any number of them.
+/// What is climbed. Values must be of the size of one observation (a mean), so that the tolerances
+/// mean the same for any number of them.
+pub(super) trait Surface<const N: usize>: Sized {
+    /// Value and gradient at a point.
+    fn slope(&self, point: &[f64; N]) -> Slope<N>;
+
+    /// Second derivatives at a point.
+    fn hessian(&self, point: &[f64; N]) -> [[f64; N]; N] {
+        differences(self, point)
+    }
+
+    /// The same over a part of the observations, whose maximum is near: a cheap place to start from.
+    fn sketch(&self) -> Option<Self> {
+        None
+    }
+}
+
+impl<const N: usize, F: Fn(&[f64; N]) -> Slope<N>> Surface<N> for F {
+    fn slope(&self, point: &[f64; N]) -> Slope<N> {
+        self(point)
+    }
+}
+
+/// Upside down: minimising is what the literature writes down.
+struct Falling<'a, S>(&'a S);
+
+impl<S> Falling<'_, S> {
+    fn slope<const N: usize>(&self, point: &[f64; N]) -> Slope<N>
+    where
+        S: Surface<N>,
+    {
+        let (value, gradient) = self.0.slope(point);
+        (-value, gradient.map(|slope| -slope))
+    }
+
+    fn hessian<const N: usize>(&self, point: &[f64; N]) -> [[f64; N]; N]
+    where
+        S: Surface<N>,
+    {
+        let hessian = self.0.hessian(point);
+        hessian.map(|row| row.map(|cell| -cell))
+    }
+}
+
+/// Searches from each start in turn until one leads to a maximum; an error if it is interrupted.
 pub(super) fn maximise<const N: usize>(
     starts: &[[f64; N]],
-    f: impl Fn(&[f64; N]) -> Slope<N>,
-) -> Option<Optimum<N>> {
-    // Minimising is what the literature writes down.
-    let falling = |point: &[f64; N]| {
-        let (value, gradient) = f(point);
-        (-value, gradient.map(|slope| -slope))
-    };
+    surface: &impl Surface<N>,
+) -> Result<Option<Optimum<N>>> {
+    let falling = Falling(surface);
     let mut iterations = 0;
     let mut last = None;
-    for start in starts {
-        let near = bfgs(*start, &falling);
-        let mut end = newton(near.point, &falling);
+    let sketch = surface.sketch();
+    let sketched = sketch.iter().flat_map(|sketch| {
+        let near = |start| bfgs(start, &Falling(sketch), SKETCH_SLOPE_SMALL);
+        starts.iter().copied().map(near)
+    });
+    let searched = starts
+        .iter()
+        .map(|start| bfgs(*start, &falling, SLOPE_SMALL));
+    for near in sketched.chain(searched) {
+        let near = near?;
+        let mut end = newton(near.point, &falling)?;
         iterations += near.iterations + end.iterations;
         end.iterations = iterations;
         end.value = -end.value;
@@ -56,15 +109,20 @@ pub(super) fn maximise<const N: usize>(
             break;
         }
     }
-    last
+    Ok(last)
 }
 
-fn bfgs<const N: usize>(start: [f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -> Optimum<N> {
+fn bfgs<const N: usize>(
+    start: [f64; N],
+    f: &Falling<'_, impl Surface<N>>,
+    slope_small: f64,
+) -> Result<Optimum<N>> {
     let mut point = start;
-    let (mut value, mut gradient) = f(&point);
+    let (mut value, mut gradient) = f.slope(&point);
     let mut inverse = identity::<N>();
     let mut iterations = 0;
-    while iterations < ITERATIONS_MAX && largest(&gradient) > SLOPE_SMALL {
+    while iterations < ITERATIONS_MAX && largest(&gradient) > slope_small {
+        check_interrupt()?;
         iterations += 1;
         let mut direction = times(&inverse, &gradient).map(|step| -step);
         if dot(&direction, &gradient) >= 0.0 {
@@ -88,12 +146,12 @@ fn bfgs<const N: usize>(start: [f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -> 
             break;
         }
     }
-    Optimum {
+    Ok(Optimum {
         point,
         value,
         iterations,
         converged: false,
-    }
+    })
 }
 
 /// A step along the direction that falls enough and not too little; `None` if there is none.
@@ -102,7 +160,7 @@ fn line_search<const N: usize>(
     value: f64,
     gradient: &[f64; N],
     direction: &[f64; N],
-    f: &impl Fn(&[f64; N]) -> Slope<N>,
+    f: &Falling<'_, impl Surface<N>>,
 ) -> Option<([f64; N], Slope<N>)> {
     const ENOUGH: f64 = 1e-4;
     const FLATTER: f64 = 0.9;
@@ -111,7 +169,7 @@ fn line_search<const N: usize>(
     let mut best = None;
     for _ in 0..TRIALS_MAX {
         let next = along(point, length, direction);
-        let (next_value, next_gradient) = f(&next);
+        let (next_value, next_gradient) = f.slope(&next);
         let usable = next_value.is_finite() && next_gradient.iter().all(|slope| slope.is_finite());
         if !usable || next_value > value + ENOUGH * length * slope {
             high = length;
@@ -159,17 +217,18 @@ fn update<const N: usize>(
 }
 
 /// Newton's method from a point near a minimum; converged only if there is one.
-fn newton<const N: usize>(start: [f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -> Optimum<N> {
+fn newton<const N: usize>(start: [f64; N], f: &Falling<'_, impl Surface<N>>) -> Result<Optimum<N>> {
     /// The Hessian is taken anew unless it made the step this much smaller.
     const SHRINKS: f64 = 0.1;
     let mut point = start;
-    let (mut value, mut gradient) = f(&point);
+    let (mut value, mut gradient) = f.slope(&point);
     let mut factor = None;
     let (mut before, mut converged, mut iterations) = (f64::INFINITY, false, 0);
     while iterations < NEWTON_MAX && largest(&point) <= LOG_PARAMETER_MAX {
+        check_interrupt()?;
         iterations += 1;
         let fresh = factor.is_none();
-        let Some(known) = factor.or_else(|| cholesky(&hessian(&point, f))) else {
+        let Some(known) = factor.or_else(|| cholesky(&f.hessian(&point))) else {
             break;
         };
         let step = solve(&known, &gradient).map(|step| -step);
@@ -182,7 +241,7 @@ fn newton<const N: usize>(start: [f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -
             continue;
         }
         let next = along(&point, 1.0, &step);
-        let (next_value, next_gradient) = f(&next);
+        let (next_value, next_gradient) = f.slope(&next);
         if !next_value.is_finite() {
             break;
         }
@@ -193,23 +252,23 @@ fn newton<const N: usize>(start: [f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -
             break;
         }
     }
-    Optimum {
+    Ok(Optimum {
         point,
         value,
         iterations,
         converged,
-    }
+    })
 }
 
 /// Second derivatives by central differences of the gradient.
-fn hessian<const N: usize>(point: &[f64; N], f: &impl Fn(&[f64; N]) -> Slope<N>) -> [[f64; N]; N] {
+fn differences<const N: usize>(surface: &impl Surface<N>, point: &[f64; N]) -> [[f64; N]; N] {
     const APART: f64 = 1e-4;
     let mut hessian = [[0.0; N]; N];
     for (axis, row) in hessian.iter_mut().enumerate() {
         let mut unit = [0.0; N];
         unit[axis] = 1.0;
-        let (_, above) = f(&along(point, APART, &unit));
-        let (_, below) = f(&along(point, -APART, &unit));
+        let (_, above) = surface.slope(&along(point, APART, &unit));
+        let (_, below) = surface.slope(&along(point, -APART, &unit));
         *row = minus(&above, &below).map(|change| change / (2.0 * APART));
     }
     let mut symmetric = hessian;
@@ -305,7 +364,7 @@ mod tests {
             let value = -(1.0 - x).powi(2) - 10.0 * off * off;
             (value, [2.0 * (1.0 - x) + 40.0 * off * x, -20.0 * off])
         };
-        let end = maximise(&[[-1.2, 1.0]], f).unwrap();
+        let end = maximise(&[[-1.2, 1.0]], &f).unwrap().unwrap();
         assert!(end.converged, "{end:?}");
         assert!((end.point[0] - 1.0).abs() < 1e-9 && (end.point[1] - 1.0).abs() < 1e-9);
     }
@@ -313,13 +372,49 @@ mod tests {
     /// The gradient vanishes at infinity, but that is no maximum.
     #[test]
     fn a_slope_without_a_top_does_not_converge() {
-        let end = maximise(&[[0.0]], |[x]: &[f64; 1]| (-x.exp(), [-x.exp()])).unwrap();
+        let end = maximise(&[[0.0]], &|[x]: &[f64; 1]| (-x.exp(), [-x.exp()]))
+            .unwrap()
+            .unwrap();
         assert!(!end.converged, "{end:?}");
-        let flat = maximise(&[[0.0, 0.0]], |[x, y]: &[f64; 2]| {
+        let flat = maximise(&[[0.0, 0.0]], &|[x, y]: &[f64; 2]| {
             let off = x + y;
             (-off * off, [-2.0 * off, -2.0 * off])
         });
-        assert!(!flat.unwrap().converged, "a ridge that is level has no top");
+        assert!(
+            !flat.unwrap().unwrap().converged,
+            "a ridge that is level has no top"
+        );
+    }
+
+    /// A surface whose sketch is elsewhere.
+    struct Sketched {
+        top: f64,
+        of_sketch: f64,
+    }
+
+    impl Surface<1> for Sketched {
+        fn slope(&self, [x]: &[f64; 1]) -> Slope<1> {
+            (-(x - self.top).powi(2), [-2.0 * (x - self.top)])
+        }
+
+        fn sketch(&self) -> Option<Self> {
+            let top = self.of_sketch;
+            Some(Self { top, ..*self })
+        }
+    }
+
+    #[test]
+    fn a_sketch_only_says_where_to_start() {
+        for of_sketch in [1.1, f64::NAN, 15.0] {
+            let top = 1.0;
+            let end = maximise(&[[0.0]], &Sketched { top, of_sketch })
+                .unwrap()
+                .unwrap();
+            assert!(
+                end.converged && (end.point[0] - 1.0).abs() < 1e-9,
+                "{end:?}"
+            );
+        }
     }
 
     #[test]
@@ -331,6 +426,6 @@ mod tests {
                 (-(x - 1.0).powi(2), [-2.0 * (x - 1.0)])
             }
         };
-        assert!(maximise(&[[200.0], [0.0]], f).unwrap().converged);
+        assert!(maximise(&[[200.0], [0.0]], &f).unwrap().unwrap().converged);
     }
 }

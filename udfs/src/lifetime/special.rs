@@ -1,6 +1,6 @@
 //! Special functions of positive arguments: Stirling's series after shifting the argument up, in
 //! which the first neglected term is below the rounding of a DOUBLE. Source: Abramowitz and Stegun,
-//! 6.1.15, 6.1.41, 6.3.5 and 6.3.18.
+//! 6.1.15, 6.1.41, 6.3.5, 6.3.18, 6.4.6 and 6.4.12.
 
 use std::f64::consts::PI;
 
@@ -51,6 +51,29 @@ pub(super) fn digamma(x: f64) -> f64 {
         ],
     );
     x.ln() - 0.5 / x - series * y - shift
+}
+
+/// Derivative of [`digamma`].
+pub(super) fn trigamma(x: f64) -> f64 {
+    let (mut x, mut shift) = (x, 0.0);
+    while x < SERIES_FROM {
+        shift += 1.0 / (x * x);
+        x += 1.0;
+    }
+    let y = 1.0 / (x * x);
+    let series = horner(
+        y,
+        &[
+            1.0 / 6.0,
+            -1.0 / 30.0,
+            1.0 / 42.0,
+            -1.0 / 30.0,
+            5.0 / 66.0,
+            -691.0 / 2_730.0,
+            7.0 / 6.0,
+        ],
+    );
+    (1.0 + series * y) / x + 0.5 * y + shift
 }
 
 /// Logarithm of the beta function.
@@ -114,6 +137,14 @@ mod tests {
                 "{x}"
             );
         }
+    }
+
+    #[test]
+    fn known_values_of_trigamma() {
+        assert_close(trigamma(1.0), PI * PI / 6.0);
+        assert_close(trigamma(0.5), PI * PI / 2.0);
+        assert_close(trigamma(30.0), trigamma(31.0) + 1.0 / 900.0);
+        assert_close(trigamma(1e-6), 1e12 + PI * PI / 6.0);
     }
 
     #[test]

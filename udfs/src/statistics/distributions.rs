@@ -5,6 +5,7 @@
 //! (DLMF 8.17.22), with `1 − x` passed beside `x`, because it is lost otherwise when there are many
 //! degrees of freedom; beyond a hundred thousand of them, Hill's expansion (CACM algorithm 395, 1970).
 
+use std::cell::Cell;
 use std::f64::consts::{FRAC_2_SQRT_PI, PI, SQRT_2};
 
 /// Probability that a standard normal variable is farther from zero than `z`.
@@ -45,8 +46,18 @@ fn far_error_function(x: f64) -> f64 {
 
 /// The `z` within which a standard normal variable lies with this probability.
 pub(crate) fn normal_within(confidence: f64) -> f64 {
+    thread_local! {
+        /// Asked for again by every row and group, and mostly the same.
+        static LAST: Cell<(f64, f64)> = const { Cell::new((f64::NAN, f64::NAN)) };
+    }
+    let (last, z) = LAST.get();
+    if last == confidence {
+        return z;
+    }
     let density = |z: f64| (-z * z / 2.0).exp() / (2.0 * PI).sqrt();
-    quantile(1.0 - confidence, normal_two_sided, density)
+    let z = quantile(1.0 - confidence, normal_two_sided, density);
+    LAST.set((confidence, z));
+    z
 }
 
 /// The `t` within which a t variable lies with this probability.
