@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
+    DataType, Distinct, ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName,
     ObjectNamePart, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
     SetOperator, SetQuantifier, TableFactor, TableWithJoins, TypedString, UnaryOperator, Value,
     Values, Visit, VisitMut, Visitor, VisitorMut, WildcardAdditionalOptions,
@@ -274,8 +274,8 @@ fn column_names(body: &SetExpr) -> Option<Vec<String>> {
     }
 }
 
-/// In WHERE, columns that inner and left joins merge become the left side's, whose values they have: the
-/// planner takes them for ambiguous there. Only where all joins merge a column can no other be meant.
+/// Columns that inner and left joins merge become the left side's, whose values they have: the planner
+/// takes them for ambiguous in WHERE, and everywhere once more than two tables have them.
 pub(super) fn qualify_merged_columns(select: &mut Select) {
     let [table] = select.from.as_slice() else {
         return;
@@ -283,7 +283,7 @@ pub(super) fn qualify_merged_columns(select: &mut Select) {
     let Some(owner) = relation_name(&table.relation) else {
         return;
     };
-    let mut merged: Option<Vec<String>> = None;
+    let mut joins: Vec<Vec<String>> = Vec::new();
     for join in &table.joins {
         let (JoinOperator::Join(JoinConstraint::Using(columns))
         | JoinOperator::Inner(JoinConstraint::Using(columns))
@@ -292,28 +292,43 @@ pub(super) fn qualify_merged_columns(select: &mut Select) {
         else {
             return;
         };
-        let columns: Vec<String> = columns
+        let columns = columns
             .iter()
             .filter_map(|name| name.0.last().and_then(ObjectNamePart::as_ident))
-            .map(folded)
-            .collect();
-        merged = Some(match merged {
-            Some(before) => before
-                .into_iter()
-                .filter(|column| columns.contains(column))
-                .collect(),
-            None => columns,
-        });
+            .map(folded);
+        joins.push(columns.collect());
     }
-    if let Some(columns) = merged {
-        visit_own(&mut select.selection, Order::After, |expr| {
-            if let Expr::Identifier(column) = expr
-                && columns.contains(&folded(column))
-            {
-                *expr = Expr::CompoundIdentifier(vec![owner.clone(), column.clone()]);
-            }
-        });
+    // What the first join merges is a column of the first table.
+    let Some((of_first, others)) = joins.split_first() else {
+        return;
+    };
+    let in_all = |column: &&String| others.iter().all(|columns| columns.contains(column));
+    let in_all: Vec<String> = of_first.iter().filter(in_all).cloned().collect();
+    qualify(&mut select.selection, &owner, &in_all);
+    let again = |column: &&String| others.iter().any(|columns| columns.contains(column));
+    let again: Vec<String> = of_first.iter().filter(again).cloned().collect();
+    if again.is_empty() {
+        return;
     }
+    if let Some(Distinct::On(values)) = &mut select.distinct {
+        qualify(values, &owner, &again);
+    }
+    qualify(&mut select.projection, &owner, &again);
+    qualify(&mut select.selection, &owner, &again);
+    qualify(&mut select.group_by, &owner, &again);
+    qualify(&mut select.having, &owner, &again);
+    qualify(&mut select.named_window, &owner, &again);
+}
+
+/// Says of columns that they are `owner`'s; those of queries inside are left alone.
+fn qualify(node: &mut impl VisitMut, owner: &Ident, columns: &[String]) {
+    visit_own(node, Order::After, |expr| {
+        if let Expr::Identifier(column) = expr
+            && columns.contains(&folded(column))
+        {
+            *expr = Expr::CompoundIdentifier(vec![owner.clone(), column.clone()]);
+        }
+    });
 }
 
 /// `SELECT *` over `JOIN … USING` gives the merged columns first: they are written out, and each table
