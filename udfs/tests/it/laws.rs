@@ -293,7 +293,7 @@ pub(crate) fn forms_for(rows: &[Row]) -> Vec<Form> {
     forms
 }
 
-fn forms() -> Vec<Form> {
+pub(crate) fn forms() -> Vec<Form> {
     let mut forms = Vec::new();
     for udaf in datafusion_functions_loyalty::all_aggregate_functions() {
         let documentation = udaf.documentation().unwrap().clone();
@@ -324,7 +324,7 @@ fn fits(function: &str, arguments: &[String]) -> bool {
 }
 
 impl Form {
-    fn fits(&self) -> bool {
+    pub(crate) fn fits(&self) -> bool {
         fits(self.udaf.name(), &self.arguments)
     }
 
@@ -720,7 +720,7 @@ fn text_keys_do_not_pile_up_while_groups_are_emitted() {
 }
 
 /// A table with every argument of a form as a column, in this many partitions.
-fn register(context: &SessionContext, form: &Form, rows: &[Row], partitions: usize) {
+pub(crate) fn register(context: &SessionContext, form: &Form, rows: &[Row], partitions: usize) {
     let mut columns = form.raw(rows);
     let mut fields: Vec<_> = form
         .arguments

@@ -15,6 +15,7 @@ mod lenient;
 mod lifetime;
 mod models;
 mod session;
+mod spilling;
 mod statistics;
 mod survival;
 mod wrong_input;
