@@ -85,7 +85,7 @@ pub use lifetime::bgnbd_fit::bgnbd_fit_udaf;
 pub use lifetime::clv_contractual::clv_contractual_udf;
 pub use lifetime::clv_predict::clv_predict_udf;
 pub use lifetime::clv_summary::clv_summary_udaf;
-pub use lifetime::constructors::{bgnbd_udf, gamma_gamma_udf, mbgnbd_udf, pareto_nbd_udf};
+pub use lifetime::constructors::{bgnbd_udf, gamma_gamma_udf, mbgnbd_udf, pareto_nbd_udf, sbg_udf};
 pub use lifetime::expected_purchases::expected_purchases_udf;
 pub use lifetime::expected_purchases_new::expected_purchases_new_udf;
 pub use lifetime::expected_spend::expected_spend_udf;
@@ -94,6 +94,10 @@ pub use lifetime::mbgnbd_fit::mbgnbd_fit_udaf;
 pub use lifetime::p_alive::p_alive_udf;
 pub use lifetime::pareto_nbd_fit::pareto_nbd_fit_udaf;
 pub use lifetime::purchase_probability::purchase_probability_udf;
+pub use lifetime::sbg_fit::sbg_fit_udaf;
+pub use lifetime::sbg_residual_lifetime::sbg_residual_lifetime_udf;
+pub use lifetime::sbg_retention::sbg_retention_udf;
+pub use lifetime::sbg_survival::sbg_survival_udf;
 pub use refusal::{Refusal, Refused};
 pub use retention::churn_rate::churn_rate_udaf;
 pub use retention::cohort_retention::cohort_retention_udaf;
@@ -145,7 +149,7 @@ pub mod expr_fn {
     pub use crate::lifetime::clv_contractual::clv_contractual;
     pub use crate::lifetime::clv_predict::clv_predict;
     pub use crate::lifetime::clv_summary::clv_summary;
-    pub use crate::lifetime::constructors::{bgnbd, gamma_gamma, mbgnbd, pareto_nbd};
+    pub use crate::lifetime::constructors::{bgnbd, gamma_gamma, mbgnbd, pareto_nbd, sbg};
     pub use crate::lifetime::expected_purchases::expected_purchases;
     pub use crate::lifetime::expected_purchases_new::expected_purchases_new;
     pub use crate::lifetime::expected_spend::expected_spend;
@@ -154,6 +158,10 @@ pub mod expr_fn {
     pub use crate::lifetime::p_alive::p_alive;
     pub use crate::lifetime::pareto_nbd_fit::pareto_nbd_fit;
     pub use crate::lifetime::purchase_probability::purchase_probability;
+    pub use crate::lifetime::sbg_fit::sbg_fit;
+    pub use crate::lifetime::sbg_residual_lifetime::sbg_residual_lifetime;
+    pub use crate::lifetime::sbg_retention::sbg_retention;
+    pub use crate::lifetime::sbg_survival::sbg_survival;
     pub use crate::retention::churn_rate::churn_rate;
     pub use crate::retention::cohort_retention::cohort_retention;
     pub use crate::retention::repeat_purchase_rate::repeat_purchase_rate;
@@ -234,6 +242,7 @@ pub fn all_aggregate_functions() -> Vec<Arc<AggregateUDF>> {
         retention_rate_udaf(),
         retention_udaf(),
         revenue_churn_rate_udaf(),
+        sbg_fit_udaf(),
         survival_at_udaf(),
         survival_udaf(),
         trend_test_udaf(),
@@ -263,6 +272,10 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         review_topics_udf(),
         review_type_udf(),
         rfm_segment_udf(),
+        sbg_residual_lifetime_udf(),
+        sbg_retention_udf(),
+        sbg_survival_udf(),
+        sbg_udf(),
         sentiment_label_udf(),
         sentiment_udf(),
         survey_score_udf(),

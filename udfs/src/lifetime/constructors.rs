@@ -189,3 +189,48 @@ impl ScalarDefinition for GammaGammaModel {
         self.doc()
     }
 }
+
+/// The scalar function `sbg`.
+#[user_doc(
+    doc_section(label = "Lifetime value"),
+    description = "Shifted beta-geometric model of contracts with these parameters. It has the type of what sbg_fit returns, with NULL for how the fit went. NULL if an argument is NULL. Parameters must be above 0; NaN and infinity are errors. Source: Fader and Hardie 2007.",
+    syntax_example = "sbg(alpha, beta)",
+    sql_example = r"```sql
+> SELECT CAST(sbg_survival(sbg(0.704, 1.182), 4) AS DECIMAL(8, 3)) AS survival;
++----------+
+| survival |
++----------+
+| 0.332    |
++----------+
+```",
+    argument(
+        name = "alpha",
+        description = "First shape of the probabilities of leaving."
+    ),
+    argument(name = "beta", description = "Second shape of them.")
+)]
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct SbgModel;
+
+export_scalar!(SbgModel, sbg, sbg_udf);
+
+impl ScalarDefinition for SbgModel {
+    const NAME: &'static str = "sbg";
+    const PARAMETERS: &'static [&'static str] = &["alpha", "beta"];
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        coerce_parameters(Kind::Sbg, types)
+    }
+
+    fn return_type(&self) -> DataType {
+        Kind::Sbg.data_type()
+    }
+
+    fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        constructed(Kind::Sbg, arguments)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.doc()
+    }
+}

@@ -44,7 +44,7 @@ pub(super) trait Fitting: Debug + Send + Sync + 'static {
 
     /// Refuses what cannot be a customer; `None` if this one says nothing about the parameters.
     fn accept(values: &[f64]) -> Result<Option<[f64; 3]>>;
-    /// Fits customers with their weights, sorted; an error only if it is interrupted.
+    /// Fits customers with their weights, sorted; an error if they cannot be together, or if it is interrupted.
     fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit>;
 }
 

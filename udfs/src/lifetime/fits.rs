@@ -64,12 +64,12 @@ impl<const N: usize> MapEach<N> for [[f64; N]] {
 }
 
 /// The log-likelihood of one customer on average.
-fn mean<const N: usize>((value, gradient): Slope<N>, n: f64) -> Slope<N> {
+pub(super) fn mean<const N: usize>((value, gradient): Slope<N>, n: f64) -> Slope<N> {
     (value / n, gradient.map(|slope| slope / n))
 }
 
 /// Writes down where the search ended; `shift` takes the likelihood back to the unit of the data.
-fn settle<const N: usize>(
+pub(super) fn settle<const N: usize>(
     fit: &mut Fit,
     end: Option<Optimum<N>>,
     n: f64,

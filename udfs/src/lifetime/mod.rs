@@ -52,5 +52,15 @@ mod prediction;
 pub(crate) mod purchase_probability;
 /// Integrals.
 mod quadrature;
+/// Contracts that are renewed or not.
+mod sbg;
+/// Fit of sBG.
+pub(crate) mod sbg_fit;
+/// Expected renewals of a contract.
+pub(crate) mod sbg_residual_lifetime;
+/// Share of customers who renew.
+pub(crate) mod sbg_retention;
+/// Share of customers who are left.
+pub(crate) mod sbg_survival;
 /// Gamma functions.
 mod special;

@@ -19,6 +19,7 @@ use crate::lifetime::beta_geometric::{BetaGeometric, Expectation};
 use crate::lifetime::customer::{Customer, number_field};
 use crate::lifetime::gamma_gamma::GammaGamma;
 use crate::lifetime::pareto::ParetoNbd;
+use crate::lifetime::sbg::Sbg;
 
 /// The models there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,14 +28,23 @@ pub(super) enum Kind {
     Mbgnbd,
     ParetoNbd,
     GammaGamma,
+    Sbg,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Bgnbd, Self::Mbgnbd, Self::ParetoNbd, Self::GammaGamma];
+    const ALL: [Self; 5] = [
+        Self::Bgnbd,
+        Self::Mbgnbd,
+        Self::ParetoNbd,
+        Self::GammaGamma,
+        Self::Sbg,
+    ];
     /// Models of when customers buy.
     pub(super) const PURCHASE: &'static [Self] = &[Self::Bgnbd, Self::Mbgnbd, Self::ParetoNbd];
     /// Models of what they spend.
     pub(super) const SPEND: &'static [Self] = &[Self::GammaGamma];
+    /// Models of how long they stay under contract.
+    pub(super) const CONTRACT: &'static [Self] = &[Self::Sbg];
 
     /// The text in the field `model`; also the name of the constructor.
     pub(super) fn name(self) -> &'static str {
@@ -43,6 +53,7 @@ impl Kind {
             Self::Mbgnbd => "mbgnbd",
             Self::ParetoNbd => "pareto_nbd",
             Self::GammaGamma => "gamma_gamma",
+            Self::Sbg => "sbg",
         }
     }
 
@@ -51,6 +62,7 @@ impl Kind {
             Self::Bgnbd | Self::Mbgnbd => &["r", "alpha", "a", "b"],
             Self::ParetoNbd => &["r", "alpha", "s", "beta"],
             Self::GammaGamma => &["p", "q", "v"],
+            Self::Sbg => &["alpha", "beta"],
         }
     }
 
@@ -316,6 +328,12 @@ impl Models {
     pub(super) fn spend(&self, row: usize) -> Result<Option<GammaGamma>> {
         let spend = |(_, [p, q, v, _]): KnownModel| GammaGamma { p, q, v };
         Ok(self.at(row)?.map(spend))
+    }
+
+    /// A row's model of contracts.
+    pub(super) fn contract(&self, row: usize) -> Result<Option<Sbg>> {
+        let contract = |(_, [alpha, beta, ..]): (Kind, [f64; 4])| Sbg { alpha, beta };
+        Ok(self.at(row)?.map(contract))
     }
 }
 

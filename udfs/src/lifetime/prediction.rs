@@ -1,12 +1,13 @@
 //! What the predicting functions share: a model and a customer per row, and checked horizons.
 
-use arrow::array::{Array, ArrayRef, Float64Array};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
-use crate::arguments::{finite, invalid_value};
+use crate::arguments::{finite, invalid_value, primitive, whole_number};
 use crate::lifetime::customer::{Customer, coerce_customer, customer_columns};
 use crate::lifetime::model::{Kind, Models, PurchaseModel, model_type};
+use crate::lifetime::sbg::Sbg;
 
 const COLUMNS: &[&str] = &["frequency", "recency", "t"];
 
@@ -54,7 +55,7 @@ impl Customers {
 }
 
 /// Periods that a prediction may run over.
-const PERIODS_MAX: i64 = 10_000;
+pub(super) const PERIODS_MAX: i64 = 10_000;
 
 /// A checked number of periods.
 pub(super) fn periods(function: &str, horizon: i64) -> Result<u32> {
@@ -67,6 +68,61 @@ pub(super) fn periods(function: &str, horizon: i64) -> Result<u32> {
                  unit of the model"
             ),
         )),
+    }
+}
+
+/// Coerced types of a model of contracts and a number of periods.
+pub(super) fn coerce_contract(
+    function: &str,
+    model: &DataType,
+    n: &DataType,
+) -> Result<Vec<DataType>> {
+    Ok(vec![
+        model_type(function, "model", Kind::CONTRACT, model)?,
+        whole_number(function, "n", n)?,
+    ])
+}
+
+/// The first argument as models of contracts, the second as numbers of periods.
+pub(super) struct Contracts<'a> {
+    function: &'static str,
+    models: Models,
+    periods: &'a Int64Array,
+    /// The least number of periods.
+    least: i64,
+}
+
+impl<'a> Contracts<'a> {
+    pub(super) fn new(
+        function: &'static str,
+        arguments: &'a [ArrayRef],
+        least: i64,
+    ) -> Result<Self> {
+        Ok(Self {
+            function,
+            models: Models::new(function, "model", Kind::CONTRACT, &arguments[0])?,
+            periods: primitive::<Int64Type>(&arguments[1])?,
+            least,
+        })
+    }
+
+    /// The model of a row and its number of periods, if both are known.
+    pub(super) fn at(&self, row: usize) -> Result<Option<(Sbg, u32)>> {
+        if self.periods.is_null(row) {
+            return Ok(None);
+        }
+        let (n, least) = (self.periods.value(row), self.least);
+        let periods = u32::try_from(n).ok();
+        let Some(periods) = periods.filter(|_| (least..=PERIODS_MAX).contains(&n)) else {
+            return Err(invalid_value(
+                self.function,
+                format!(
+                    "n {n} is outside {least}..{PERIODS_MAX}; it is a number of periods since the \
+                     start of the contract"
+                ),
+            ));
+        };
+        Ok(self.models.contract(row)?.map(|model| (model, periods)))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing is listed here: forms are read from the documented syntax, and each argument's values
 //! are found by its name in [`values`], for all kinds of types it accepts.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -88,6 +89,11 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         "scale_max" => numbers_of(kind, rows.iter().map(|_| Some(10))),
         "attribute" => keys(1, rows.iter().map(|row| row.c.map(|c| c % 5))),
         "kind" => Arc::new(StringArray::from(vec!["net"; rows.len()])),
+        "period of a cohort" => numbers_of(kind, cohort(rows).into_iter()),
+        "survivors" => {
+            let left = |age: Option<i64>| age.map(|age| 9_000 / (age + 1));
+            numbers_of(kind, cohort(rows).into_iter().map(left))
+        }
         "period" => Arc::new(StringArray::from(vec!["week"; rows.len()])),
         "mode" => Arc::new(StringArray::from(vec!["strict_order"; rows.len()])),
         "cond1" | "cond2" | "cond3" => {
@@ -180,6 +186,24 @@ fn values(argument: &str, kind: usize, rows: &[Row]) -> Option<ArrayRef> {
         }
         _ => return None,
     })
+}
+
+/// Periods of cohorts: 0, 1, 2 and so on in the rows of group 0 that the filter selects, so that all
+/// rows together are one cohort as well; of each group if there are more of them.
+fn cohort(rows: &[Row]) -> Vec<Option<i64>> {
+    let is_filtered = rows.iter().any(|row| row.filter.is_some());
+    let many = rows.iter().any(|row| row.group >= GROUPS);
+    let mut next = HashMap::new();
+    let period = |row: &Row| {
+        let counted = !is_filtered || row.filter == Some(true);
+        let counted = counted && (many || row.group == 0);
+        counted.then(|| {
+            let next = next.entry(row.group).or_insert(-1);
+            *next += 1;
+            *next
+        })
+    };
+    rows.iter().map(period).collect()
 }
 
 /// Repeat purchases of a row's customer.
@@ -339,6 +363,7 @@ impl Form {
                 _ if of_group => "horizon",
                 _ if from_one => "score from 1",
                 "amount" if self.fits() => "monetary",
+                "period" if self.fits() => "period of a cohort",
                 name => name,
             };
             values(name, self.kind, rows)

@@ -480,6 +480,181 @@ async fn what_is_not_identified_is_null_and_no_error() {
     }
 }
 
+/// Survivors of the two cohorts of Fader and Hardie 2007, of a thousand.
+const HIGH_END: [u32; 8] = [1_000, 869, 743, 653, 593, 551, 517, 491];
+const REGULAR: [u32; 8] = [1_000, 631, 468, 382, 326, 289, 262, 241];
+
+/// A cohort as a table of periods and survivors, backwards.
+fn cohort(survivors: &[u32]) -> String {
+    let counts = survivors.iter().enumerate().rev();
+    let counts: Vec<_> = counts
+        .map(|(period, left)| format!("({period}, {left})"))
+        .collect();
+    format!("(VALUES {}) AS c(period, survivors)", counts.join(", "))
+}
+
+#[tokio::test]
+async fn contracts_of_the_published_cohorts() {
+    let context = session(2);
+    let fitted = |survivors: &[u32]| {
+        format!(
+            "(SELECT sbg_fit(period, survivors) AS m FROM {})",
+            cohort(survivors)
+        )
+    };
+    let names = fields(&["alpha", "beta", "log_likelihood", "n"]);
+    for (survivors, alpha, beta, log_likelihood) in [
+        (
+            HIGH_END,
+            0.668_088_372_876_435_2,
+            3.806_095_381_726_049,
+            -1_611.158_147_391_155,
+        ),
+        (REGULAR, 0.704077298474, 1.18204302621, -1680.26518846),
+    ] {
+        let sql = format!("SELECT {names} FROM {}", fitted(&survivors));
+        let known = [
+            (alpha, 1e-5),
+            (beta, 1e-5),
+            within(log_likelihood, 1e-6),
+            (1_000.0, 0.0),
+        ];
+        assert_row(&context, &sql, &known).await;
+    }
+    let of_n = |call: &str, from: u32| {
+        format!(
+            "SELECT {call} FROM generate_series({from}, 12) AS s(n) CROSS JOIN {} ORDER BY n",
+            fitted(&HIGH_END)
+        )
+    };
+    let survival = [
+        1.0,
+        0.850_679_272_573_642_3,
+        0.746_859_423_527_543_9,
+        0.669_788_997_981_275_8,
+        0.609_919_150_446_914_8,
+        0.561_834_295_951_407,
+        0.522_215_583_634_790_9,
+        0.488_906_433_467_554_2,
+        0.460_439_684_929_285_3,
+        0.435_779_602_477_105,
+        0.414_172_409_725_839_3,
+        0.395_055_354_422_733_7,
+        0.377_999_082_304_089_24,
+    ];
+    let got = numbers(&context, &of_n("sbg_survival(m, n)", 0)).await;
+    for (got, known) in got.iter().zip(survival) {
+        assert!((got.unwrap() - known).abs() < 1e-6, "{got:?} {known}");
+    }
+    let got = numbers(&context, &of_n("sbg_retention(m, n)", 1)).await;
+    for (got, pair) in got.iter().zip(survival.windows(2)) {
+        assert!(
+            (got.unwrap() - pair[1] / pair[0]).abs() < 1e-6,
+            "{got:?} {pair:?}"
+        );
+    }
+    let sql = format!(
+        "SELECT sbg_residual_lifetime(m, 8, 0.1) FROM {}",
+        fitted(&HIGH_END)
+    );
+    assert_row(&context, &sql, &[(7.529_628_045_103_337, 1e-6)]).await;
+}
+
+#[tokio::test]
+async fn contracts_that_say_too_little_or_too_much() {
+    let context = session(2);
+    for counts in [
+        "(0, 100)",
+        "(0, 9), (1, 8)",
+        "(0, 9), (1, 9), (2, 9)",
+        "(NULL, 9), (1, NULL)",
+    ] {
+        let sql = format!(
+            "SELECT get_field(m, 'alpha') IS NULL AND NOT get_field(m, 'converged')
+                    AND sbg_survival(m, 1) IS NULL AND sbg_retention(m, 1) IS NULL
+                    AND sbg_residual_lifetime(m, 1, 0.1) IS NULL
+             FROM (SELECT sbg_fit(p, s) AS m FROM (VALUES {counts}) AS c(p, s))"
+        );
+        let batch = rows(&context, &sql).await.unwrap();
+        assert_eq!(
+            as_cells(batch.column(0)),
+            [Some(vec![Some(1.0)])],
+            "{counts}"
+        );
+    }
+    for (counts, words) in [
+        ("(0, 9), (1, 8), (1, 8)", "period 1 is there twice"),
+        ("(0, 9), (1, 8), (1, 7)", "period 1 is there twice"),
+        (
+            "(0, 9), (2, 8), (1, 7)",
+            "survivors grow from 7 in period 1 to 8 in period 2",
+        ),
+        (
+            "(1, 9), (2, 8), (3, 7)",
+            "the first period is 1, and period 0",
+        ),
+        ("(0, 9), (-1, 8)", "period -1 must be a whole number from 0"),
+        ("(0, 9), (1.5, 8)", "period 1.5 must be a whole number"),
+        ("(0, 9), (10001, 8)", "period 10001 must be"),
+        ("(0, 9), (1, -8)", "survivors -8 is negative"),
+        ("(0, 1e16)", "is above 9000000000000000"),
+        ("(0, CAST('NaN' AS DOUBLE))", "survivors is NaN"),
+        ("(0, '9')", "survivors is text"),
+    ] {
+        let sql = format!("SELECT sbg_fit(p, s) FROM (VALUES {counts}) AS c(p, s)");
+        let message = failure(&context, &sql).await;
+        assert!(
+            message.contains(words) && message.contains("sbg_fit()"),
+            "{counts}: {message}"
+        );
+    }
+}
+
+/// Groups and any split give what each cohort alone gives.
+#[tokio::test]
+async fn a_fit_per_cohort() {
+    let sql = "SELECT get_field(m, 'alpha') FROM (
+                 SELECT c % 3 AS g, sbg_fit(p, 1e6 / (1 + p) / (1 + c % 3 * p)) AS m
+                 FROM generate_series(0, 2) a(c), generate_series(0, 20) b(p) GROUP BY 1) ORDER BY g";
+    let one = numbers(&session(1), sql).await;
+    assert_eq!(one, numbers(&session(16), sql).await);
+    assert!((one[0].unwrap() - 1.0).abs() < 1e-6, "{one:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Fewer are left each period, a larger share of them stays, and a discount only takes away.
+    #[test]
+    fn contracts_get_fewer_and_firmer(alpha in 1e-3..50.0, beta in 1e-3..50.0) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let column = |call: &str| {
+            let sql = format!(
+                "SELECT {call} FROM (SELECT n, sbg({alpha}, {beta}) AS m FROM generate_series(1, 40) AS s(n))
+                 ORDER BY n"
+            );
+            let all = runtime.block_on(numbers(&session(1), &sql));
+            all.into_iter().map(Option::unwrap).collect::<Vec<f64>>()
+        };
+        let survival = column("sbg_survival(m, n)");
+        prop_assert!(survival.iter().all(|s| (0.0..=1.0).contains(s)), "{survival:?}");
+        prop_assert!(survival.is_sorted_by(|left, right| left >= right), "{survival:?}");
+        let retention = column("sbg_retention(m, n)");
+        prop_assert!(retention.is_sorted() && retention.iter().all(|r| (0.0..=1.0).contains(r)));
+        let renewals = [0.5, 0.1, 0.01].map(|d| column(&format!("sbg_residual_lifetime(m, n, {d})")));
+        for (n, retention) in retention.iter().enumerate() {
+            // The next renewal is never discounted.
+            prop_assert!(renewals[0][n] >= *retention * (1.0 - 1e-12));
+            prop_assert!(renewals[0][n] <= renewals[1][n] && renewals[1][n] <= renewals[2][n]);
+        }
+        // Who renews is in the next period, one step of discount nearer to the renewals after it.
+        for n in 0..39 {
+            let ahead = retention[n] * (1.0 + renewals[1][n + 1] / 1.1);
+            prop_assert!((renewals[1][n] / ahead - 1.0).abs() < 1e-9, "{n}: {} {ahead}", renewals[1][n]);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -634,6 +809,81 @@ async fn customers_and_models_that_cannot_be() {
             format!("clv_predict({BGNBD}, {SPEND}, 1)"),
             "called with 3 arguments",
         ),
+        ("sbg(0, 1)".to_owned(), "sbg(): alpha 0 must be above 0"),
+        ("sbg(1, -1)".to_owned(), "beta -1 must be above 0"),
+        ("sbg(CAST('NaN' AS DOUBLE), 1)".to_owned(), "alpha is NaN"),
+        ("sbg(1)".to_owned(), "write sbg(alpha, beta)"),
+        ("sbg('1', 1)".to_owned(), "alpha is text"),
+        (
+            "sbg_survival(sbg(1, 1), -1)".to_owned(),
+            "n -1 is outside 0..10000",
+        ),
+        (
+            "sbg_survival(sbg(1, 1), 10001)".to_owned(),
+            "n 10001 is outside",
+        ),
+        (
+            "sbg_survival(sbg(1, 1), 1.5)".to_owned(),
+            "n must be a whole number",
+        ),
+        ("sbg_survival(sbg(1, 1), '1')".to_owned(), "n is text"),
+        (
+            format!("sbg_survival({BGNBD}, 1)"),
+            "model is of the model 'bgnbd'",
+        ),
+        (
+            "sbg_survival(sbg(1, 1))".to_owned(),
+            "called with 1 argument;",
+        ),
+        (
+            "sbg_retention(sbg(1, 1), 0)".to_owned(),
+            "n 0 is outside 1..10000",
+        ),
+        ("sbg_retention(sbg(1, 1), -5)".to_owned(), "n -5 is outside"),
+        (
+            "sbg_retention(sbg(1, 1), 1.5)".to_owned(),
+            "n must be a whole number",
+        ),
+        (
+            "sbg_retention(1, 1)".to_owned(),
+            "model must be a model made by sbg_fit or sbg",
+        ),
+        (
+            "sbg_retention(sbg(1, 1))".to_owned(),
+            "called with 1 argument;",
+        ),
+        (
+            "sbg_residual_lifetime(sbg(1, 1), 0, 0.1)".to_owned(),
+            "n 0 is outside 1..10000",
+        ),
+        (
+            "sbg_residual_lifetime(sbg(1, 1), 1, -0.1)".to_owned(),
+            "discount -0.1 is negative",
+        ),
+        (
+            "sbg_residual_lifetime(sbg(1, 1), 1, CAST('Infinity' AS DOUBLE))".to_owned(),
+            "discount is Infinity",
+        ),
+        (
+            "sbg_residual_lifetime(sbg(1, 1), 1, '5 %')".to_owned(),
+            "discount is text",
+        ),
+        (
+            "sbg_residual_lifetime(sbg(1, 1), 1)".to_owned(),
+            "called with 2 arguments",
+        ),
+        (
+            format!("sbg_residual_lifetime({SPEND}, 1, 0.1)"),
+            "model is of the model 'gamma_gamma'",
+        ),
+        (
+            "sbg_fit(1, 2, 3)".to_owned(),
+            "called with 3 arguments; write sbg_fit(period, survivors)",
+        ),
+        (
+            "sbg_fit(DISTINCT 1, 2)".to_owned(),
+            "DISTINCT is not supported",
+        ),
         (
             "bgnbd_fit(1, 2, 1)".to_owned(),
             "bgnbd_fit(): recency 2 is above t 1",
@@ -677,6 +927,11 @@ async fn customers_and_models_that_cannot_be() {
         format!("expected_purchases({BGNBD}, 1, 1, 2, NULL)"),
         format!("clv_predict({BGNBD}, {SPEND}, 1, 1, 2, 9, 5, NULL)"),
         "p_alive(bgnbd(NULL, 1, 1, 1), 1, 1, 2)".to_owned(),
+        "sbg_survival(sbg(1, NULL), 1)".to_owned(),
+        "sbg_survival(NULL, 1)".to_owned(),
+        "sbg_retention(sbg(1, 1), NULL)".to_owned(),
+        "sbg_residual_lifetime(sbg(1, 1), 1, NULL)".to_owned(),
+        "sbg_residual_lifetime(sbg(1, 1), 1, 0)".to_owned(),
         format!("purchase_probability({BGNBD}, NULL, 1)"),
     ] {
         assert_eq!(
