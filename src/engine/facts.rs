@@ -342,6 +342,11 @@ fn value_type(kind: Kind) -> &'static str {
         Kind::Bool => "bool",
         Kind::Integer(..) | Kind::Milliseconds => "integer",
         Kind::OneOf(_) => "enum",
-        Kind::Text | Kind::TimeZone | Kind::DateStyle | Kind::Encoding | Kind::ReadOnly => "string",
+        Kind::Text
+        | Kind::Table
+        | Kind::TimeZone
+        | Kind::DateStyle
+        | Kind::Encoding
+        | Kind::ReadOnly => "string",
     }
 }

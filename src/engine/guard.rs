@@ -21,17 +21,17 @@ thread_local! {
 
 /// Makes `control` stop what this thread plans until the returned value is dropped.
 pub(crate) fn planning(control: &Arc<StatementControl>) -> PlanningScope {
-    PLANNING.with_borrow_mut(|current| *current = Some(Arc::clone(control)));
-    PlanningScope(())
+    let before = PLANNING.replace(Some(Arc::clone(control)));
+    PlanningScope(before)
 }
 
-/// Ends the planning scope of this thread when dropped.
+/// Ends the planning scope of this thread when dropped; the one around it, if there is one, goes on.
 #[derive(Debug)]
-pub(crate) struct PlanningScope(());
+pub(crate) struct PlanningScope(Option<Arc<StatementControl>>);
 
 impl Drop for PlanningScope {
     fn drop(&mut self) {
-        PLANNING.with_borrow_mut(|current| *current = None);
+        PLANNING.set(self.0.take());
     }
 }
 

@@ -23,6 +23,7 @@ mod merged_columns;
 mod numeric;
 mod object_names;
 mod output;
+mod own_words;
 mod parameters;
 mod placement;
 pub mod plan;
@@ -95,6 +96,8 @@ pub struct Shared {
     /// The clock of schedules that name no zone.
     cron_zone: chrono_tz::Tz,
     loyalty_scalars: HashSet<String>,
+    /// The word lists that were read from tables last.
+    known_words: own_words::KnownWords,
     /// The names of the arguments of the loyalty functions.
     argument_names: ArgumentNames,
     /// The functions that PostgreSQL does not have, for the types of parameters.
@@ -127,6 +130,7 @@ impl Engine {
                 jobs: parts.jobs,
                 cron_zone: parts.cron_zone,
                 loyalty_scalars,
+                known_words: own_words::KnownWords::default(),
                 argument_names: ArgumentNames::new(&described),
                 own_functions,
             }),
@@ -205,6 +209,8 @@ pub struct Generation {
     read_in_place: u64,
     written: [u64; 3],
     lenient: bool,
+    /// Where a user's own words are read from.
+    words: u64,
 }
 
 /// The database that the statements of `state` see.
@@ -240,6 +246,7 @@ impl Shared {
             read_in_place: self.lake.generation(),
             written: view.map(|view| view.generation()).unwrap_or_default(),
             lenient: variables.is_some_and(state::SessionVariables::lenient),
+            words: variables.map_or(0, state::SessionVariables::words_version),
         }
     }
 

@@ -24,6 +24,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Ident};
 
 use super::authorize::Check;
 use super::control::StatementControl;
+use super::own_words;
 use super::parameters::{self, Relations, Types};
 use super::statement::{dialect, limits, loyalty, named_arguments};
 use super::tables::{Assignment, names};
@@ -57,6 +58,8 @@ pub struct PlannedQuery {
     /// The plan before it was analysed, if a parameter is an array: the number of its dimensions, which
     /// the type does not tell, decides what the analysis makes of it.
     written: Option<LogicalPlan>,
+    /// What it read of the session's own words.
+    words: Vec<own_words::Read>,
     /// What executions share.
     generic: Arc<Mutex<Generic>>,
 }
@@ -96,6 +99,24 @@ pub struct RunnableQuery {
     pub control: Arc<StatementControl>,
 }
 
+impl PlannedQuery {
+    /// What must be allowed when its rows are used again.
+    pub(super) fn as_read(&self) -> own_words::Read {
+        (self.plan.clone(), self.through_views.clone())
+    }
+}
+
+/// How a query is planned.
+#[derive(Debug, Clone, Copy)]
+struct Given<'a> {
+    /// The OIDs of its parameters' types.
+    declared: &'a [Option<u32>],
+    /// The table that its rows are for.
+    assignment: Option<&'a Assignment>,
+    /// Whether its text functions know the session's own words.
+    own_words: bool,
+}
+
 /// Plans a query. `declared` are the OIDs of the types that the client gave its parameters, `None`
 /// where it left the type open.
 pub(super) async fn plan_query(
@@ -106,6 +127,41 @@ pub(super) async fn plan_query(
     assignment: Option<&Assignment>,
     control: &Arc<StatementControl>,
 ) -> Result<PlannedQuery> {
+    let given = Given {
+        declared,
+        assignment,
+        own_words: true,
+    };
+    plan_given(shared, state, statement, given, control).await
+}
+
+/// Plans a query without parameters whose text functions know the built-in words only.
+pub(super) async fn plan_as_written(
+    shared: &Shared,
+    state: &SessionState,
+    statement: &ast::Statement,
+    control: &Arc<StatementControl>,
+) -> Result<PlannedQuery> {
+    let given = Given {
+        declared: &[],
+        assignment: None,
+        own_words: false,
+    };
+    plan_given(shared, state, statement, given, control).await
+}
+
+async fn plan_given(
+    shared: &Shared,
+    state: &SessionState,
+    statement: &ast::Statement,
+    given: Given<'_>,
+    control: &Arc<StatementControl>,
+) -> Result<PlannedQuery> {
+    let Given {
+        declared,
+        assignment,
+        own_words,
+    } = given;
     let _scope = super::guard::planning(control);
     shared.lake.refresh_if_stale().await?;
     let generation = shared.generation(state);
@@ -135,6 +191,10 @@ pub(super) async fn plan_query(
         plan_with_parameters(shared, state, statement, &types).await?
     };
     control.check()?;
+    let (plan, words) = match own_words {
+        true => own_words::apply(shared, state, plan, control).await?,
+        false => (plan, Vec::new()),
+    };
     let plan = match assignment {
         Some(assignment) => assignment.apply(plan)?,
         None => plan,
@@ -165,6 +225,7 @@ pub(super) async fn plan_query(
         assignment: assignment.cloned(),
         through_views: check.into_through(),
         written,
+        words,
         generic: Arc::default(),
     })
 }
@@ -188,6 +249,11 @@ pub async fn make_runnable(
     // Again, for a statement that was prepared when the session still might.
     let check = Check::new(state, lake)?.through(query.through_views.clone());
     check.plan(&query.plan)?;
+    for (read, through) in &query.words {
+        Check::new(state, lake)?
+            .through(through.clone())
+            .plan(read)?;
+    }
     let optimized = match generic_plan(state, &query, settings)? {
         Some(generic) => {
             let plan = fill_in(generic, &query.parameters, values)?;

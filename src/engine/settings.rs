@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::Token;
+
 use crate::calendar::{TimeSettings, Zone, date_style_setting};
 use crate::error::{Error, Result};
 use crate::parse::{boolean, milliseconds};
@@ -31,6 +35,8 @@ pub enum Kind {
     Text,
     /// One of a fixed list, matched without case.
     OneOf(&'static [&'static str]),
+    /// The name of a table, or nothing.
+    Table,
     /// An IANA time zone name or a numeric offset.
     TimeZone,
     /// A style and the order of day, month and year.
@@ -301,6 +307,18 @@ pub const SETTINGS: &[Setting] = &[
         Kind::OneOf(&["error", "null"]),
         "error",
         "Sets whether a value that a loyalty function cannot mean is an error or counts as NULL.",
+    ),
+    setting(
+        "loyalty.sentiment_lexicon",
+        Kind::Table,
+        "",
+        "Sets the table of words that sentiment functions know beside their own: lang, term, weight.",
+    ),
+    setting(
+        "loyalty.topic_lexicon",
+        Kind::Table,
+        "",
+        "Sets the table of words of topics that review_topics knows beside its own: lang, topic, term.",
     ),
     setting(
         "max_identifier_length",
@@ -628,6 +646,10 @@ impl Settings {
         match setting.kind {
             Kind::ReadOnly => Err(cannot_change(name)),
             Kind::Text => Ok(value.to_owned()),
+            Kind::Table if value.trim().is_empty() => Ok(String::new()),
+            Kind::Table => table_name(value).ok_or_else(|| {
+                invalid().with_hint("Write the name of a table, such as public.words, or '' for none.")
+            }),
             Kind::Bool => match boolean(value) {
                 Some(true) => Ok("on".to_owned()),
                 Some(false) => Ok("off".to_owned()),
@@ -724,6 +746,16 @@ fn span_text(millis: u64) -> String {
     } else {
         format!("{millis}ms")
     }
+}
+
+/// The name of a table as SQL spells it, with its schema or without.
+fn table_name(text: &str) -> Option<String> {
+    const PARTS_MAX: usize = 3;
+    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?;
+    let name = parser.parse_object_name(false).ok()?;
+    let is_all = parser.peek_token().token == Token::EOF;
+    let is_plain = name.0.iter().all(|part| part.as_ident().is_some());
+    (is_all && is_plain && name.0.len() <= PARTS_MAX).then(|| name.to_string())
 }
 
 /// A time zone as SHOW gives it back; `default` and `local` mean the server's.
@@ -829,6 +861,35 @@ mod tests {
             error.hint(),
             Some("Perhaps you meant \"statement_timeout\".")
         );
+    }
+
+    #[test]
+    fn tables_are_named_as_sql_names_them() {
+        let mut settings = Settings::new([]).unwrap();
+        let name = "loyalty.sentiment_lexicon";
+        for (given, kept) in [
+            ("public.words", "public.words"),
+            ("Words", "Words"),
+            ("\"My Schema\" . \"w\"\"1\"", "\"My Schema\".\"w\"\"1\""),
+            (" ", ""),
+        ] {
+            assert_eq!(settings.set(name, given).unwrap(), kept, "{given}");
+        }
+        for wrong in [
+            "a.b.c.d",
+            "words; DROP TABLE words",
+            "words w",
+            "generate_series(1, 2)",
+            "(SELECT 1)",
+            "1",
+            "a.",
+            "\"open",
+        ] {
+            let error = settings.set(name, wrong).unwrap_err();
+            assert_eq!(error.state(), SqlState::InvalidParameterValue, "{wrong}");
+        }
+        settings.reset(name).unwrap();
+        assert_eq!(settings.get(name), Some(""));
     }
 
     #[test]

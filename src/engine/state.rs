@@ -1,6 +1,7 @@
 //! The planner's state: the one place where functions, rules, catalog and limits are registered.
 
 use std::any::Any;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +34,7 @@ use super::probes::Probes;
 use super::semantics::{CheckOverflow, CompareIntervals, Kinds, MeetNumbers, NumberOperators};
 use super::settings::Settings;
 use super::stoppable::StopJoins;
-use super::{functions, guard, numeric};
+use super::{functions, guard, numeric, own_words};
 use crate::auth::{Authority, Authorization};
 use crate::catalog::database::Database;
 use crate::catalog::{LastSnapshot, SessionFacts, SessionTables, SystemCatalog};
@@ -326,6 +327,25 @@ impl SessionVariables {
     pub(crate) fn lenient(&self) -> bool {
         let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         settings.get("loyalty.invalid_values") == Some("null")
+    }
+
+    /// The tables of the session's own words: of weights, and of topics.
+    pub(crate) fn own_words(&self) -> [String; 2] {
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        [own_words::SENTIMENT, own_words::TOPICS]
+            .map(|name| settings.get(name).unwrap_or_default().to_owned())
+    }
+
+    /// A number that changes with where the session's own words are; 0 if it has none.
+    pub(crate) fn words_version(&self) -> u64 {
+        let tables = self.own_words();
+        if tables.iter().all(String::is_empty) {
+            return 0;
+        }
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut hasher = DefaultHasher::new();
+        (tables, settings.get("search_path"), settings.get("role")).hash(&mut hasher);
+        hasher.finish().max(1)
     }
 
     /// The role of SET ROLE.

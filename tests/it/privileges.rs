@@ -397,3 +397,41 @@ fn limits_of_a_role_hold() {
     stage.run(&["GRANT CONNECT ON DATABASE loyalhouse TO ana"]);
     stage.ana();
 }
+
+#[test]
+fn own_words_are_read_with_the_sessions_privileges() {
+    let mut stage = Stage::new();
+    let mut ana = stage.ana();
+    stage.run(&[
+        "CREATE TABLE words (lang text, term text, weight int)",
+        "INSERT INTO words VALUES ('en', 'meh', -2)",
+        "SET loyalty.sentiment_lexicon = 'words'",
+    ]);
+    let ask = "SELECT sentiment_label('meh')";
+    assert_eq!(stage.admin.ask(ask).unwrap(), [["negative"]]);
+    ana.ask("SET loyalty.sentiment_lexicon = 'words'").unwrap();
+    let error = ana.ask(ask).unwrap_err();
+    let denied = "loyalty.sentiment_lexicon: permission denied for table words";
+    assert_eq!((&*error.code, &*error.message), ("42501", denied));
+    stage.run(&["GRANT SELECT ON words TO ana"]);
+    assert_eq!(ana.ask(ask).unwrap(), [["negative"]]);
+    ana.send(b'P', b"kept\0SELECT sentiment_label('meh')\0\0\0");
+    ana.send(b'S', b"");
+    assert!(ana.rest(&mut String::new()).is_none());
+    stage.run(&["REVOKE SELECT ON words FROM ana"]);
+    ana.send(b'B', b"\0kept\0\0\0\0\0\0\0");
+    ana.send(b'E', &[0; 5]);
+    ana.send(b'S', b"");
+    assert_eq!(ana.rest(&mut String::new()).unwrap().code, "42501");
+    assert_eq!(code(ana.ask(ask)), "42501");
+    // Each session has its own; a view of another reads what its owner may.
+    ana.ask("RESET loyalty.sentiment_lexicon").unwrap();
+    assert_eq!(ana.ask(ask).unwrap(), [["neutral"]]);
+    stage.run(&[
+        "CREATE VIEW shared_words AS SELECT * FROM words",
+        "GRANT SELECT ON shared_words TO ana",
+    ]);
+    ana.ask("SET loyalty.sentiment_lexicon = 'shared_words'")
+        .unwrap();
+    assert_eq!(ana.ask(ask).unwrap(), [["negative"]]);
+}

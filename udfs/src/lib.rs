@@ -128,11 +128,14 @@ pub use survival::median_lifetime::median_lifetime_udaf;
 pub use survival::survival::survival_udaf;
 pub use survival::survival_at::survival_at_udaf;
 pub use text::detect_language::detect_language_udf;
+pub use text::lexicons::{LexiconError, Lexicons, LexiconsBuilder};
+pub use text::loyalty_version::loyalty_version_udf;
 pub use text::review_topic::review_topic_udf;
 pub use text::review_topics::review_topics_udf;
 pub use text::review_type::review_type_udf;
 pub use text::sentiment::sentiment_udf;
 pub use text::sentiment_label::sentiment_label_udf;
+pub use text::text_functions;
 pub use value::aov::aov_udaf;
 pub use value::clv::clv_udaf;
 pub use value::clv_simple::clv_simple_udf;
@@ -191,6 +194,7 @@ pub mod expr_fn {
     pub use crate::survival::survival::survival;
     pub use crate::survival::survival_at::survival_at;
     pub use crate::text::detect_language::detect_language;
+    pub use crate::text::loyalty_version::loyalty_version;
     pub use crate::text::review_topic::review_topic;
     pub use crate::text::review_topics::review_topics;
     pub use crate::text::review_type::review_type;
@@ -263,6 +267,7 @@ pub fn all_scalar_functions() -> Vec<Arc<ScalarUDF>> {
         expected_spend_udf(),
         gamma_gamma_udf(),
         loyalty_index_udf(),
+        loyalty_version_udf(),
         mbgnbd_udf(),
         nps_category_udf(),
         p_alive_udf(),

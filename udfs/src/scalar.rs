@@ -40,9 +40,17 @@ pub(crate) struct Scalar<D> {
 
 impl<D: ScalarDefinition> Default for Scalar<D> {
     fn default() -> Self {
+        Self::new(D::default())
+    }
+}
+
+impl<D: ScalarDefinition> Scalar<D> {
+    /// The function of a definition that holds something.
+    pub(crate) fn new(definition: D) -> Self {
+        let signature = signature(D::PARAMETERS);
         Self {
-            definition: D::default(),
-            signature: signature(D::PARAMETERS),
+            definition,
+            signature,
         }
     }
 }

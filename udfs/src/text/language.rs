@@ -8,7 +8,7 @@ use datafusion_common::Result;
 use crate::arguments::invalid_call;
 
 /// A language that there are lexicons of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Language {
     English,
     Russian,
@@ -25,19 +25,23 @@ impl Language {
         }
     }
 
+    /// All of them, each at the place of its number.
+    pub(crate) const ALL: [Self; 3] = [Self::English, Self::Russian, Self::Ukrainian];
+
     /// The language of a code, in any case of letters.
+    pub(crate) fn of_code(code: &str) -> Option<Self> {
+        let mut known = Self::ALL.into_iter();
+        known.find(|language| language.code().eq_ignore_ascii_case(code.trim()))
+    }
+
+    /// The same for the argument of a function.
     pub(crate) fn named(function: &str, code: &str) -> Result<Self> {
-        [Self::English, Self::Russian, Self::Ukrainian]
-            .into_iter()
-            .find(|language| language.code().eq_ignore_ascii_case(code.trim()))
-            .ok_or_else(|| {
-                invalid_call(
-                    function,
-                    format!(
-                        "lang \"{code}\" is not known; write 'en', 'ru' or 'uk', or leave it out"
-                    ),
-                )
-            })
+        Self::of_code(code).ok_or_else(|| {
+            invalid_call(
+                function,
+                format!("lang \"{code}\" is not known; write 'en', 'ru' or 'uk', or leave it out"),
+            )
+        })
     }
 
     /// The language of a text; none if it has no letters of the two alphabets.

@@ -1,7 +1,7 @@
 //! The words of a language: stems with a weight from -4 to 4, negators, intensifiers, words that turn a text.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::LazyLock;
 
 use super::language::Language;
 
@@ -11,7 +11,23 @@ const ENDING_CHARS_MAX: usize = 5;
 /// The lexicon of one language.
 #[derive(Debug)]
 pub(crate) struct Lexicon {
-    stems: HashMap<&'static str, f64>,
+    stems: HashMap<Cow<'static, str>, Entry>,
+    rules: &'static Rules,
+}
+
+/// What is known of a stem.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Entry {
+    weight: f64,
+    /// Whether a user gave it.
+    own: bool,
+}
+
+/// What is built in for a language.
+#[derive(Debug)]
+struct Rules {
+    /// Lines of a stem and its weight.
+    stems: &'static str,
     negators: &'static [&'static str],
     stronger: &'static [&'static str],
     weaker: &'static [&'static str],
@@ -19,30 +35,55 @@ pub(crate) struct Lexicon {
 }
 
 impl Lexicon {
-    /// That of a language.
-    pub(crate) fn of(language: Language) -> &'static Self {
-        match language {
+    /// That of a language, as it is built in.
+    pub(crate) fn of(language: Language) -> Self {
+        let rules = match language {
             Language::English => &ENGLISH,
             Language::Russian => &RUSSIAN,
             Language::Ukrainian => &UKRAINIAN,
-        }
+        };
+        let stem = |line: &'static str| {
+            let (stem, weight) = line.split_once('\t')?;
+            let weight = weight.parse().ok()?;
+            Some((Cow::Borrowed(stem), Entry { weight, own: false }))
+        };
+        let stems = rules.stems.lines().filter_map(stem).collect();
+        Self { stems, rules }
     }
 
-    /// The weight of a word; none if it is not known.
+    /// Gives a stem a weight of a user's, instead of one that is built in.
+    pub(crate) fn set(&mut self, stem: String, weight: f64) {
+        self.stems
+            .insert(Cow::Owned(stem), Entry { weight, own: true });
+    }
+
+    /// Every stem with its weight.
+    pub(crate) fn stems(&self) -> impl Iterator<Item = (&str, f64)> {
+        let stems = self.stems.iter();
+        stems.map(|(stem, entry)| (stem.as_ref(), entry.weight))
+    }
+
+    /// The weight of a word; none if it is not known. A word that does something to others has one only
+    /// if a user gave it one.
     pub(crate) fn weight(&self, word: &str) -> Option<f64> {
-        longest_stem(word, |stem| self.stems.get(stem).copied())
+        let acts = self.is_negator(word) || self.emphasis(word) != 0.0;
+        if acts {
+            let entry = self.stems.get(word).filter(|entry| entry.own);
+            return entry.map(|entry| entry.weight);
+        }
+        longest_stem(word, |stem| self.stems.get(stem)).map(|entry| entry.weight)
     }
 
     /// Whether a word turns what follows into its opposite.
     pub(crate) fn is_negator(&self, word: &str) -> bool {
-        self.negators.contains(&word)
+        self.rules.negators.contains(&word)
     }
 
     /// How much a word adds to the next one: 1, 0, or -1 for one that takes away.
     pub(crate) fn emphasis(&self, word: &str) -> f64 {
-        if self.stronger.contains(&word) {
+        if self.rules.stronger.contains(&word) {
             1.0
-        } else if self.weaker.contains(&word) {
+        } else if self.rules.weaker.contains(&word) {
             -1.0
         } else {
             0.0
@@ -51,12 +92,12 @@ impl Lexicon {
 
     /// Whether what follows a word counts for more than what stands before it.
     pub(crate) fn is_turn(&self, word: &str) -> bool {
-        self.turns.contains(&word)
+        self.rules.turns.contains(&word)
     }
 }
 
-static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
-    stems: stems(include_str!("en.tsv")),
+static ENGLISH: Rules = Rules {
+    stems: include_str!("en.tsv"),
     negators: &[
         "not",
         "no",
@@ -110,9 +151,9 @@ static ENGLISH: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
         "quite",
     ],
     turns: &["but", "however", "although", "yet"],
-});
-static RUSSIAN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
-    stems: stems(include_str!("ru.tsv")),
+};
+static RUSSIAN: Rules = Rules {
+    stems: include_str!("ru.tsv"),
     negators: &["не", "нет", "ни", "без", "никак", "нельзя", "никогда"],
     stronger: &[
         "очень",
@@ -141,9 +182,9 @@ static RUSSIAN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
         "местами",
     ],
     turns: &["но", "однако", "зато", "хотя"],
-});
-static UKRAINIAN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
-    stems: stems(include_str!("uk.tsv")),
+};
+static UKRAINIAN: Rules = Rules {
+    stems: include_str!("uk.tsv"),
     negators: &["не", "ні", "немає", "нема", "без", "ані", "ніяк", "ніколи"],
     stronger: &[
         "дуже",
@@ -171,7 +212,7 @@ static UKRAINIAN: LazyLock<Lexicon> = LazyLock::new(|| Lexicon {
         "місцями",
     ],
     turns: &["але", "однак", "проте", "зате", "хоча", "та"],
-});
+};
 
 /// What `find` knows of the longest beginning of a word that leaves an ending of a few letters at most.
 pub(crate) fn longest_stem<T>(word: &str, find: impl Fn(&str) -> Option<T>) -> Option<T> {
@@ -181,16 +222,6 @@ pub(crate) fn longest_stem<T>(word: &str, find: impl Fn(&str) -> Option<T>) -> O
     let ends = word.char_indices().rev().take(ENDING_CHARS_MAX);
     ends.filter(|(at, _)| *at > 0)
         .find_map(|(at, _)| find(&word[..at]))
-}
-
-fn stems(table: &'static str) -> HashMap<&'static str, f64> {
-    table
-        .lines()
-        .filter_map(|line| {
-            let (stem, weight) = line.split_once('\t')?;
-            Some((stem, weight.parse().ok()?))
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -206,9 +237,9 @@ mod tests {
         ] {
             let lexicon = Lexicon::of(language);
             assert_eq!(lexicon.stems.len(), table.lines().count(), "{language:?}");
-            for (stem, weight) in &lexicon.stems {
+            for (stem, weight) in lexicon.stems() {
                 assert!(weight.abs() <= 4.0 && !stem.is_empty(), "{stem}");
-                assert_eq!(stem.to_lowercase().replace('ё', "е"), *stem);
+                assert_eq!(stem.to_lowercase().replace('ё', "е"), stem);
             }
         }
     }
@@ -223,5 +254,22 @@ mod tests {
         let russian = Lexicon::of(Language::Russian);
         assert_eq!(russian.weight("отличного"), Some(3.0));
         assert_eq!(russian.weight("отличнейшегося"), None);
+    }
+
+    #[test]
+    fn a_users_weight_counts_for_its_stem_and_for_words_that_act_on_others() {
+        let mut english = Lexicon::of(Language::English);
+        assert_eq!(english.weight("super"), None);
+        english.set("super".to_owned(), 2.0);
+        english.set("good".to_owned(), -1.0);
+        english.set("meh".to_owned(), -2.0);
+        assert_eq!(english.weight("super"), Some(2.0));
+        assert!(english.emphasis("super") > 0.0);
+        assert_eq!(english.weight("goodly"), Some(-1.0));
+        assert_eq!(english.weight("meh"), Some(-2.0));
+        // A stem of a user does not give a weight to a negator that begins with it.
+        english.set("no".to_owned(), 1.0);
+        assert_eq!(english.weight("not"), None);
+        assert_eq!(english.weight("no"), Some(1.0));
     }
 }

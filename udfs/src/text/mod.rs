@@ -9,6 +9,10 @@ pub(crate) mod detect_language;
 pub(crate) mod language;
 /// The words of a language with their weights.
 pub(crate) mod lexicon;
+/// The word lists in force.
+pub(crate) mod lexicons;
+/// `loyalty_version`
+pub(crate) mod loyalty_version;
 /// `review_topic`
 pub(crate) mod review_topic;
 /// `review_topics`
@@ -26,16 +30,45 @@ pub(crate) mod tone;
 /// What a text is about.
 pub(crate) mod topics;
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, Int8Array, StringViewArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_common::cast::as_string_view_array;
+use datafusion_expr::ScalarUDF;
 
 use self::language::Language;
+use self::lexicons::Lexicons;
+use self::loyalty_version::LoyaltyVersion;
+use self::review_topic::ReviewTopic;
+use self::review_topics::ReviewTopics;
+use self::review_type::ReviewType;
+use self::sentiment::Sentiment;
+use self::sentiment_label::SentimentLabel;
 use crate::aggregate::for_each_row;
 use crate::arguments::{text, wrong_arity};
+use crate::scalar::{Scalar, ScalarDefinition};
+
+/// The functions that read word lists, over these: `sentiment`, `sentiment_label`, `review_topic`,
+/// `review_topics`, `review_type` and `loyalty_version`. Registering them replaces those over the lists that
+/// are built in.
+pub fn text_functions(lexicons: &Arc<Lexicons>) -> Vec<Arc<ScalarUDF>> {
+    fn function<D: ScalarDefinition>(definition: D) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::from(Scalar::new(definition)))
+    }
+    let lists = || Arc::clone(lexicons);
+    vec![
+        function(LoyaltyVersion(lists())),
+        function(ReviewTopic(lists())),
+        function(ReviewTopics(lists())),
+        function(ReviewType(lists())),
+        function(Sentiment(lists())),
+        function(SentimentLabel(lists())),
+    ]
+}
 
 /// The types of `(text [, lang])`.
 pub(super) fn coerce_text(function: &str, types: &[DataType]) -> Result<Vec<DataType>> {

@@ -8,14 +8,14 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
-use super::topics::hits;
+use super::lexicons::Lexicons;
 use super::{Texts, coerce_text};
 use crate::scalar::{ScalarDefinition, export_scalar};
 
 /// The scalar function `review_topic`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "The topic that a text has most words of: 'service', 'delivery', 'product', 'price' or 'returns', of equals the first in this order; 'other' if it has none. NULL for NULL; an unknown lang is an error. Source: own word lists.",
+    description = "The topic that a text has most words of: 'service', 'delivery', 'product', 'price' or 'returns', of equals the first in this order; 'other' if it has none. NULL for NULL; an unknown lang is an error. Words and topics of your own: see review_topics(); such topics come last between equals, in the order of the alphabet. Source: own word lists.",
     syntax_example = "review_topic(text)",
     alternative_syntax = "review_topic(text, lang)",
     sql_example = r"```sql
@@ -38,7 +38,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct ReviewTopic;
+pub(crate) struct ReviewTopic(pub(super) Arc<Lexicons>);
 
 export_scalar!(ReviewTopic, review_topic, review_topic_udf);
 
@@ -57,9 +57,11 @@ impl ScalarDefinition for ReviewTopic {
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let texts = Texts::new(arguments)?;
         let nulls = texts.nulls();
-        let mut topics = vec![""; texts.len()];
+        let known = self.0.topics();
+        let (mut topics, mut hits) = (vec![""; texts.len()], known.hits());
         texts.each(Self::NAME, |row, text, language| {
-            topics[row] = hits(text, language).most();
+            known.count(text, language, &mut hits);
+            topics[row] = known.most(&hits);
         })?;
         let known = topics.iter().enumerate().map(|(row, topic)| {
             let is_valid = nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));

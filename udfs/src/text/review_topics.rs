@@ -8,14 +8,14 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
-use super::topics::{Hits, hits};
+use super::lexicons::Lexicons;
 use super::{Texts, coerce_text};
 use crate::scalar::{ScalarDefinition, export_scalar};
 
 /// The scalar function `review_topics`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "What a text is about, by words of each topic: those of 'delivery', 'price', 'product', 'returns' and 'service' that it has a word of, in the order of the alphabet. An empty list if there is none; NULL for NULL; an unknown lang is an error. Source: own word lists.",
+    description = "What a text is about, by words of each topic: those of 'delivery', 'price', 'product', 'returns' and 'service' that it has a word of, in the order of the alphabet. An empty list if there is none; NULL for NULL; an unknown lang is an error. Words and topics of your own come first: the setting loyalty.topic_lexicon of Loyalhouse, Lexicons::builder() elsewhere. Source: own word lists.",
     syntax_example = "review_topics(text)",
     alternative_syntax = "review_topics(text, lang)",
     sql_example = r"```sql
@@ -36,7 +36,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct ReviewTopics;
+pub(crate) struct ReviewTopics(pub(super) Arc<Lexicons>);
 
 export_scalar!(ReviewTopics, review_topics, review_topics_udf);
 
@@ -54,17 +54,24 @@ impl ScalarDefinition for ReviewTopics {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let texts = Texts::new(arguments)?;
-        let nulls = texts.nulls();
-        let mut found = vec![Hits::default(); texts.len()];
-        texts.each(Self::NAME, |row, text, language| {
-            found[row] = hits(text, language);
-        })?;
+        let known = self.0.topics();
+        let mut hits = known.hits();
         let mut lists = ListBuilder::new(StringViewBuilder::new()).with_field(item());
-        for (row, hits) in found.iter().enumerate() {
-            for topic in hits.topics() {
+        let mut listed = 0;
+        texts.each(Self::NAME, |row, text, language| {
+            // The rows passed over are NULL.
+            for _ in listed..row {
+                lists.append_null();
+            }
+            known.count(text, language, &mut hits);
+            for topic in known.found(&hits) {
                 lists.values().append_value(topic);
             }
-            lists.append(nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)));
+            lists.append(true);
+            listed = row + 1;
+        })?;
+        for _ in listed..texts.len() {
+            lists.append_null();
         }
         Ok(Arc::new(lists.finish()))
     }

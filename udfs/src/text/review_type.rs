@@ -1,5 +1,7 @@
 //! What a text wants: to complain, to suggest, to praise, to ask.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
@@ -7,6 +9,8 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use super::language::Language;
+use super::lexicon::Lexicon;
+use super::lexicons::Lexicons;
 use super::tone::{sign, tone};
 use super::{Texts, coerce_text};
 use crate::scalar::{ScalarDefinition, export_scalar};
@@ -40,7 +44,7 @@ const KINDS: [&str; 5] = ["complaint", "suggestion", "praise", "question", "othe
     )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct ReviewType;
+pub(crate) struct ReviewType(pub(super) Arc<Lexicons>);
 
 export_scalar!(ReviewType, review_type, review_type_udf);
 
@@ -57,7 +61,9 @@ impl ScalarDefinition for ReviewType {
     }
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
-        Texts::new(arguments)?.labelled(Self::NAME, &KINDS, kind)
+        Texts::new(arguments)?.labelled(Self::NAME, &KINDS, |text, language| {
+            kind(text, language, self.0.tone(language))
+        })
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -66,11 +72,11 @@ impl ScalarDefinition for ReviewType {
 }
 
 /// Index into [`KINDS`].
-fn kind(text: &str, language: Language) -> i8 {
+fn kind(text: &str, language: Language, lexicon: &Lexicon) -> i8 {
     if wishes(text, language) {
         return 1;
     }
-    match sign(tone(text, language)) {
+    match sign(tone(text, lexicon)) {
         -1 => 0,
         _ if text.contains('?') => 3,
         1 => 2,
@@ -156,7 +162,8 @@ mod tests {
             (Language::Ukrainian, "Коли буде розмір M?", "question"),
             (Language::Ukrainian, "Чудовий магазин", "praise"),
         ] {
-            let found = KINDS[usize::try_from(kind(text, language)).unwrap()];
+            let found =
+                KINDS[usize::try_from(kind(text, language, &Lexicon::of(language))).unwrap()];
             assert_eq!(found, expected, "{text}");
         }
     }

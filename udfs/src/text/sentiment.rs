@@ -8,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use super::lexicons::Lexicons;
 use super::tone::tone;
 use super::{Texts, coerce_text};
 use crate::scalar::{ScalarDefinition, export_scalar};
@@ -15,7 +16,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
 /// The scalar function `sentiment`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "The tone of a text, from -1 (negative) to 1 (positive); 0 for a text without a known word. Weights of known words, negated ('not good'), strengthened ('very good') or turned ('but') by those around them, add up to s, and the tone is s / sqrt(s^2 + 15). NULL for NULL; an unknown lang is an error. A lexicon of a few hundred words a language: rank texts by it, and read them before acting on one. Source: rules of Hutto and Gilbert, VADER, ICWSM 2014; own lexicons.",
+    description = "The tone of a text, from -1 (negative) to 1 (positive); 0 for a text without a known word. Weights of known words, negated ('not good'), strengthened ('very good') or turned ('but') by those around them, add up to s, and the tone is s / sqrt(s^2 + 15). NULL for NULL; an unknown lang is an error. The built-in lexicon has a few hundred words a language: rank texts by it, and read them before acting on one. Words of your own come first: the setting loyalty.sentiment_lexicon of Loyalhouse, Lexicons::builder() elsewhere. Source: rules of Hutto and Gilbert, VADER, ICWSM 2014; own lexicons.",
     syntax_example = "sentiment(text)",
     alternative_syntax = "sentiment(text, lang)",
     sql_example = r"```sql
@@ -38,7 +39,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
     )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Sentiment;
+pub(crate) struct Sentiment(pub(super) Arc<Lexicons>);
 
 export_scalar!(Sentiment, sentiment, sentiment_udf);
 
@@ -58,7 +59,7 @@ impl ScalarDefinition for Sentiment {
         let texts = Texts::new(arguments)?;
         let mut tones = vec![0.0; texts.len()];
         texts.each(Self::NAME, |row, text, language| {
-            tones[row] = tone(text, language);
+            tones[row] = tone(text, self.0.tone(language));
         })?;
         Ok(Arc::new(Float64Array::new(tones.into(), texts.nulls())))
     }

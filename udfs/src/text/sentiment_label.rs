@@ -1,11 +1,14 @@
 //! The tone of a text in a word; see [`crate::text::tone`].
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use super::lexicons::Lexicons;
 use super::tone::{sign, tone};
 use super::{Texts, coerce_text};
 use crate::scalar::{ScalarDefinition, export_scalar};
@@ -15,7 +18,7 @@ const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
 /// The scalar function `sentiment_label`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "'positive' for a text whose sentiment is 0.05 or more, 'negative' for -0.05 or less, otherwise 'neutral'. NULL for NULL; an unknown lang is an error. The label of a short text is often wrong: rank by sentiment(), and alert on shares of many. Source: thresholds of VADER, ICWSM 2014.",
+    description = "'positive' for a text whose sentiment is 0.05 or more, 'negative' for -0.05 or less, otherwise 'neutral'. NULL for NULL; an unknown lang is an error. The label of a short text is often wrong: rank by sentiment(), and alert on shares of many. It knows the words that sentiment() knows. Source: thresholds of VADER, ICWSM 2014.",
     syntax_example = "sentiment_label(text)",
     alternative_syntax = "sentiment_label(text, lang)",
     sql_example = r"```sql
@@ -38,7 +41,7 @@ const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
     )
 )]
 #[derive(Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct SentimentLabel;
+pub(crate) struct SentimentLabel(pub(super) Arc<Lexicons>);
 
 export_scalar!(SentimentLabel, sentiment_label, sentiment_label_udf);
 
@@ -56,7 +59,7 @@ impl ScalarDefinition for SentimentLabel {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         Texts::new(arguments)?.labelled(Self::NAME, &LABELS, |text, language| {
-            1 + sign(tone(text, language))
+            1 + sign(tone(text, self.0.tone(language)))
         })
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum Token {
 }
 
 /// Letters of a word that are kept: longer runs are no words.
-const WORD_CHARS_MAX: usize = 64;
+pub(crate) const WORD_CHARS_MAX: usize = 64;
 /// Weight of a smile, of which a sad one has the negative.
 const SMILE: f64 = 2.0;
 const GLAD: &str = "😀😃😄😁😆😊🙂😍🥰😘😻👍👏🙌💪🎉✨🔥❤💖💯😇🤗🤩😋😎";
@@ -66,7 +66,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
     found
 }
 
-fn is_apostrophe(letter: char) -> bool {
+pub(crate) fn is_apostrophe(letter: char) -> bool {
     matches!(letter, '\'' | '’' | 'ʼ')
 }
 

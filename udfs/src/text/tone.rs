@@ -1,7 +1,6 @@
 //! The tone of a text from -1 to 1, by the rules of VADER (Hutto and Gilbert, ICWSM 2014) over lexicons of our
 //! own: the weights of words add up to s, and the tone is s / sqrt(s^2 + 15).
 
-use super::language::Language;
 use super::lexicon::Lexicon;
 use super::tokens::{Token, tokens};
 
@@ -24,8 +23,7 @@ const SCALE: f64 = 15.0;
 pub(crate) const LABEL_MIN: f64 = 0.05;
 
 /// The tone of a text; 0 for one without a known word.
-pub(crate) fn tone(text: &str, language: Language) -> f64 {
-    let lexicon = Lexicon::of(language);
+pub(crate) fn tone(text: &str, lexicon: &Lexicon) -> f64 {
     let tokens = tokens(text);
     let words: Vec<Option<&str>> = tokens
         .iter()
@@ -68,9 +66,6 @@ pub(crate) fn tone(text: &str, language: Language) -> f64 {
 
 /// The weight of a word behind those `before` it.
 fn weight(lexicon: &Lexicon, before: &[Option<&str>], word: &str) -> f64 {
-    if lexicon.is_negator(word) || lexicon.emphasis(word) != 0.0 {
-        return 0.0;
-    }
     let Some(mut weight) = lexicon.weight(word).filter(|weight| *weight != 0.0) else {
         return 0.0;
     };
@@ -92,16 +87,14 @@ pub(crate) fn sign(tone: f64) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::language::Language;
 
     #[track_caller]
     fn check(language: Language, expected: i8, texts: &[&str]) {
+        let lexicon = Lexicon::of(language);
         for text in texts {
-            assert_eq!(
-                sign(tone(text, language)),
-                expected,
-                "{text}: {}",
-                tone(text, language)
-            );
+            let tone = tone(text, &lexicon);
+            assert_eq!(sign(tone), expected, "{text}: {tone}");
         }
     }
 
@@ -186,7 +179,8 @@ mod tests {
 
     #[test]
     fn words_around_change_the_strength() {
-        let of = |text| tone(text, Language::English);
+        let lexicon = Lexicon::of(Language::English);
+        let of = |text| tone(text, &lexicon);
         assert!(of("very good") > of("good") && of("good") > of("slightly good"));
         assert!(of("good!!!") > of("good!") && of("good!") > of("good"));
         assert_eq!(of("good!!!!"), of("good!!!!!!!!"));

@@ -18,4 +18,5 @@ mod session;
 mod spilling;
 mod statistics;
 mod survival;
+mod text;
 mod wrong_input;
