@@ -2,7 +2,7 @@
 //!
 //! A batch with such a value is halved until the rows that cause the refusal are known; the rest goes
 //! to the function as it is. Whether a row is refused must thus not depend on other rows, which the
-//! laws check; what does depend on them is [`Refused::Call`](crate::Refused::Call) and stays an error.
+//! laws check; what does depend on them is [`Refused::Call`] and stays an error.
 
 use std::fmt::Debug;
 use std::mem::size_of_val;
