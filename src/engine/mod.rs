@@ -213,6 +213,13 @@ pub struct Generation {
     words: u64,
 }
 
+impl Generation {
+    /// Whether functions are the same, whatever became of the tables.
+    fn has_functions_of(self, other: Self) -> bool {
+        (self.lenient, self.words) == (other.lenient, other.words)
+    }
+}
+
 /// The database that the statements of `state` see.
 fn database_of(state: &SessionState, committed: &Database) -> Database {
     let variables = state

@@ -100,6 +100,11 @@ pub struct RunnableQuery {
 }
 
 impl PlannedQuery {
+    /// Whether its functions are those of a generation; those that read tables may not be.
+    pub(super) fn has_functions_of(&self, now: Generation) -> bool {
+        self.words.is_empty() && self.generation.has_functions_of(now)
+    }
+
     /// What must be allowed when its rows are used again.
     pub(super) fn as_read(&self) -> own_words::Read {
         (self.plan.clone(), self.through_views.clone())

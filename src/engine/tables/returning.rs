@@ -49,6 +49,8 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(in crate::engine) struct Returning {
     given: Arc<GivenRows>,
+    /// What is asked of them.
+    query: Statement,
     planned: PlannedQuery,
 }
 
@@ -274,7 +276,29 @@ impl Session {
             .plan_over(&query, Arc::clone(&given) as _, control)
             .await?;
         check_rowwise(&planned.plan)?;
-        Ok(Returning { given, planned })
+        Ok(Returning {
+            given,
+            query,
+            planned,
+        })
+    }
+
+    /// The plan of RETURNING, made again if functions have become others since the statement was prepared.
+    async fn returning_plan(
+        &self,
+        returning: &Returning,
+        control: &Arc<StatementControl>,
+    ) -> Result<PlannedQuery> {
+        let now = self
+            .shared
+            .generation(&self.shared.session_state(self.facts()));
+        if returning.planned.has_functions_of(now) {
+            return Ok(returning.planned.clone());
+        }
+        let given = Arc::clone(&returning.given);
+        let planned = self.plan_over(&returning.query, given, control).await?;
+        check_rowwise(&planned.plan)?;
+        Ok(planned)
     }
 
     /// What RETURNING gives for the rows that were changed, with `tag` as the command.
@@ -285,7 +309,7 @@ impl Session {
         tag: &'static str,
         control: &Arc<StatementControl>,
     ) -> Result<Rows> {
-        let planned = returning.planned.clone();
+        let planned = self.returning_plan(returning, control).await?;
         let columns = returning.columns();
         let settings = self.settings().version();
         let (rows, held) = (changed.rows, changed.held);
