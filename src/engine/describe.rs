@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::{Documentation, Signature};
+use datafusion::logical_expr::{Documentation, ScalarUDF, Signature};
+use datafusion_functions_loyalty as loyalty;
 
 use crate::catalog::pg_type;
 use crate::catalog::{FunctionDescription, FunctionKind};
@@ -70,7 +71,6 @@ struct Registered<'a> {
 }
 
 fn loyalty_names() -> HashSet<String> {
-    use datafusion_functions_loyalty as loyalty;
     let aggregates = loyalty::all_aggregate_functions();
     let scalars = loyalty::all_scalar_functions();
     let windows = loyalty::all_window_functions();
@@ -102,7 +102,7 @@ fn describe_form(function: &Registered<'_>, arguments: Vec<String>) -> FunctionD
     let types: Vec<Option<DataType>> = match function.own {
         true => arguments
             .iter()
-            .map(|argument| argument_type(argument))
+            .map(|argument| argument_type(function.name, argument))
             .collect(),
         false => builtin_types(function, arguments.len()),
     };
@@ -111,7 +111,10 @@ fn describe_form(function: &Registered<'_>, arguments: Vec<String>) -> FunctionD
         .as_deref()
         .and_then(function.returns)
         .or_else(|| function.own.then(|| usual_result(function.name)));
-    let names = types.iter().map(|kind| type_name(kind.as_ref()));
+    let names = types.iter().zip(&arguments).map(|(kind, name)| {
+        let any = function.own && TAKES_ANY.contains(&name.as_str());
+        type_name(kind.as_ref().filter(|_| !any))
+    });
     FunctionDescription {
         name: function.name.to_owned(),
         kind: function.kind,
@@ -186,27 +189,53 @@ fn forms(name: &str, syntax: &str) -> Vec<Vec<String>> {
     }
 }
 
-/// The type that an argument of the loyalty functions is described with: the widest it takes.
-fn argument_type(name: &str) -> Option<DataType> {
+/// The type that an argument of the loyalty functions is described with: the widest it takes. What
+/// takes any type is described by one of them; see [`TAKES_ANY`].
+fn argument_type(function: &str, name: &str) -> Option<DataType> {
     Some(match name {
-        "churned" | "retained" => DataType::Boolean,
-        "r" | "f" | "m" | "buckets" => DataType::Int32,
-        "inactivity" => DataType::Interval(IntervalUnit::MonthDayNano),
-        "map" => DataType::Utf8,
-        "start" | "end" | "period_start" | "period_end" | "base_start" | "event_time"
-        | "last_activity" | "as_of" | "last_order" => {
+        "churned" | "retained" | "success" | "satisfied" | "is_after" | "treated" => {
+            DataType::Boolean
+        }
+        name if name.starts_with("cond") => DataType::Boolean,
+        "r" | "f" | "m" if function == "rfm_segment" => DataType::Int32,
+        "buckets" | "period" if matches!(function, "quantile_score" | "sbg_fit") => DataType::Int32,
+        "horizon" if function == "clv" || function == "clv_predict" => DataType::Int64,
+        "n" => DataType::Int64,
+        "inactivity" | "window" | "gap" => DataType::Interval(IntervalUnit::MonthDayNano),
+        "map" | "kind" | "period" | "mode" | "unit" | "lang" | "text" | "attribute" | "answer" => {
+            DataType::Utf8
+        }
+        "start" | "end" | "period_start" | "period_end" | "base_start" | "event_time" | "ts"
+        | "last_activity" | "as_of" | "last_order" | "ordered_at" => {
             DataType::Timestamp(TimeUnit::Microsecond, None)
         }
-        "score" | "detractor_max" | "promoter_min" | "amount" | "margin" | "aov" | "frequency"
-        | "lifespan" | "value" | "orders" => DataType::Float64,
-        _ => return None,
+        "x" if function == "trend_test" => DataType::Timestamp(TimeUnit::Microsecond, None),
+        "values" | "weights" => DataType::new_list(DataType::Float64, true),
+        "summary" => loyalty::clv_summary_udaf()
+            .return_type(&[DataType::Date32, DataType::Float64, DataType::Date32])
+            .ok()?,
+        "model" if function.starts_with("sbg") => constructed(&loyalty::sbg_udf(), 2)?,
+        "model" => constructed(&loyalty::bgnbd_udf(), 4)?,
+        "spend_model" => constructed(&loyalty::gamma_gamma_udf(), 3)?,
+        name if TAKES_ANY.contains(&name) => DataType::Int64,
+        _ => DataType::Float64,
     })
 }
 
+/// Arguments of any type.
+const TAKES_ANY: &[&str] = &["customer_id", "order_id", "order_key"];
+
+/// The type of models that a function makes of so many numbers.
+fn constructed(function: &ScalarUDF, numbers: usize) -> Option<DataType> {
+    function.return_type(&vec![DataType::Float64; numbers]).ok()
+}
+
+/// The result of window functions, which are not asked for it.
 fn usual_result(name: &str) -> DataType {
     match name {
-        "rfm_segment" | "rfm_score" | "nps_category" => DataType::Utf8,
+        "rfm_score" => DataType::Utf8,
         "quantile_score" => DataType::Int32,
+        "sessionize" => DataType::Int64,
         _ => DataType::Float64,
     }
 }
