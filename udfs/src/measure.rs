@@ -12,7 +12,7 @@ use datafusion_common::{DataFusionError, Result};
 
 use crate::aggregate::{Metric, for_each_row};
 use crate::arguments::{
-    Held, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
+    Held, all_equal, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
 };
 use crate::precise::FloatSum;
 
@@ -106,6 +106,15 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
         constants: [f64; K],
         sign: Sign,
     ) -> Result<()>;
+    /// Counts in all rows of a batch at once, if that can be done without looking at each: their
+    /// constant arguments, of which there is one set. `None` leaves the tally as it was.
+    fn count_all(
+        &self,
+        _tally: &mut Tally<C, S, K>,
+        _columns: &Self::Columns<'_>,
+    ) -> Option<[f64; K]> {
+        None
+    }
     /// The results, one per state, in the declared type.
     fn finish(&self, tallies: &[Tally<C, S, K>]) -> Result<ArrayRef>;
 }
@@ -163,6 +172,14 @@ where
         selection: Option<&NullBuffer>,
         rows: usize,
     ) -> Result<()> {
+        if selection.is_none() && rows > 0 {
+            let mut whole = Tally::default();
+            if let Some(constants) = self.0.count_all(&mut whole, columns) {
+                self.0.check(constants)?;
+                whole.constants = Some(constants);
+                return self.merge(tally, &whole);
+            }
+        }
         let mut lanes = [Tally::default(); LANES];
         if selection.is_none() {
             let whole = rows - rows % LANES;
@@ -306,6 +323,24 @@ pub(crate) fn check_confidence(function: &str, confidence: f64) -> Result<()> {
         function,
         format!("confidence {confidence} is not between 0 and 1; write 0.95 for 95 percent"),
     ))
+}
+
+/// The one value of an optional argument in a batch without NULL; `None` if there are several.
+pub(crate) fn uniform(column: Option<&Float64Array>, default: f64) -> Option<f64> {
+    match column.map(|column| column.values().as_ref()) {
+        None => Some(default),
+        Some([]) => None,
+        Some(values) => all_equal(values).then(|| values[0]),
+    }
+}
+
+/// Whether all values are numbers within bounds, which takes vector instructions to tell.
+pub(crate) fn all_within(values: &[f64], low: f64, high: f64) -> bool {
+    let outside = |chunk: &[f64]| {
+        let strangers = chunk.iter().filter(|value| !(low..=high).contains(*value));
+        strangers.count()
+    };
+    values.chunks(64).all(|chunk| outside(chunk) == 0)
 }
 
 /// The column of an optional last argument.

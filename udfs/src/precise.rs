@@ -32,6 +32,24 @@ impl FloatSum {
         self.add_wide(Wide::product(left, right));
     }
 
+    /// Adds values in several sums at once: an addition then need not wait for the one before.
+    pub(crate) fn add_slice(&mut self, values: &[f64]) {
+        const LANES: usize = 8;
+        let mut lanes = [Self::default(); LANES];
+        let mut chunks = values.chunks_exact(LANES);
+        for chunk in &mut chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                lane.add(*value);
+            }
+        }
+        for value in chunks.remainder() {
+            self.add(*value);
+        }
+        for lane in lanes {
+            self.merge(lane);
+        }
+    }
+
     #[inline]
     fn add_wide(&mut self, value: Wide) {
         let total = Wide::sum(self.rounded, value.high);
@@ -173,7 +191,7 @@ pub(crate) fn deviations(products: FloatSum, left: FloatSum, right: FloatSum, co
 }
 
 /// Largest size of a value whose square, and sums of squares, are far from overflow.
-const MAX_SQUARABLE: f64 = 1e140;
+pub(crate) const MAX_SQUARABLE: f64 = 1e140;
 
 /// Refuses values that cannot be squared.
 #[inline]

@@ -6,6 +6,7 @@
 //! between them.
 
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::mem::take;
 use std::sync::Arc;
@@ -23,8 +24,25 @@ use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_o
 use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
 use crate::lifetime::model::{Fit, Kind, fitted};
 
-/// Numbers that tell customers apart, the last one the weight.
-type Key = [u64; 4];
+/// Bits of the numbers that tell customers apart, the last one the weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Key([u64; 4]);
+
+impl Key {
+    fn numbers(self) -> [f64; 4] {
+        self.0.map(f64::from_bits)
+    }
+}
+
+impl Hash for Key {
+    /// Word by word, which is quicker than the bytes of an array.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.0 {
+            state.write_u64(word);
+        }
+    }
+}
 
 /// Bytes that a fit takes for each distinct customer: sorted, with group and without, as numbers, and
 /// as the likelihood sees them.
@@ -189,7 +207,7 @@ impl<F: Fitting> Groups for FitGroups<F> {
             if let Some([first, second, third]) = F::accept(&values)?
                 && weight > 0.0
             {
-                let key = [first, second, third, weight].map(f64::to_bits);
+                let key = Key([first, second, third, weight].map(f64::to_bits));
                 *self.counts.entry((group_of(row) as u32, key)).or_default() += 1;
             }
             Ok(())
@@ -208,7 +226,7 @@ impl<F: Fitting> Groups for FitGroups<F> {
             let group = group_of(row) as u32;
             let offsets = listed[0].value_offsets();
             for item in offsets[row] as usize..offsets[row + 1] as usize {
-                let key = numbers.map(|column| column.value(item).to_bits());
+                let key = Key(numbers.map(|column| column.value(item).to_bits()));
                 *self.counts.entry((group, key)).or_default() += counts.value(item);
             }
         }
@@ -223,14 +241,24 @@ impl<F: Fitting> Groups for FitGroups<F> {
     }
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
-        let (offsets, sorted) = self.sorted(emitted);
-        let number = |place: usize| -> ArrayRef {
-            let values = sorted.iter().map(|(key, _)| f64::from_bits(key[place]));
-            Arc::new(Float64Array::from_iter_values(values))
-        };
-        let mut items: Vec<ArrayRef> = (0..4).map(number).collect();
-        let counts = sorted.iter().map(|(_, count)| *count);
-        items.push(Arc::new(Int64Array::from_iter_values(counts)));
+        let groups = self.counts.keys().map(|(group, _)| *group as usize);
+        let offsets = offsets_of(emitted, groups);
+        let mut next = offsets.clone();
+        let mut numbers = [(); 4].map(|()| vec![0.0; offsets[emitted]]);
+        let mut counts = vec![0; offsets[emitted]];
+        for ((group, key), count) in &self.counts {
+            let Some(place) = next[..emitted].get_mut(*group as usize) else {
+                continue;
+            };
+            for (column, number) in numbers.iter_mut().zip(key.numbers()) {
+                column[*place] = number;
+            }
+            counts[*place] = *count;
+            *place += 1;
+        }
+        let numbers = numbers.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
+        let mut items = numbers.to_vec();
+        items.push(Arc::new(Int64Array::from(counts)));
         lists(F::FUNCTION, &offsets, items)
     }
 
@@ -258,7 +286,7 @@ impl<F: Fitting> Groups for FitGroups<F> {
 fn weighed(sorted: &[(Key, i64)]) -> Vec<([f64; 3], f64)> {
     let mut customers: Vec<([f64; 3], f64)> = Vec::with_capacity(sorted.len());
     for (key, count) in sorted {
-        let [first, second, third, weight] = key.map(f64::from_bits);
+        let [first, second, third, weight] = key.numbers();
         let (customer, weight) = ([first, second, third], weight * *count as f64);
         match customers.last_mut() {
             Some((last, sum)) if *last == customer => *sum += weight,
@@ -274,7 +302,7 @@ mod tests {
 
     #[test]
     fn equal_customers_become_one_with_their_weights() {
-        let key = |weight: f64| [1.0, 2.0, 3.0, weight].map(f64::to_bits);
+        let key = |weight: f64| Key([1.0, 2.0, 3.0, weight].map(f64::to_bits));
         let one = weighed(&[(key(0.5), 4), (key(3.0), 2)]);
         assert_eq!(one, [([1.0, 2.0, 3.0], 8.0)]);
     }

@@ -10,7 +10,9 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments, optional};
+use crate::measure::{
+    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, optional, uniform,
+};
 use crate::record::numbers;
 
 /// The aggregate `ces`.
@@ -139,6 +141,21 @@ impl Measure<1, 1, 1> for Effort {
         tally.counts[0] += sign.one();
         tally.sums[0].add(sign.of(score));
         Ok(())
+    }
+
+    fn count_all(
+        &self,
+        tally: &mut Tally<1, 1, 1>,
+        (scores, bounds): &Self::Columns<'_>,
+    ) -> Option<[f64; 1]> {
+        let scale_max = uniform(*bounds, SCALE_MAX)?;
+        let scores = scores.values();
+        if !scale_max.is_finite() || !all_within(scores, SCALE_MIN, scale_max) {
+            return None;
+        }
+        tally.counts[0] = scores.len() as i64;
+        tally.sums[0].add_slice(scores);
+        Some([scale_max])
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 1>]) -> Result<ArrayRef> {

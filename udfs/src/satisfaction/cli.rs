@@ -10,8 +10,8 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments};
-use crate::precise::{Wide, squarable};
+use crate::measure::{Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, uniform};
+use crate::precise::{MAX_SQUARABLE, Wide, squarable};
 use crate::record::numbers;
 
 /// The aggregate `cli`.
@@ -167,6 +167,27 @@ impl Measure<1, 1, 2> for Loyalty {
             tally.sums[0].add(sign.of(answer));
         }
         Ok(())
+    }
+
+    fn count_all(&self, tally: &mut Tally<1, 1, 2>, columns: &Columns<'_>) -> Option<[f64; 2]> {
+        let [min, max] = match columns.scale {
+            None => POINTS,
+            Some([min, max]) => [uniform(Some(min), 0.0)?, uniform(Some(max), 0.0)?],
+        };
+        let (low, high) = match columns.scale {
+            None => (-MAX_SQUARABLE, MAX_SQUARABLE),
+            Some(_) if min.abs().max(max.abs()) <= MAX_SQUARABLE => (min.min(max), min.max(max)),
+            Some(_) => return None,
+        };
+        let answers = columns.answers.map(Float64Array::values);
+        if !answers.iter().all(|answers| all_within(answers, low, high)) {
+            return None;
+        }
+        tally.counts[0] = answers[0].len() as i64;
+        for answers in answers {
+            tally.sums[0].add_slice(answers);
+        }
+        Some([min, max])
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 2>]) -> Result<ArrayRef> {

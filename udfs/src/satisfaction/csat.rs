@@ -12,7 +12,9 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments, optional};
+use crate::measure::{
+    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, optional, uniform,
+};
 use crate::record::numbers;
 
 /// The aggregate `csat`.
@@ -162,6 +164,30 @@ impl Measure<2, 0, 1> for Satisfied {
         tally.counts[0] += sign.one();
         tally.counts[1] += sign.one() * i64::from(satisfied);
         Ok(())
+    }
+
+    fn count_all(&self, tally: &mut Tally<2, 0, 1>, columns: &Answers<'_>) -> Option<[f64; 1]> {
+        let (answers, satisfied, satisfied_min) = match columns {
+            Answers::Conditions(conditions) => {
+                let satisfied = conditions.values().count_set_bits();
+                (conditions.len(), satisfied, SATISFIED_MIN)
+            }
+            Answers::Scores(scores, bounds) => {
+                let satisfied_min = uniform(*bounds, SATISFIED_MIN)?;
+                let (low, high) = match bounds {
+                    None => (*SCALE.start(), *SCALE.end()),
+                    Some(_) => (f64::MIN, f64::MAX),
+                };
+                let scores = scores.values();
+                if !all_within(scores, low, high) {
+                    return None;
+                }
+                let satisfied = scores.iter().filter(|score| **score >= satisfied_min);
+                (scores.len(), satisfied.count(), satisfied_min)
+            }
+        };
+        tally.counts = [answers as i64, satisfied as i64];
+        Some([satisfied_min])
     }
 
     fn finish(&self, tallies: &[Tally<2, 0, 1>]) -> Result<ArrayRef> {
