@@ -602,7 +602,8 @@ fn text_of_function(text: &str) -> Option<String> {
         .split(" No function matches")
         .next()?
         .trim_end_matches('.');
-    let own = inner.contains("(): ") || inner.ends_with(" does not exist");
+    let own = ["(): ", "() was called with "];
+    let own = own.iter().any(|words| inner.contains(words)) || inner.ends_with(" does not exist");
     own.then(|| first_line(inner))
 }
 
