@@ -14,6 +14,7 @@ mod laws;
 mod lenient;
 mod lifetime;
 mod models;
+mod properties;
 mod session;
 mod spilling;
 mod statistics;
