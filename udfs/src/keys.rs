@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayData, ArrayRef, BinaryViewArray, StringViewArray, make_array};
+use arrow::array::{
+    Array, ArrayData, ArrayRef, BinaryViewArray, MAX_INLINE_VIEW_LEN, StringViewArray, make_array,
+};
 use arrow::buffer::{Buffer, NullBuffer};
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, SortField};
@@ -111,8 +113,13 @@ impl Keys {
             Kind::Text(numbered) => {
                 keys.resize(rows, 0);
                 let texts = as_string_view_array(array)?;
+                let views = texts.views();
                 for_each_row(selection, rows, |row| {
-                    keys[row] = numbered.number(texts.value(row).as_bytes());
+                    keys[row] = if views[row] as u32 <= MAX_INLINE_VIEW_LEN {
+                        numbered.number_inline(views[row], || texts.value(row).as_bytes())
+                    } else {
+                        numbered.number(texts.value(row).as_bytes())
+                    };
                     Ok(())
                 })?;
             }
@@ -248,6 +255,8 @@ fn read_bits(array: &ArrayRef, width: usize, keys: &mut Vec<u64>) {
 #[derive(Debug, Default)]
 struct Numbered {
     numbers: HashMap<Arc<[u8]>, u64>,
+    /// Texts that stand in their views, by these: they are equal if and only if the texts are.
+    inline: HashMap<u128, u64>,
     values: Vec<Arc<[u8]>>,
     value_bytes: usize,
 }
@@ -257,12 +266,28 @@ impl Numbered {
         if let Some(number) = self.numbers.get(bytes) {
             return *number;
         }
+        let (number, shared) = self.append(bytes);
+        self.numbers.insert(shared, number);
+        number
+    }
+
+    /// The number of a text of at most [`MAX_INLINE_VIEW_LEN`] bytes. A column of texts must give all
+    /// its short ones here, and only those.
+    fn number_inline<'a>(&mut self, view: u128, bytes: impl FnOnce() -> &'a [u8]) -> u64 {
+        if let Some(number) = self.inline.get(&view) {
+            return *number;
+        }
+        let (number, _) = self.append(bytes());
+        self.inline.insert(view, number);
+        number
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> (u64, Arc<[u8]>) {
         let number = self.values.len() as u64;
         let shared: Arc<[u8]> = Arc::from(bytes);
         self.value_bytes += bytes.len() + SHARED_HEADER_BYTES;
         self.values.push(Arc::clone(&shared));
-        self.numbers.insert(shared, number);
-        number
+        (number, shared)
     }
 
     fn bytes(&self, number: u64) -> &[u8] {
@@ -275,6 +300,7 @@ impl Numbered {
     fn heap_size(&self) -> usize {
         self.value_bytes
             + self.numbers.allocation_size()
+            + self.inline.allocation_size()
             + self.values.capacity() * size_of::<Arc<[u8]>>()
     }
 }
@@ -320,6 +346,20 @@ mod tests {
         let keys = round_trip(Arc::new(StringViewArray::from(vec!["a", "b", "a"])));
         assert_eq!(keys[0], keys[2]);
         assert_ne!(keys[0], keys[1]);
+    }
+
+    #[test]
+    fn short_and_long_text_are_told_apart_in_every_array() {
+        let long = "exactly 13 by";
+        let array: ArrayRef = Arc::new(StringViewArray::from(vec!["", "twelve bytes", long, "\0"]));
+        let mut keys = Keys::new("f", "customer_id", array.data_type()).unwrap();
+        let mut read = Vec::new();
+        keys.read(&array, None, &mut read).unwrap();
+        assert_eq!(read, [0, 1, 2, 3]);
+        let other: ArrayRef = Arc::new(StringViewArray::from(vec![long, "\0", "twelve bytes", ""]));
+        keys.read(&other, None, &mut read).unwrap();
+        assert_eq!(read, [2, 3, 1, 0]);
+        assert_eq!(&keys.values(&read).unwrap(), &other);
     }
 
     #[test]

@@ -30,19 +30,16 @@ impl BetaGeometric {
         x + self.chances
     }
 
-    /// Log-odds of having left.
-    fn gone(&self, customer: &Customer) -> f64 {
+    pub(super) fn p_alive(&self, customer: &Customer) -> f64 {
         let Customer { x, t_x, t } = *customer;
         let chances = self.chances_of(x);
         if chances == 0.0 {
-            return f64::NEG_INFINITY;
+            return 1.0;
         }
         let silence = ((self.alpha + t) / (self.alpha + t_x)).ln();
-        (self.a / (self.b + chances - 1.0)).ln() + (self.r + x) * silence
-    }
-
-    pub(super) fn p_alive(&self, customer: &Customer) -> f64 {
-        1.0 / (1.0 + self.gone(customer).exp())
+        // Infinite odds of having left are as good as any: nobody is there then.
+        let odds = self.a / (self.b + chances - 1.0) * ((self.r + x) * silence).exp();
+        1.0 / (1.0 + odds)
     }
 
     /// P(X(t) = n) for a new customer.
