@@ -11,7 +11,6 @@ use datafusion::catalog::CatalogProvider;
 use datafusion::common::config::{
     ConfigEntry, ConfigExtension, ConfigNonZeroUsize, Dialect, ExtensionOptions,
 };
-use datafusion::execution::FunctionRegistry;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -255,31 +254,11 @@ pub fn for_statement(
     options.extensions.insert(facts);
     options.extensions.insert(variables);
     if lenient {
-        take_refused_values_for_null(&mut state);
+        // A state takes every function; the strict ones would only refuse more.
+        drop(loyalty::register_all_lenient(&mut state));
     }
     state.mark_start_execution();
     state
-}
-
-/// Puts the lenient form of each loyalty function in place of the one that is registered, which a
-/// state never refuses.
-fn take_refused_values_for_null(state: &mut SessionState) {
-    for function in loyalty::all_aggregate_functions() {
-        if let Some(function) = state.aggregate_functions().get(function.name()).cloned() {
-            let lenient = loyalty::lenient_aggregate(&function);
-            drop(state.register_udaf(lenient));
-        }
-    }
-    for function in loyalty::all_scalar_functions() {
-        if let Some(function) = state.scalar_functions().get(function.name()).cloned() {
-            drop(state.register_udf(loyalty::lenient_scalar(&function)));
-        }
-    }
-    for function in loyalty::all_window_functions() {
-        if let Some(function) = state.window_functions().get(function.name()).cloned() {
-            drop(state.register_udwf(loyalty::lenient_window(&function)));
-        }
-    }
 }
 
 /// What functions may ask about the session they run in.

@@ -13,11 +13,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, DataType, Expr, Ident, ObjectName, ObjectNamePart, Statement, Value, Visit, Visitor,
+    self, DataType, Expr, ObjectName, ObjectNamePart, Statement, Value, Visit, Visitor,
 };
 
 use self::query::Output;
 use self::resolution::{OPAQUE, Oid, Signature};
+use super::statement::dialect::name_of as folded;
 use crate::catalog::type_oids::{TEXT, UNKNOWN};
 use crate::catalog::{FunctionDescription, PG_CATALOG, pg_type, type_oids};
 use crate::error::{Error, Result};
@@ -190,13 +191,6 @@ fn last_part(name: &ObjectName) -> String {
         .and_then(ObjectNamePart::as_ident)
         .map(folded)
         .unwrap_or_default()
-}
-
-fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
 }
 
 /// The OID of a type as written.

@@ -36,10 +36,10 @@ use datafusion::sql::sqlparser::ast::{
 
 pub use self::output::{output_name, output_names, without_separators};
 
-use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
 pub(in crate::engine) use self::build::{
-    cast, folded as name_of, null, number, parts as name_parts,
+    argument, cast, folded as name_of, null, number, parts as name_parts,
 };
+use self::build::{call, folded, function_name, join, parts, strip_pg_catalog, take};
 pub(in crate::engine) use self::cron::{
     option_names as cron_option_names, parameters as cron_parameters,
 };

@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    Value, VisitMut, VisitorMut,
+    self, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Value, VisitMut,
+    VisitorMut,
 };
 use datafusion_functions_loyalty as loyalty;
 
+use super::dialect;
 use super::loyalty::plain_name;
 use crate::catalog::FunctionDescription;
 use crate::error::{Error, Result};
@@ -111,51 +112,34 @@ type Named = (Ident, FunctionArgExpr);
 fn split(arguments: &[FunctionArg]) -> Result<(Vec<FunctionArgExpr>, Vec<Named>)> {
     let (mut unnamed, mut named): (Vec<_>, Vec<Named>) = (Vec::new(), Vec::new());
     for argument in arguments {
-        let (name, value) = match argument {
-            // The parser takes the older `f(x := 1)` for an operator.
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp {
-                left,
-                op: BinaryOperator::Assignment,
-                right,
-            })) if let Expr::Identifier(name) = left.as_ref() => {
-                (name, FunctionArgExpr::Expr(right.as_ref().clone()))
-            }
-            FunctionArg::Unnamed(value) if named.is_empty() => {
+        let (name, value) = match (dialect::argument(argument), argument) {
+            (Some((Some(name), value)), _) => (name, FunctionArgExpr::Expr(value.clone())),
+            (_, FunctionArg::Unnamed(value)) if named.is_empty() => {
                 unnamed.push(value.clone());
                 continue;
             }
-            FunctionArg::Unnamed(_) => {
+            (_, FunctionArg::Unnamed(_)) => {
                 return Err(Error::syntax_error(
                     "positional argument cannot follow named argument",
                 ));
             }
-            FunctionArg::Named { name, arg, .. }
-            | FunctionArg::ExprNamed {
-                name: Expr::Identifier(name),
-                arg,
-                ..
-            } => (name, arg.clone()),
-            FunctionArg::ExprNamed { name, .. } => {
-                return Err(Error::syntax_error(format!(
-                    "\"{name}\" is not a name of an argument"
-                )));
+            (_, other) => {
+                return Err(Error::syntax_error(format!("\"{other}\" is no argument")));
             }
         };
-        if named.iter().any(|(other, _)| folded(other) == folded(name)) {
-            let text = format!("argument name \"{}\" used more than once", folded(name));
+        if named
+            .iter()
+            .any(|(other, _)| dialect::name_of(other) == dialect::name_of(name))
+        {
+            let text = format!(
+                "argument name \"{}\" used more than once",
+                dialect::name_of(name)
+            );
             return Err(placed(Error::syntax_error(text), name));
         }
         named.push((name.clone(), value));
     }
     Ok((unnamed, named))
-}
-
-/// The name as it is looked up.
-fn folded(name: &Ident) -> String {
-    match name.quote_style {
-        Some(_) => name.value.clone(),
-        None => name.value.to_lowercase(),
-    }
 }
 
 fn placed(error: Error, name: &Ident) -> Error {
@@ -176,7 +160,11 @@ fn longer(form: &[String], named: &[Named]) -> Vec<String> {
     };
     if let Some((stem, last)) = form.last().and_then(numbered) {
         let more = (last + 1..).map(|number| format!("{stem}{number}"));
-        let is_named = |name: &String| named.iter().any(|(given, _)| folded(given) == *name);
+        let is_named = |name: &String| {
+            named
+                .iter()
+                .any(|(given, _)| dialect::name_of(given) == *name)
+        };
         form.extend(more.take_while(is_named));
     }
     form
@@ -190,13 +178,18 @@ fn arranged(
     named: &[Named],
 ) -> Option<(usize, Vec<FunctionArgExpr>)> {
     let rest = form.get(unnamed.len()..)?;
-    if !named.iter().all(|(name, _)| rest.contains(&folded(name))) {
+    if !named
+        .iter()
+        .all(|(name, _)| rest.contains(&dialect::name_of(name)))
+    {
         return None;
     }
     let mut defaults = 0;
     let mut arguments = unnamed.to_vec();
     for argument in rest {
-        let given = named.iter().find(|(name, _)| folded(name) == *argument);
+        let given = named
+            .iter()
+            .find(|(name, _)| dialect::name_of(name) == *argument);
         arguments.push(match given {
             Some((_, value)) => value.clone(),
             None => {
@@ -212,12 +205,20 @@ fn arranged(
 
 #[cold]
 fn no_form(function: &str, forms: &[Vec<String>], unnamed: usize, named: &[Named]) -> Error {
-    let stranger = named
+    let stranger = named.iter().find(|(name, _)| {
+        !forms
+            .iter()
+            .any(|form| form.contains(&dialect::name_of(name)))
+    });
+    let names: Vec<String> = named
         .iter()
-        .find(|(name, _)| !forms.iter().any(|form| form.contains(&folded(name))));
-    let names: Vec<String> = named.iter().map(|(name, _)| folded(name)).collect();
+        .map(|(name, _)| dialect::name_of(name))
+        .collect();
     let text = match stranger {
-        Some((name, _)) => format!("{function}() has no argument \"{}\"", folded(name)),
+        Some((name, _)) => format!(
+            "{function}() has no argument \"{}\"",
+            dialect::name_of(name)
+        ),
         None if unnamed == 0 => format!("{function}() has no form with just {}", names.join(", ")),
         None => format!(
             "{function}() has no form with just {unnamed} leading arguments and {}",

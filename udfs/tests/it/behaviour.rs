@@ -5,7 +5,7 @@ use std::fs;
 use datafusion::arrow::util::display::array_value_to_string;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, proptest};
 
-use crate::session::{cdnow, cells, check, number, numbers, rows, session};
+use crate::session::{cdnow, cells, check, number, numbers, rows, runtime, session};
 
 const COHORTS: &str =
     "SELECT c['cohort'], c['period'], c['cohort_size'], c['active'], c['rate'] FROM";
@@ -79,7 +79,7 @@ proptest! {
     /// Every customer is in one cohort, and all of a cohort are active in its first period.
     #[test]
     fn cohort_sizes_sum_to_customers(events in proptest::collection::vec((0_i32..9, 0_i32..400), 1..60)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let values: Vec<_> = events.iter().map(|(customer, day)| format!("({customer}, {day})")).collect();
         let table = format!("(VALUES {}) e(c, d)", values.join(", "));
         let sql = format!(
@@ -95,7 +95,7 @@ proptest! {
     /// What is lost and what is kept make up the whole.
     #[test]
     fn churn_and_retention_sum_to_one(contracts in proptest::collection::vec((0_i32..60, 0_i32..90), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let values: Vec<_> = contracts.iter().map(|(start, length)| format!("({start}, {})", start + length)).collect();
         let date = |name: &str| format!("arrow_cast(arrow_cast({name}, 'Int32'), 'Date32')");
         let arguments = format!("{}, {}, DATE '1970-02-01', DATE '1970-03-01'", date("s"), date("e"));
@@ -111,7 +111,7 @@ proptest! {
     /// Whatever the answers, the score is on its scale and its interval holds it.
     #[test]
     fn nps_stays_on_its_scale(scores in proptest::collection::vec(0_i32..=10, 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let values: Vec<_> = scores.iter().map(|score| format!("({score})")).collect();
         let sql = format!(
             "SELECT nps_ci(s) FROM (VALUES {}) t(s)",

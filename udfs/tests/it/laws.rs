@@ -352,6 +352,13 @@ impl Form {
         fits(self.udaf.name(), &self.arguments)
     }
 
+    /// A call over a table that has its arguments as columns.
+    pub(crate) fn call(&self) -> String {
+        let quoted = self.arguments.iter().map(|name| format!("\"{name}\""));
+        let quoted: Vec<_> = quoted.collect();
+        format!("{}({})", self.udaf.name(), quoted.join(", "))
+    }
+
     /// Arguments as they come from a table, before coercion.
     fn raw(&self, rows: &[Row]) -> Vec<ArrayRef> {
         let value = |name: &String| {
@@ -792,12 +799,7 @@ async fn sql_gives_the_same_with_any_number_of_partitions() {
             .unwrap();
     }
     for form in forms() {
-        let quoted: Vec<_> = form
-            .arguments
-            .iter()
-            .map(|name| format!("\"{name}\""))
-            .collect();
-        let call = format!("{}({})", form.udaf.name(), quoted.join(", "));
+        let call = form.call();
         let by_group = ungrouped(&form, &rows, false);
         let expression = form.expression();
         let whole = accumulated(&expression, &form.columns(&rows))

@@ -5,7 +5,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::prelude::{ParquetReadOptions, SessionContext};
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
-use crate::session::{as_cells, as_numbers, cdnow, failure, number, numbers, rows, session};
+use crate::session::{
+    as_cells, as_numbers, cdnow, failure, number, numbers, rows, runtime, session,
+};
 
 /// CDNOW's orders, and the published summary of the sample as `summary`.
 async fn published() -> SessionContext {
@@ -627,7 +629,7 @@ proptest! {
     /// Fewer are left each period, a larger share of them stays, and a discount only takes away.
     #[test]
     fn contracts_get_fewer_and_firmer(alpha in 1e-3..50.0, beta in 1e-3..50.0) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let column = |call: &str| {
             let sql = format!(
                 "SELECT {call} FROM (SELECT n, sbg({alpha}, {beta}) AS m FROM generate_series(1, 40) AS s(n))
@@ -663,7 +665,7 @@ proptest! {
     fn p_alive_falls_with_silence(
         r in 0.05..5.0, alpha in 0.1..50.0, a in 0.05..5.0, b in 0.05..5.0, x in 1_u32..300,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         for model in ["bgnbd", "mbgnbd", "pareto_nbd"] {
             let model = format!("{model}({r}, {alpha}, {a}, {b})");
             let sql = format!(

@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::{ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
+use tokio::runtime::{Builder, Runtime};
 
 /// A session with this many partitions.
 pub(crate) fn session(partitions: usize) -> SessionContext {
@@ -30,6 +31,11 @@ pub(crate) fn session(partitions: usize) -> SessionContext {
     datafusion_functions_loyalty::register_all(&mut context).unwrap();
     context.register_expr_planner(Arc::new(Fields)).unwrap();
     context
+}
+
+/// What runs queries in a test that is not async, such as a property.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
 }
 
 /// Plans `value['field']`, which DataFusion leaves to functions of nested types.

@@ -10,7 +10,7 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use crate::laws::{Form, Row, forms, register, same};
+use crate::laws::{Row, forms, register, same};
 use crate::session::{Cell, as_cells, rows as rows_of, session};
 
 const ROWS: u32 = 30_000;
@@ -70,15 +70,6 @@ fn by_group(batches: &[RecordBatch]) -> Vec<Cell> {
     rows.into_iter().map(|(_, cell)| cell).collect()
 }
 
-fn call(form: &Form) -> String {
-    let quoted: Vec<_> = form
-        .arguments
-        .iter()
-        .map(|name| format!("\"{name}\""))
-        .collect();
-    format!("{}({})", form.udaf.name(), quoted.join(", "))
-}
-
 #[tokio::test]
 async fn results_are_the_same_when_groups_go_to_disk() {
     let roomy = session(2);
@@ -89,7 +80,7 @@ async fn results_are_the_same_when_groups_go_to_disk() {
             false => (SPILLED_GROUPS, 512),
         };
         let rows = rows(groups);
-        let sql = format!("SELECT g, {} FROM t GROUP BY g", call(form));
+        let sql = format!("SELECT g, {} FROM t GROUP BY g", form.call());
         register(&roomy, form, &rows, 2);
         let batch = rows_of(&roomy, &sql).await.unwrap();
         let expected = by_group(&[batch]);

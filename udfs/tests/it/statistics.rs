@@ -4,7 +4,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::prelude::SessionContext;
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
-use crate::session::{cells, check, failure, number, rows, session};
+use crate::session::{cells, check, failure, number, rows, runtime, session};
 
 /// Checks fields of a struct against known values.
 async fn check_fields(sql_of_struct: &str, fields: &[(&str, Option<f64>)], tolerance: f64) {
@@ -338,7 +338,7 @@ proptest! {
     /// Who is called treated turns the sign of the difference and nothing else.
     #[test]
     fn lift_test_is_symmetric(values in proptest::collection::vec((-1000_i32..1000, proptest::bool::ANY), 2..20)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = runtime();
         let text: Vec<_> = values.iter().map(|(value, side)| format!("({value}, {side})")).collect();
         let (context, text) = (session(1), text.join(", "));
         let there = runtime.block_on(p_value(&context, &text, "g"));

@@ -143,6 +143,33 @@ pub(in crate::engine) fn folded(ident: &Ident) -> String {
     }
 }
 
+/// The name of an argument, if it has one, and its value; none for what is no value, such as `*`.
+pub(in crate::engine) fn argument(argument: &FunctionArg) -> Option<(Option<&Ident>, &Expr)> {
+    match argument {
+        // The parser takes the older `f(x := 1)` for an operator.
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp {
+            left,
+            op: BinaryOperator::Assignment,
+            right,
+        })) => match left.as_ref() {
+            Expr::Identifier(name) => Some((Some(name), right)),
+            _ => None,
+        },
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some((None, value)),
+        FunctionArg::Named {
+            name,
+            arg: FunctionArgExpr::Expr(value),
+            ..
+        }
+        | FunctionArg::ExprNamed {
+            name: Expr::Identifier(name),
+            arg: FunctionArgExpr::Expr(value),
+            ..
+        } => Some((Some(name), value)),
+        _ => None,
+    }
+}
+
 /// The folded parts of a name; none for names with computed parts.
 pub(in crate::engine) fn parts(name: &ObjectName) -> Option<Vec<String>> {
     name.0

@@ -1,11 +1,9 @@
 //! Calls of pg_cron's functions in one form each: every argument in its place, as text, NULL where none was
 //! given. pg_cron's have overloads, defaults and names of arguments, which the planner knows little of.
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments,
-};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, FunctionArg, FunctionArguments};
 
-use super::build::{call, cast, folded, null};
+use super::build::{argument, call, cast, folded, null};
 use crate::error::{Error, Result};
 use crate::jobs::options;
 use crate::jobs::options::Sort;
@@ -124,33 +122,11 @@ fn required(function: &str) -> usize {
 }
 
 /// An argument and the name it was given.
-fn value(argument: &FunctionArg) -> Result<(Option<String>, Expr)> {
-    match argument {
-        // The older spelling of =>.
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp {
-            left,
-            op: BinaryOperator::Assignment,
-            right,
-        })) if matches!(left.as_ref(), Expr::Identifier(_)) => {
-            let name = match left.as_ref() {
-                Expr::Identifier(name) => Some(folded(name)),
-                _ => None,
-            };
-            Ok((name, right.as_ref().clone()))
-        }
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok((None, expr.clone())),
-        FunctionArg::Named {
-            name,
-            arg: FunctionArgExpr::Expr(expr),
-            ..
-        } => Ok((Some(folded(name)), expr.clone())),
-        FunctionArg::ExprNamed {
-            name: Expr::Identifier(name),
-            arg: FunctionArgExpr::Expr(expr),
-            ..
-        } => Ok((Some(folded(name)), expr.clone())),
-        other => Err(Error::syntax_error(format!(
-            "\"{other}\" is no argument of a job"
+fn value(given: &FunctionArg) -> Result<(Option<String>, Expr)> {
+    match argument(given) {
+        Some((name, value)) => Ok((name.map(folded), value.clone())),
+        None => Err(Error::syntax_error(format!(
+            "\"{given}\" is no argument of a job"
         ))),
     }
 }

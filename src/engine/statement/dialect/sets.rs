@@ -302,14 +302,12 @@ pub(super) fn qualify_merged_columns(select: &mut Select) {
     let Some((of_first, others)) = joins.split_first() else {
         return;
     };
-    let in_all = |column: &&String| others.iter().all(|columns| columns.contains(column));
-    let in_all: Vec<String> = of_first.iter().filter(in_all).cloned().collect();
-    qualify(&mut select.selection, &owner, &in_all);
-    let again = |column: &&String| others.iter().any(|columns| columns.contains(column));
-    let again: Vec<String> = of_first.iter().filter(again).cloned().collect();
-    if again.is_empty() {
+    if others.is_empty() {
+        qualify(&mut select.selection, &owner, of_first);
         return;
     }
+    let again = |column: &&String| others.iter().any(|columns| columns.contains(column));
+    let again: Vec<String> = of_first.iter().filter(again).cloned().collect();
     if let Some(Distinct::On(values)) = &mut select.distinct {
         qualify(values, &owner, &again);
     }

@@ -1,11 +1,11 @@
 //! Spellings of times: `INTERVAL '1' DAY`, `AT TIME ZONE`, `OVERLAPS`, types with a precision.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Interval, IntervalFields as SqlFields, TimezoneInfo,
+    DataType, DateTimeField, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, Interval, IntervalFields as SqlFields, TimezoneInfo,
 };
 
-use super::build::{call, cast, folded, literal_text, number, string, take};
+use super::build::{argument, call, cast, folded, literal_text, number, string, take};
 use crate::error::{Error, Result};
 
 /// Digits of seconds that a timestamp has.
@@ -156,33 +156,11 @@ pub(super) fn rewrite_make_interval(function: &mut Function) -> Result<()> {
         return Ok(());
     };
     let mut parts: Vec<Option<Expr>> = vec![None; INTERVAL_PARTS.len()];
-    for (at, argument) in std::mem::take(&mut list.args).into_iter().enumerate() {
-        let (place, value) = match argument {
-            FunctionArg::Named {
-                name,
-                arg: FunctionArgExpr::Expr(value),
-                ..
-            } => (place_of(&name), value),
-            FunctionArg::ExprNamed {
-                name: Expr::Identifier(name),
-                arg: FunctionArgExpr::Expr(value),
-                ..
-            } => (place_of(&name), value),
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::BinaryOp {
-                left,
-                op: BinaryOperator::Assignment,
-                right,
-            })) => {
-                let name = match left.as_ref() {
-                    Expr::Identifier(name) => folded(name),
-                    _ => String::new(),
-                };
-                (INTERVAL_PARTS.iter().position(|part| *part == name), *right)
-            }
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => {
-                ((at < INTERVAL_PARTS.len()).then_some(at), value)
-            }
-            _ => (None, super::build::null()),
+    for (at, given) in list.args.iter().enumerate() {
+        let (place, value) = match argument(given) {
+            Some((Some(name), value)) => (place_of(name), value.clone()),
+            Some((None, value)) => (Some(at), value.clone()),
+            None => (None, super::build::null()),
         };
         match place.and_then(|place| parts.get_mut(place)) {
             Some(part) if part.is_none() => *part = Some(value),
