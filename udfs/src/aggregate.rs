@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
+use arrow::compute::FilterBuilder;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion_common::{Result, ScalarValue, not_impl_err, plan_err};
 use datafusion_doc::Documentation;
@@ -219,17 +220,30 @@ pub(crate) trait Metric: Clone + Debug + Send + Sync + 'static {
         row: usize,
     ) -> Result<()>;
 
-    /// Takes in all selected rows of a batch for one group. Worth overriding where the compiler
-    /// can use vector instructions.
+    /// Takes in all rows of a batch for one group, without NULL in required arguments. Worth
+    /// overriding where the compiler can use vector instructions.
     fn add_all(
         &self,
         state: &mut Self::State,
         columns: &Self::Columns<'_>,
-        selection: Option<&NullBuffer>,
         rows: usize,
     ) -> Result<()> {
-        for_each_row(selection, rows, |row| self.add(state, columns, row))
+        (0..rows).try_for_each(|row| self.add(state, columns, row))
     }
+
+    /// Takes in all rows of a batch for few groups, without NULL in required arguments; false if
+    /// that has to be done row by row, and nothing has changed.
+    fn add_groups(
+        &self,
+        _states: &mut [Self::State],
+        _columns: &Self::Columns<'_>,
+        _groups: &[usize],
+    ) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Whether [`Metric::add_groups`] is worth a call.
+    const ADDS_GROUPS: bool = false;
 
     /// Takes in the state of another part of the same group.
     fn merge(&self, state: &mut Self::State, other: &Self::State) -> Result<()>;
@@ -287,14 +301,14 @@ struct MetricAccumulator<M: Metric> {
 
 impl<M: Metric> Accumulator for MetricAccumulator<M> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let kept = match selection(values, self.metric.required(), None) {
+            Some(selected) if selected.null_count() > 0 => Some(kept(values, &selected)?),
+            _ => None,
+        };
+        let values = kept.as_deref().unwrap_or(values);
         let columns = self.metric.columns(values)?;
-        let selection = selection(values, self.metric.required(), None);
-        self.metric.add_all(
-            &mut self.state,
-            &columns,
-            selection.as_ref(),
-            rows_of(values),
-        )
+        self.metric
+            .add_all(&mut self.state, &columns, rows_of(values))
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
@@ -332,6 +346,9 @@ impl<M: Metric> Accumulator for MetricAccumulator<M> {
     }
 }
 
+/// With so many groups [`Metric::add_groups`] is worth a call.
+const FEW_GROUPS: usize = 1_024;
+
 #[derive(Debug)]
 struct MetricGroups<M: Metric> {
     metric: M,
@@ -348,8 +365,26 @@ impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
     ) -> Result<()> {
         let Self { metric, states } = self;
         states.resize(total_num_groups, M::State::default());
-        let columns = metric.columns(values)?;
         let selection = selection(values, metric.required(), opt_filter);
+        if M::ADDS_GROUPS && total_num_groups <= FEW_GROUPS {
+            let left = match &selection {
+                None => None,
+                Some(selected) => {
+                    let groups = selected.valid_indices().map(|row| group_indices[row]);
+                    Some((kept(values, selected)?, groups.collect::<Vec<_>>()))
+                }
+            };
+            let (values, groups) = match &left {
+                Some((values, groups)) => (values.as_slice(), groups.as_slice()),
+                None => (values, group_indices),
+            };
+            let columns = metric.columns(values)?;
+            let whole = metric.add_groups(states, &columns, groups)?;
+            if whole {
+                return Ok(());
+            }
+        }
+        let columns = metric.columns(values)?;
         for_each_row(selection.as_ref(), group_indices.len(), |row| {
             metric.add(&mut states[group_indices[row]], &columns, row)
         })
@@ -420,6 +455,14 @@ pub(crate) fn selection(
     });
     let present = required.iter().map(|argument| arguments[*argument].nulls());
     NullBuffer::union_many(present.chain([passed.as_ref()]))
+}
+
+/// The selected rows. A copy of them is soon made, and can then be looked at in whole.
+fn kept(arguments: &[ArrayRef], selected: &NullBuffer) -> Result<Vec<ArrayRef>> {
+    let mask = BooleanArray::new(selected.inner().clone(), None);
+    let filter = FilterBuilder::new(&mask).optimize().build();
+    let kept = arguments.iter().map(|column| filter.filter(column));
+    Ok(kept.collect::<Result<_, _>>()?)
 }
 
 /// Calls `visit` for each selected row, in order, until one fails.

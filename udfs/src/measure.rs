@@ -6,15 +6,14 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::{DataFusionError, Result};
 
-use crate::aggregate::{Metric, for_each_row};
+use crate::aggregate::Metric;
 use crate::arguments::{
     Held, all_equal, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
 };
-use crate::precise::FloatSum;
+use crate::precise::{FloatSum, WHOLE_VALUES_MAX};
 
 /// The state of a [`Measure`]: counters, sums, and the constant arguments that all rows share.
 #[derive(Debug, Clone, Copy)]
@@ -115,8 +114,28 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
     ) -> Option<[f64; K]> {
         None
     }
+    /// Whether [`Measure::uniform`] is there.
+    const UNIFORM: bool = false;
+    /// What is known of a batch whose rows can all be meant and share their constant arguments;
+    /// `None` if it is not so.
+    fn uniform(&self, _columns: &Self::Columns<'_>) -> Option<Uniform<K>> {
+        None
+    }
+    /// What a row of such a batch adds to counters and sums.
+    fn addends(&self, _columns: &Self::Columns<'_>, _row: usize) -> ([i64; C], [f64; S]) {
+        ([0; C], [0.0; S])
+    }
     /// The results, one per state, in the declared type.
     fn finish(&self, tallies: &[Tally<C, S, K>]) -> Result<ArrayRef>;
+}
+
+/// What is known of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Uniform<const K: usize> {
+    /// The constant arguments of its rows.
+    pub(crate) constants: [f64; K],
+    /// Whether all addends are whole numbers in the sense of [`crate::precise::all_whole`].
+    pub(crate) whole: bool,
 }
 
 /// Tallies that a batch is added to in turn.
@@ -169,36 +188,77 @@ where
         &self,
         tally: &mut Self::State,
         columns: &Self::Columns<'_>,
-        selection: Option<&NullBuffer>,
         rows: usize,
     ) -> Result<()> {
-        if selection.is_none() && rows > 0 {
-            let mut whole = Tally::default();
-            if let Some(constants) = self.0.count_all(&mut whole, columns) {
-                self.0.check(constants)?;
-                whole.constants = Some(constants);
-                return self.merge(tally, &whole);
-            }
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut whole = Tally::default();
+        if let Some(constants) = self.0.count_all(&mut whole, columns) {
+            self.0.check(constants)?;
+            whole.constants = Some(constants);
+            return self.merge(tally, &whole);
         }
         let mut lanes = [Tally::default(); LANES];
-        if selection.is_none() {
-            let whole = rows - rows % LANES;
-            for start in (0..whole).step_by(LANES) {
-                for (lane, part) in lanes.iter_mut().enumerate() {
-                    self.add(part, columns, start + lane)?;
-                }
+        let even = rows - rows % LANES;
+        for start in (0..even).step_by(LANES) {
+            for (lane, part) in lanes.iter_mut().enumerate() {
+                self.add(part, columns, start + lane)?;
             }
-            for row in whole..rows {
-                self.add(&mut lanes[0], columns, row)?;
-            }
-        } else {
-            let mut lane = 0;
-            for_each_row(selection, rows, |row| {
-                lane = (lane + 1) % LANES;
-                self.add(&mut lanes[lane], columns, row)
-            })?;
+        }
+        for row in even..rows {
+            self.add(&mut lanes[0], columns, row)?;
         }
         lanes.iter().try_for_each(|lane| self.merge(tally, lane))
+    }
+
+    const ADDS_GROUPS: bool = M::UNIFORM;
+
+    fn add_groups(
+        &self,
+        tallies: &mut [Self::State],
+        columns: &Self::Columns<'_>,
+        groups: &[usize],
+    ) -> Result<bool> {
+        let Some(Uniform { constants, whole }) = self.0.uniform(columns) else {
+            return Ok(false);
+        };
+        // Whole numbers are added as they are, because nothing is lost.
+        let whole = whole && groups.len() <= WHOLE_VALUES_MAX;
+        let mut found = vec![([0; C], [0.0; S]); tallies.len()];
+        for (row, group) in groups.iter().enumerate() {
+            let (counts, addends) = self.0.addends(columns, row);
+            let (found, sums) = &mut found[*group];
+            for (count, more) in found.iter_mut().zip(counts) {
+                *count += more;
+            }
+            if whole {
+                for (sum, more) in sums.iter_mut().zip(addends) {
+                    *sum += more;
+                }
+            } else {
+                for (sum, more) in tallies[*group].sums.iter_mut().zip(addends) {
+                    sum.add(more);
+                }
+            }
+        }
+        for (tally, (counts, sums)) in tallies.iter_mut().zip(found) {
+            if counts.first().is_none_or(|rows| *rows == 0) {
+                continue;
+            }
+            match hold(&mut tally.constants, constants) {
+                Held::Same => {}
+                Held::First => self.0.check(constants)?,
+                Held::Differs => return Err(self.varying(tally.constants, constants)),
+            }
+            for (count, more) in tally.counts.iter_mut().zip(counts) {
+                *count += more;
+            }
+            for (sum, more) in tally.sums.iter_mut().zip(sums) {
+                sum.add(more);
+            }
+        }
+        Ok(true)
     }
 
     fn remove(
@@ -305,7 +365,7 @@ pub(crate) fn first_arguments(count: usize) -> &'static [usize] {
 }
 
 /// Confidence of an interval where none is given.
-const CONFIDENCE: f64 = 0.95;
+pub(crate) const CONFIDENCE: f64 = 0.95;
 
 /// The confidence of a row.
 #[inline]
@@ -326,7 +386,7 @@ pub(crate) fn check_confidence(function: &str, confidence: f64) -> Result<()> {
 }
 
 /// The one value of an optional argument in a batch without NULL; `None` if there are several.
-pub(crate) fn uniform(column: Option<&Float64Array>, default: f64) -> Option<f64> {
+pub(crate) fn only_value(column: Option<&Float64Array>, default: f64) -> Option<f64> {
     match column.map(|column| column.values().as_ref()) {
         None => Some(default),
         Some([]) => None,

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Array, Float64Array};
-use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute;
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type, DecimalType, Field,
@@ -16,7 +16,6 @@ use datafusion_common::cast::{
 };
 use datafusion_common::{Result, internal_err};
 
-use crate::aggregate::for_each_row;
 use crate::arguments::{finite, invalid_call};
 use crate::precise::FloatSum;
 
@@ -36,15 +35,9 @@ pub(crate) trait Amount: Copy + Debug + Send + Sync + 'static {
     fn add(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, row: usize) -> Result<()>;
     /// Takes one row's amount off again.
     fn subtract(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, row: usize) -> Result<()>;
-    /// Adds the amounts of all selected rows.
-    fn add_all(
-        &self,
-        sum: &mut Self::Sum,
-        column: &Self::Column<'_>,
-        selection: Option<&NullBuffer>,
-        rows: usize,
-    ) -> Result<()> {
-        for_each_row(selection, rows, |row| self.add(sum, column, row))
+    /// Adds the amounts of all rows, none of which is NULL.
+    fn add_all(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, rows: usize) -> Result<()> {
+        (0..rows).try_for_each(|row| self.add(sum, column, row))
     }
     /// Adds another sum.
     fn merge(&self, sum: &mut Self::Sum, other: Self::Sum) -> Result<()>;
@@ -101,24 +94,16 @@ impl Amount for FloatAmount {
         Ok(())
     }
 
-    fn add_all(
-        &self,
-        sum: &mut FloatSum,
-        column: &Self::Column<'_>,
-        selection: Option<&NullBuffer>,
-        rows: usize,
-    ) -> Result<()> {
-        let left_out = selection.map_or(0, NullBuffer::null_count);
-        // Without a reason of its own to leave rows out, the batch is summed by vector
-        // instructions. A bad value makes that sum non-finite and is then found row by row.
-        if left_out == column.null_count()
-            && let Some(batch) = compute::sum(column)
+    fn add_all(&self, sum: &mut FloatSum, column: &Self::Column<'_>, rows: usize) -> Result<()> {
+        // The batch is summed by vector instructions. A bad value makes that sum non-finite and is
+        // then found row by row.
+        if let Some(batch) = compute::sum(column)
             && batch.is_finite()
         {
             sum.add(batch);
             return Ok(());
         }
-        for_each_row(selection, rows, |row| self.add(sum, column, row))
+        (0..rows).try_for_each(|row| self.add(sum, column, row))
     }
 
     fn merge(&self, sum: &mut FloatSum, other: FloatSum) -> Result<()> {
@@ -213,6 +198,24 @@ impl ExactAmount {
     }
 }
 
+/// The sum of amounts, in several sums at once; `None` where one of them does not fit in 128 bits.
+fn total(values: &[i128]) -> Option<i128> {
+    const LANES: usize = 4;
+    let mut lanes = [0_i128; LANES];
+    let mut lost = false;
+    let mut chunks = values.chunks_exact(LANES);
+    for chunk in &mut chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            let (sum, overflow) = lane.overflowing_add(*value);
+            *lane = sum;
+            lost |= overflow;
+        }
+    }
+    let parts = lanes.iter().chain(chunks.remainder());
+    let total = parts.copied().try_fold(0_i128, i128::checked_add);
+    total.filter(|_| !lost)
+}
+
 /// One away from zero if the remainder is at least half of the divisor.
 fn rounding(remainder: i128, divisor: i128) -> i128 {
     if remainder.abs() >= divisor - remainder.abs() {
@@ -266,6 +269,20 @@ impl Amount for ExactAmount {
     fn subtract(&self, sum: &mut i128, column: &ExactColumn<'_>, row: usize) -> Result<()> {
         *sum = self.checked(sum.checked_sub(column.at(row)))?;
         Ok(())
+    }
+
+    fn add_all(&self, sum: &mut i128, column: &ExactColumn<'_>, rows: usize) -> Result<()> {
+        let batch = match column {
+            ExactColumn::Decimal(values) => total(values),
+            ExactColumn::Signed(values) => Some(values.iter().copied().map(i128::from).sum()),
+            ExactColumn::Unsigned(values) => Some(values.iter().copied().map(i128::from).sum()),
+        };
+        // Where parts are too large it is for the rows in their order to say.
+        if let Some(total) = batch.and_then(|batch| sum.checked_add(batch)) {
+            *sum = total;
+            return Ok(());
+        }
+        (0..rows).try_for_each(|row| self.add(sum, column, row))
     }
 
     fn merge(&self, sum: &mut i128, other: i128) -> Result<()> {
@@ -337,6 +354,25 @@ mod tests {
         assert_eq!(rounding(1, 2), 1);
         assert_eq!(rounding(-1, 2), -1);
         assert_eq!(rounding(1, 3), 0);
+    }
+
+    #[test]
+    fn a_batch_is_summed_as_its_rows_are() {
+        let amount = ExactAmount::new("aov", &DataType::Decimal128(38, 0));
+        for values in [vec![5; 11], vec![i128::MAX, 1, -1, -7, 3, 2], vec![]] {
+            let column = ExactColumn::Decimal(&ScalarBuffer::from(values.clone()));
+            let mut by_row: Result<i128> = Ok(0);
+            for row in 0..values.len() {
+                by_row = by_row.and_then(|mut sum| {
+                    amount.add(&mut sum, &column, row)?;
+                    Ok(sum)
+                });
+            }
+            let mut sum = 0;
+            let whole = amount.add_all(&mut sum, &column, values.len());
+            let whole = whole.map(|()| sum).map_err(|error| error.to_string());
+            assert_eq!(whole, by_row.map_err(|error| error.to_string()));
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Field, Int64Type};
 use datafusion_common::Result;
 use datafusion_common::cast::as_boolean_array;
@@ -49,22 +48,9 @@ impl Metric for FlagShare {
         Ok(())
     }
 
-    fn add_all(
-        &self,
-        share: &mut Share,
-        flags: &&BooleanArray,
-        selection: Option<&NullBuffer>,
-        rows: usize,
-    ) -> Result<()> {
-        let (holds, customers) = match selection {
-            Some(selected) => (
-                (flags.values() & selected.inner()).count_set_bits(),
-                rows - selected.null_count(),
-            ),
-            None => (flags.values().count_set_bits(), rows),
-        };
-        share.holds += holds as i64;
-        share.customers += customers as i64;
+    fn add_all(&self, share: &mut Share, flags: &&BooleanArray, rows: usize) -> Result<()> {
+        share.holds += flags.values().count_set_bits() as i64;
+        share.customers += rows as i64;
         Ok(())
     }
 

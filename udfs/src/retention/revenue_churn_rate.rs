@@ -11,9 +11,11 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, invalid_call, invalid_value, number, text, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments};
-use crate::precise::squarable;
+use crate::arguments::{
+    all_equal, doubles, invalid_call, invalid_value, number, text, wrong_arity,
+};
+use crate::measure::{Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments};
+use crate::precise::{MAX_SQUARABLE, all_whole, squarable};
 use crate::record::numbers;
 
 /// The aggregate `revenue_churn_rate`.
@@ -156,12 +158,39 @@ impl Measure<1, 2, 1> for Revenue {
         let start = not_negative("mrr_start", columns.start.value(row))?;
         let end = not_negative("mrr_end", columns.end.value(row))?;
         tally.counts[0] += sign.one();
-        if start > 0.0 {
-            let kept = if kind == NET { end } else { end.min(start) };
-            tally.sums[0].add(sign.of(start));
-            tally.sums[1].add(sign.of(kept));
-        }
+        tally.sums[0].add(sign.of(start));
+        tally.sums[1].add(sign.of(kept_of(start, end, [kind])));
         Ok(())
+    }
+
+    fn count_all(&self, tally: &mut Tally<1, 2, 1>, columns: &Columns<'_>) -> Option<[f64; 1]> {
+        let constants = self.valid(columns)?;
+        let (starts, ends) = (columns.start.values(), columns.end.values());
+        let kept = starts.iter().zip(ends);
+        let kept = kept.map(|(start, end)| kept_of(*start, *end, constants));
+        tally.counts[0] = starts.len() as i64;
+        tally.sums[0].add_slice(starts);
+        tally.sums[1].add_slice(&kept.collect::<Vec<_>>());
+        Some(constants)
+    }
+
+    const UNIFORM: bool = true;
+
+    fn uniform(&self, columns: &Columns<'_>) -> Option<Uniform<1>> {
+        let constants = self.valid(columns)?;
+        let whole = all_whole(columns.start.values()) && all_whole(columns.end.values());
+        Some(Uniform { constants, whole })
+    }
+
+    #[inline]
+    fn addends(&self, columns: &Columns<'_>, row: usize) -> ([i64; 1], [f64; 2]) {
+        let (start, end) = (columns.start.value(row), columns.end.value(row));
+        // In a uniform batch the first row says which kind it is.
+        let net = columns.kinds.is_some_and(|kinds| kinds.value(0) == "net");
+        (
+            [1],
+            [start, kept_of(start, end, [if net { NET } else { GROSS }])],
+        )
     }
 
     fn finish(&self, tallies: &[Tally<1, 2, 1>]) -> Result<ArrayRef> {
@@ -172,6 +201,25 @@ impl Measure<1, 2, 1> for Revenue {
             (start > 0.0).then(|| lost / start)
         })))
     }
+}
+
+impl Revenue {
+    /// The kind of a batch whose amounts can all be meant.
+    fn valid(&self, columns: &Columns<'_>) -> Option<[f64; 1]> {
+        let one_kind = columns.kinds.is_none_or(|kinds| all_equal(kinds.views()));
+        let mut amounts = [columns.start, columns.end].into_iter();
+        let valid = !columns.start.is_empty()
+            && one_kind
+            && amounts.all(|amounts| all_within(amounts.values(), 0.0, MAX_SQUARABLE));
+        valid.then(|| self.constants(columns, 0).ok()).flatten()
+    }
+}
+
+/// What is kept of revenue that was there at the start.
+#[inline]
+fn kept_of(start: f64, end: f64, [kind]: [f64; 1]) -> f64 {
+    let kept = if kind == NET { end } else { end.min(start) };
+    if start > 0.0 { kept } else { 0.0 }
 }
 
 #[inline]

@@ -11,8 +11,10 @@ use datafusion_macros::user_doc;
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
 use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, optional, uniform,
+    Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments, only_value,
+    optional,
 };
+use crate::precise::all_whole;
 use crate::record::numbers;
 
 /// The aggregate `ces`.
@@ -146,16 +148,30 @@ impl Measure<1, 1, 1> for Effort {
     fn count_all(
         &self,
         tally: &mut Tally<1, 1, 1>,
-        (scores, bounds): &Self::Columns<'_>,
+        columns: &Self::Columns<'_>,
     ) -> Option<[f64; 1]> {
-        let scale_max = uniform(*bounds, SCALE_MAX)?;
-        let scores = scores.values();
-        if !scale_max.is_finite() || !all_within(scores, SCALE_MIN, scale_max) {
-            return None;
-        }
+        let Uniform { constants, .. } = self.uniform(columns)?;
+        let scores = columns.0.values();
         tally.counts[0] = scores.len() as i64;
         tally.sums[0].add_slice(scores);
-        Some([scale_max])
+        Some(constants)
+    }
+
+    const UNIFORM: bool = true;
+
+    fn uniform(&self, (scores, bounds): &Self::Columns<'_>) -> Option<Uniform<1>> {
+        let scale_max = only_value(*bounds, SCALE_MAX)?;
+        let scores = scores.values();
+        let valid = scale_max.is_finite() && all_within(scores, SCALE_MIN, scale_max);
+        valid.then(|| Uniform {
+            constants: [scale_max],
+            whole: all_whole(scores),
+        })
+    }
+
+    #[inline]
+    fn addends(&self, (scores, _): &Self::Columns<'_>, row: usize) -> ([i64; 1], [f64; 1]) {
+        ([1], [scores.value(row)])
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 1>]) -> Result<ArrayRef> {

@@ -10,8 +10,10 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, uniform};
-use crate::precise::{MAX_SQUARABLE, Wide, squarable};
+use crate::measure::{
+    Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments, only_value,
+};
+use crate::precise::{MAX_SQUARABLE, Wide, all_whole, squarable};
 use crate::record::numbers;
 
 /// The aggregate `cli`.
@@ -170,24 +172,29 @@ impl Measure<1, 1, 2> for Loyalty {
     }
 
     fn count_all(&self, tally: &mut Tally<1, 1, 2>, columns: &Columns<'_>) -> Option<[f64; 2]> {
-        let [min, max] = match columns.scale {
-            None => POINTS,
-            Some([min, max]) => [uniform(Some(min), 0.0)?, uniform(Some(max), 0.0)?],
-        };
-        let (low, high) = match columns.scale {
-            None => (-MAX_SQUARABLE, MAX_SQUARABLE),
-            Some(_) if min.abs().max(max.abs()) <= MAX_SQUARABLE => (min.min(max), min.max(max)),
-            Some(_) => return None,
-        };
-        let answers = columns.answers.map(Float64Array::values);
-        if !answers.iter().all(|answers| all_within(answers, low, high)) {
-            return None;
+        let constants = valid(columns)?;
+        tally.counts[0] = columns.answers[0].len() as i64;
+        for answers in columns.answers {
+            tally.sums[0].add_slice(answers.values());
         }
-        tally.counts[0] = answers[0].len() as i64;
-        for answers in answers {
-            tally.sums[0].add_slice(answers);
-        }
-        Some([min, max])
+        Some(constants)
+    }
+
+    const UNIFORM: bool = true;
+
+    /// Three answers are one addend, which is exact if they are whole.
+    fn uniform(&self, columns: &Columns<'_>) -> Option<Uniform<2>> {
+        let constants = valid(columns)?;
+        let mut answers = columns.answers.into_iter();
+        let whole = answers.all(|answers| all_whole(answers.values()));
+        whole.then_some(Uniform { constants, whole })
+    }
+
+    #[inline]
+    fn addends(&self, columns: &Columns<'_>, row: usize) -> ([i64; 1], [f64; 1]) {
+        let [recommend, repurchase, cross_buy] = columns.answers;
+        let sum = recommend.value(row) + repurchase.value(row) + cross_buy.value(row);
+        ([1], [sum])
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 2>]) -> Result<ArrayRef> {
@@ -201,6 +208,22 @@ impl Measure<1, 1, 2> for Loyalty {
             Some(100.0 * (mean.minus(Wide::from(min)).to_f64() / (max - min)))
         })))
     }
+}
+
+/// The scale of a batch without answers that it does not have.
+fn valid(columns: &Columns<'_>) -> Option<[f64; 2]> {
+    let [min, max] = match columns.scale {
+        None => POINTS,
+        Some([min, max]) => [only_value(Some(min), 0.0)?, only_value(Some(max), 0.0)?],
+    };
+    let (low, high) = match columns.scale {
+        None => (-MAX_SQUARABLE, MAX_SQUARABLE),
+        Some(_) if min.abs().max(max.abs()) <= MAX_SQUARABLE => (min.min(max), min.max(max)),
+        Some(_) => return None,
+    };
+    let mut answers = columns.answers.into_iter();
+    let valid = answers.all(|answers| all_within(answers.values(), low, high));
+    valid.then_some([min, max])
 }
 
 /// Refuses a scale whose ends are the same or no numbers.

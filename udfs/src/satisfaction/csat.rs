@@ -13,7 +13,7 @@ use datafusion_macros::user_doc;
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
 use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, optional, uniform,
+    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, only_value, optional,
 };
 use crate::record::numbers;
 
@@ -173,7 +173,7 @@ impl Measure<2, 0, 1> for Satisfied {
                 (conditions.len(), satisfied, SATISFIED_MIN)
             }
             Answers::Scores(scores, bounds) => {
-                let satisfied_min = uniform(*bounds, SATISFIED_MIN)?;
+                let satisfied_min = only_value(*bounds, SATISFIED_MIN)?;
                 let (low, high) = match bounds {
                     None => (*SCALE.start(), *SCALE.end()),
                     Some(_) => (f64::MIN, f64::MAX),

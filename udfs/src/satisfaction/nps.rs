@@ -4,23 +4,23 @@
 //! detractor 0 to 6; what lies between, also a fractional average, is passive. NULL scores are
 //! skipped, no answers give NULL. Source: Reichheld, "The One Number You Need to Grow", HBR 2003.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
-use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate, for_each_row};
+use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate};
 use crate::arguments::{
-    Held, doubles, finite, hold, hold_other, invalid_call, invalid_value, number, primitive,
-    varying_argument, wrong_arity,
+    Held, all_equal, doubles, finite, hold, hold_other, invalid_call, invalid_value, number,
+    primitive, varying_argument, wrong_arity,
 };
 
 /// Bounds of the answers, where no thresholds are given.
-const SCALE: std::ops::RangeInclusive<f64> = 0.0..=10.0;
+pub(super) const SCALE: RangeInclusive<f64> = 0.0..=10.0;
 
 /// The aggregate `nps`.
 #[user_doc(
@@ -171,6 +171,26 @@ impl Tally {
         self.answers -= 1;
     }
 
+    /// Of scores that all are on a scale, if they are. Without an early exit it becomes vector
+    /// instructions.
+    pub(super) fn of_all(
+        scores: &[f64],
+        scale: &RangeInclusive<f64>,
+        thresholds: Thresholds,
+    ) -> Option<Self> {
+        let (mut tally, mut outside) = (Self::default(), 0_i64);
+        for score in scores {
+            tally.add(*score, thresholds);
+            outside += i64::from(!scale.contains(score));
+        }
+        (outside == 0).then_some(tally)
+    }
+
+    /// Answers, promoters, detractors.
+    pub(super) fn counts(&self) -> [i64; 3] {
+        [self.answers, self.promoters, self.detractors]
+    }
+
     fn merge(&mut self, other: &Self) {
         self.promoters += other.promoters;
         self.detractors += other.detractors;
@@ -241,31 +261,14 @@ impl Metric for StandardNps {
         Ok(())
     }
 
-    fn add_all(
-        &self,
-        tally: &mut Tally,
-        scores: &&Float64Array,
-        selection: Option<&NullBuffer>,
-        rows: usize,
-    ) -> Result<()> {
-        if selection.is_some() {
-            return for_each_row(selection, rows, |row| self.add(tally, scores, row));
+    fn add_all(&self, tally: &mut Tally, scores: &&Float64Array, rows: usize) -> Result<()> {
+        match Tally::of_all(scores.values(), &SCALE, Thresholds::STANDARD) {
+            Some(batch) => {
+                tally.merge(&batch);
+                Ok(())
+            }
+            None => (0..rows).try_for_each(|row| self.add(tally, scores, row)),
         }
-        // No early exit in the loop, so that it becomes vector instructions.
-        let mut batch = Tally::default();
-        let mut outside = 0_i64;
-        for score in scores.values() {
-            batch.add(*score, Thresholds::STANDARD);
-            outside += i64::from(!SCALE.contains(score));
-        }
-        if outside > 0 {
-            scores
-                .values()
-                .iter()
-                .try_for_each(|score| check_scale(Nps::NAME, *score, REMEDY))?;
-        }
-        tally.merge(&batch);
-        Ok(())
     }
 
     fn merge(&self, tally: &mut Tally, other: &Tally) -> Result<()> {
@@ -339,6 +342,29 @@ impl Metric for ThresholdNps {
             .tally
             .add(finite(Nps::NAME, "score", scores.value(row))?, thresholds);
         Ok(())
+    }
+
+    fn add_all(
+        &self,
+        state: &mut ThresholdTally,
+        columns: &Self::Columns<'_>,
+        rows: usize,
+    ) -> Result<()> {
+        let [scores, lows, highs] = columns.map(|column| -> &[f64] { column.values() });
+        if rows > 0 && all_equal(lows) && all_equal(highs) {
+            let thresholds = Thresholds {
+                detractor_max: lows[0],
+                promoter_min: highs[0],
+            };
+            let numbers = f64::MIN..=f64::MAX;
+            if let Some(batch) = Tally::of_all(&scores[1..], &numbers, thresholds) {
+                // Holds the thresholds, and checks them.
+                self.add(state, columns, 0)?;
+                state.tally.merge(&batch);
+                return Ok(());
+            }
+        }
+        (0..rows).try_for_each(|row| self.add(state, columns, row))
     }
 
     fn remove(

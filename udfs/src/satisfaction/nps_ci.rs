@@ -13,11 +13,11 @@ use datafusion_macros::user_doc;
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, number, wrong_arity};
 use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, check_confidence, confidence_at, first_arguments,
-    optional,
+    CONFIDENCE, Measure, Names, Sign, Tallied, Tally, check_confidence, confidence_at,
+    first_arguments, only_value, optional,
 };
 use crate::record::{FieldList, counts, numbers, record, record_type};
-use crate::satisfaction::nps::{Thresholds, check_scale};
+use crate::satisfaction::nps::{self, SCALE, Thresholds, check_scale};
 use crate::statistics::distributions::normal_within;
 
 /// The aggregate `nps_ci`.
@@ -158,6 +158,17 @@ impl Measure<3, 0, 1> for Answers {
         tally.counts[1] += sign.one() * i64::from(Thresholds::STANDARD.is_promoter(score));
         tally.counts[2] += sign.one() * i64::from(Thresholds::STANDARD.is_detractor(score));
         Ok(())
+    }
+
+    fn count_all(
+        &self,
+        tally: &mut AnswerTally,
+        (scores, confidences): &Self::Columns<'_>,
+    ) -> Option<[f64; 1]> {
+        let confidence = only_value(*confidences, CONFIDENCE)?;
+        let answers = nps::Tally::of_all(scores.values(), &SCALE, Thresholds::STANDARD)?;
+        tally.counts = answers.counts();
+        Some([confidence])
     }
 
     fn finish(&self, tallies: &[AnswerTally]) -> Result<ArrayRef> {

@@ -117,7 +117,12 @@ impl Points<'_> {
     #[inline]
     fn x(&self, row: usize) -> Result<f64> {
         match &self.x {
-            Places::Times(times) => Ok(times.at(row) as f64 / NANOSECONDS_PER_DAY as f64),
+            Places::Times(times) => {
+                let time = times.at(row);
+                // Of 64 bits that is the same, and several times as quick.
+                let time = i64::try_from(time).map_or(time as f64, |time| time as f64);
+                Ok(time / NANOSECONDS_PER_DAY as f64)
+            }
             // The two zeros are one place.
             Places::Numbers(numbers) => {
                 Ok(squarable(TrendTest::NAME, "x", numbers.value(row))? + 0.0)
@@ -237,6 +242,17 @@ impl Metric for Trend {
     fn add(&self, state: &mut State, columns: &Points<'_>, row: usize) -> Result<()> {
         self.0.add(&mut state.tally, columns, row)?;
         state.different.meet(columns.x(row)?);
+        Ok(())
+    }
+
+    fn add_all(&self, state: &mut State, columns: &Points<'_>, rows: usize) -> Result<()> {
+        self.0.add_all(&mut state.tally, columns, rows)?;
+        for row in 0..rows {
+            if state.different.count() == state.different.0.len() {
+                break;
+            }
+            state.different.meet(columns.x(row)?);
+        }
         Ok(())
     }
 

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
@@ -139,17 +138,9 @@ impl<A: Amount> Metric for Mean<A> {
         Ok(())
     }
 
-    fn add_all(
-        &self,
-        state: &mut Self::State,
-        amounts: &A::Column<'_>,
-        selection: Option<&NullBuffer>,
-        rows: usize,
-    ) -> Result<()> {
-        let left_out = selection.map_or(0, NullBuffer::null_count);
-        state.orders += (rows - left_out) as i64;
-        self.amount
-            .add_all(&mut state.sum, amounts, selection, rows)
+    fn add_all(&self, state: &mut Self::State, amounts: &A::Column<'_>, rows: usize) -> Result<()> {
+        state.orders += rows as i64;
+        self.amount.add_all(&mut state.sum, amounts, rows)
     }
 
     fn merge(&self, state: &mut Self::State, other: &Self::State) -> Result<()> {
