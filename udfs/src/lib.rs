@@ -46,6 +46,7 @@ mod behaviour;
 mod calendar;
 mod constants;
 mod distinct;
+mod entries;
 mod groups;
 mod helpers;
 mod interrupt;

@@ -5,18 +5,34 @@
 //! moment: a log of orders has many customers and few days. For each customer an exponential and a
 //! logarithm are left.
 
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use datafusion_common::HashMap;
+
 use crate::lifetime::customer::Customer;
-use crate::lifetime::optimise::{Slope, Surface};
+use crate::lifetime::optimise::{Curve, Slope, Surface};
 use crate::lifetime::special::{digamma, ln_beta, ln_gamma, trigamma};
 
-/// Customers in a sketch, from which the search starts.
-const SKETCH_CUSTOMERS: usize = 2_000;
+/// A sketch has at least so many customers,
+const SKETCH_MIN: usize = 400;
+/// and no fewer than one of so many.
+const SKETCHED_MAX: usize = 16;
+
+/// Customers of one part at most. How they are parted does not depend on the machine, so that sums
+/// do not either.
+const PART_MAX: usize = 8_192;
+/// Threads of one fit at most.
+const THREADS_MAX: usize = 8;
+/// Fewer parts than this for each thread are not worth it.
+const PARTS_PER_THREAD: usize = 4;
 
 /// Customers with as many purchases as each other.
 #[derive(Debug, Clone, Copy)]
-struct OfCount {
+struct Part {
     x: f64,
-    /// Where they end among all.
+    start: usize,
     end: usize,
 }
 
@@ -31,7 +47,8 @@ struct Observed {
 /// The mean log-likelihood of customers.
 #[derive(Debug)]
 pub(super) struct Likelihood {
-    counts: Vec<OfCount>,
+    parts: Vec<Part>,
+    threads: usize,
     customers: Vec<Observed>,
     /// Moments of last purchases and ends of observation, each once.
     times: Vec<f64>,
@@ -44,15 +61,12 @@ pub(super) struct Likelihood {
 impl Likelihood {
     /// Of customers who are sorted by their number of purchases; fewer than 2³².
     pub(super) fn new(sorted: &[(Customer, f64)], chances: f64) -> Self {
-        let moments = sorted
-            .iter()
-            .flat_map(|(customer, _)| [customer.t_x, customer.t]);
-        let mut times: Vec<f64> = moments.collect();
-        times.sort_unstable_by(f64::total_cmp);
-        times.dedup();
-        let place = |time: f64| {
-            let found = times.binary_search_by(|known| known.total_cmp(&time));
-            found.unwrap_or_default() as u32
+        let (mut places, mut times) = (HashMap::<u64, u32>::default(), Vec::new());
+        let mut place = |time: f64| {
+            *places.entry(time.to_bits()).or_insert_with(|| {
+                times.push(time);
+                times.len() as u32 - 1
+            })
         };
         let customers: Vec<_> = sorted
             .iter()
@@ -62,17 +76,29 @@ impl Likelihood {
                 weight: *weight,
             })
             .collect();
-        let mut counts: Vec<OfCount> = Vec::new();
-        for (before, (customer, _)) in sorted.iter().enumerate() {
-            let (x, end) = (customer.x, before + 1);
-            match counts.last_mut() {
-                Some(last) if last.x == x => last.end = end,
-                _ => counts.push(OfCount { x, end }),
+        let mut parts: Vec<Part> = Vec::new();
+        for (start, (customer, _)) in sorted.iter().enumerate() {
+            let x = customer.x;
+            match parts.last_mut() {
+                Some(last) if last.x == x && start - last.start < PART_MAX => last.end = start + 1,
+                _ => parts.push(Part {
+                    x,
+                    start,
+                    end: start + 1,
+                }),
             }
         }
+        let worth = customers.len() / (PART_MAX * PARTS_PER_THREAD);
+        let threads = match worth {
+            0 | 1 => 1,
+            worth => thread::available_parallelism()
+                .map_or(1, NonZero::get)
+                .min(worth),
+        };
         let n = sorted.iter().map(|(_, weight)| weight).sum();
         Self {
-            counts,
+            parts,
+            threads: threads.min(THREADS_MAX),
             customers,
             times,
             n,
@@ -91,20 +117,28 @@ impl Likelihood {
                 inverse: 1.0 / (alpha + time),
             })
             .collect();
-        let mut sums = Derivatives::default();
-        let known = Known::new::<CURVED>(r, a, b, log_parameters[1]);
-        let mut start = 0;
-        for OfCount { x, end } in &self.counts {
+        let add_up = |Part { x, start, end }: &Part| {
             let chances = x + self.chances;
-            let customers = &self.customers[start..*end];
-            let of_all = if chances > 0.0 {
+            let customers = &self.customers[*start..*end];
+            if chances > 0.0 {
                 let ln_leaves = (a / (b + chances - 1.0)).ln();
                 add_up::<CURVED>(customers, &moments, r + x, ln_leaves)
             } else {
                 add_up_present::<CURVED>(customers, &moments, r + x)
-            };
-            sums.take_in::<CURVED>(&of_all, &known, *x, chances, [r, alpha, a, b]);
-            start = *end;
+            }
+        };
+        let mut sums = Derivatives::default();
+        let known = Known::new::<CURVED>(r, a, b, log_parameters[1]);
+        let of_parts = in_threads(&self.parts, self.threads, &add_up);
+        let with_sums: Vec<_> = self.parts.iter().zip(of_parts).collect();
+        for parts in with_sums.chunk_by(|(left, _), (right, _)| left.x == right.x) {
+            let mut of_all = OfCustomers::default();
+            for (_, sums) in parts {
+                of_all.add(sums);
+            }
+            let x = parts[0].0.x;
+            let chances = x + self.chances;
+            sums.take_in::<CURVED>(&of_all, &known, x, chances, [r, alpha, a, b]);
         }
         sums.by_logarithms(self.n, [r, alpha, a, b])
     }
@@ -118,34 +152,74 @@ impl Surface<4> for Likelihood {
         (value, gradient)
     }
 
-    fn hessian(&self, point: &[f64; 4]) -> [[f64; 4]; 4] {
-        self.derive::<true>(point).hessian
+    fn curve(&self, point: &[f64; 4]) -> Curve<4> {
+        let Derivatives {
+            value,
+            gradient,
+            hessian,
+        } = self.derive::<true>(point);
+        ((value, gradient), hessian)
     }
 
     fn sketch(&self) -> Option<Self> {
-        let every = self.customers.len() / SKETCH_CUSTOMERS;
+        let every = SKETCHED_MAX.min(self.customers.len() / SKETCH_MIN);
         if every < 2 {
             return None;
         }
-        let mut counts = self.counts.iter();
-        let mut count = counts.next()?;
-        let mut part = Vec::with_capacity(SKETCH_CUSTOMERS + 1);
-        for (place, observed) in self.customers.iter().enumerate() {
-            while place >= count.end {
-                count = counts.next()?;
-            }
-            if place % every == 0 {
-                let (t_x, t) = (observed.t_x as usize, observed.t as usize);
+        let mut part = Vec::with_capacity(self.customers.len() / every + 1);
+        for Part { x, start, end } in &self.parts {
+            for place in (start.next_multiple_of(every)..*end).step_by(every) {
+                let observed = &self.customers[place];
                 let customer = Customer {
-                    x: count.x,
-                    t_x: self.times[t_x],
-                    t: self.times[t],
+                    x: *x,
+                    t_x: self.times[observed.t_x as usize],
+                    t: self.times[observed.t as usize],
                 };
                 part.push((customer, observed.weight));
             }
         }
         Some(Self::new(&part, self.chances))
     }
+}
+
+/// What `sums` gives for each part, by so many threads, which take the parts in turn.
+fn in_threads(
+    parts: &[Part],
+    threads: usize,
+    sums: &(impl Fn(&Part) -> OfCustomers + Sync),
+) -> Vec<OfCustomers> {
+    if threads <= 1 {
+        return parts.iter().map(sums).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((place, part)) = {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            parts.get(place).map(|part| (place, part))
+        } {
+            done.push((place, sums(part)));
+        }
+        done
+    };
+    let mut found = vec![None; parts.len()];
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mut done = work();
+        for other in others {
+            done.extend(other.join().unwrap_or_default());
+        }
+        for (place, sums) in done {
+            found[place] = Some(sums);
+        }
+    });
+    // What a thread has not brought back is done here.
+    let found = found.into_iter().zip(parts);
+    found
+        .map(|(found, part)| found.unwrap_or_else(|| sums(part)))
+        .collect()
 }
 
 /// `ln(alpha + time)` and its slope by alpha.
@@ -182,7 +256,7 @@ impl Known {
 
 /// Sums over customers with as many purchases as each other. `gone` is the probability of having
 /// left, `spread` its variance, `silence` the logarithm that its odds grow with.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct OfCustomers {
     weight: f64,
     value: f64,
@@ -195,6 +269,22 @@ struct OfCustomers {
     spread: f64,
     spread_r: f64,
     spread_alpha: f64,
+}
+
+impl OfCustomers {
+    fn add(&mut self, other: &Self) {
+        self.weight += other.weight;
+        self.value += other.value;
+        self.by_r += other.by_r;
+        self.by_alpha += other.by_alpha;
+        self.gone += other.gone;
+        self.by_r_r += other.by_r_r;
+        self.by_r_alpha += other.by_r_alpha;
+        self.by_alpha_alpha += other.by_alpha_alpha;
+        self.spread += other.spread;
+        self.spread_r += other.spread_r;
+        self.spread_alpha += other.spread_alpha;
+    }
 }
 
 fn add_up<const CURVED: bool>(
@@ -210,7 +300,7 @@ fn add_up<const CURVED: bool>(
         let odds = ln_leaves + shape * silence;
         let small = (-odds.abs()).exp();
         let gone = if odds >= 0.0 { 1.0 } else { small } / (1.0 + small);
-        let left = odds.max(0.0) + small.ln_1p();
+        let left = odds.max(0.0) + (1.0 + small).ln();
         sums.weight += weight;
         sums.value += weight * (left - shape * end.ln);
         sums.by_r += weight * (gone * silence - end.ln);
@@ -370,7 +460,7 @@ mod tests {
         for chances in [0.0, 1.0] {
             let likelihood = Likelihood::new(&customers(), chances);
             let (_, gradient) = likelihood.slope(&POINT);
-            let hessian = likelihood.hessian(&POINT);
+            let (_, hessian) = likelihood.curve(&POINT);
             for axis in 0..4 {
                 let shifted = |by: f64| {
                     let mut point = POINT;
@@ -403,8 +493,8 @@ mod tests {
             })
             .collect();
         let sketch = Likelihood::new(&many, 0.0).sketch().unwrap();
-        assert_eq!(sketch.customers.len(), SKETCH_CUSTOMERS);
-        let expected: Vec<_> = many.iter().step_by(5).copied().collect();
+        let expected: Vec<_> = many.iter().step_by(SKETCHED_MAX).copied().collect();
+        assert_eq!(sketch.customers.len(), expected.len());
         let expected = Likelihood::new(&expected, 0.0).slope(&POINT);
         assert_eq!(sketch.slope(&POINT), expected);
         assert!(Likelihood::new(&customers(), 0.0).sketch().is_none());

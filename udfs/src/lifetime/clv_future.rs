@@ -393,8 +393,8 @@ fn value(settings: &Settings, mut customers: Vec<[f64; 4]>) -> Result<Option<f64
         .collect();
     spends.sort_unstable_by_key(|spend| spend.map(f64::to_bits));
     let spends = distinct(spends.into_iter());
-    let purchase_fit = FitBgnbd::fit(&purchases)?.parameters;
-    let spend_fit = FitGammaGamma::fit(&spends)?.parameters;
+    let purchase_fit = FitBgnbd::fit(purchases)?.parameters;
+    let spend_fit = FitGammaGamma::fit(spends)?.parameters;
     let (Some([r, alpha, a, b]), Some([p, q, v])) = (purchase_fit.as_deref(), spend_fit.as_deref())
     else {
         return Ok(None);

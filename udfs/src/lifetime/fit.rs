@@ -6,50 +6,25 @@
 //! between them.
 
 use std::fmt::Debug;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::mem::take;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use datafusion_common::Result;
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{HashMap, Result};
 use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of};
 use crate::arguments::{number, primitive, wrong_arity};
 use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
 use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
 use crate::lifetime::model::{Fit, Kind, fitted};
+use crate::lifetime::tuples::{COLUMNS, Tuple, Tuples};
 
-/// Bits of the numbers that tell customers apart, the last one the weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key([u64; 4]);
-
-impl Key {
-    fn numbers(self) -> [f64; 4] {
-        self.0.map(f64::from_bits)
-    }
-}
-
-impl Hash for Key {
-    /// Word by word, which is quicker than the bytes of an array.
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for word in self.0 {
-            state.write_u64(word);
-        }
-    }
-}
-
-/// Bytes that a fit takes for each distinct customer: sorted, with group and without, as numbers, and
-/// as the likelihood sees them.
-const FIT_BYTES: usize = size_of::<(u32, Key, i64)>()
-    + size_of::<(Key, i64)>()
-    + 2 * size_of::<([f64; 3], f64)>()
-    + 2 * size_of::<[f64; 3]>();
+/// Bytes that a fit takes for each distinct customer: with its weight, and as the likelihood sees it.
+const FIT_BYTES: usize = 2 * size_of::<([f64; 3], f64)>() + 2 * size_of::<[f64; 3]>();
 
 /// A model that can be fitted.
 pub(super) trait Fitting: Debug + Send + Sync + 'static {
@@ -63,7 +38,7 @@ pub(super) trait Fitting: Debug + Send + Sync + 'static {
     /// Refuses what cannot be a customer; `None` if this one says nothing about the parameters.
     fn accept(values: &[f64]) -> Result<Option<[f64; 3]>>;
     /// Fits customers with their weights, sorted; an error if they cannot be together, or if it is interrupted.
-    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit>;
+    fn fit(customers: Vec<([f64; 3], f64)>) -> Result<Fit>;
 }
 
 /// Coerced types of the arguments of a fit.
@@ -104,7 +79,7 @@ impl<F: Fitting> FitForm<F> {
         FitGroups {
             weighted: self.weighted,
             groups: 0,
-            counts: HashMap::default(),
+            customers: Tuples::default(),
             fitting: PhantomData,
         }
     }
@@ -133,30 +108,13 @@ impl<F: Fitting> Form for FitForm<F> {
     }
 }
 
-/// How often each customer occurs in each group.
+/// The customers of each group.
 #[derive(Debug)]
 struct FitGroups<F> {
     weighted: bool,
     groups: usize,
-    counts: HashMap<(u32, Key), i64>,
+    customers: Tuples,
     fitting: PhantomData<F>,
-}
-
-impl<F: Fitting> FitGroups<F> {
-    /// The customers of the first groups, sorted, with where each group's start and all end.
-    fn sorted(&self, emitted: usize) -> (Vec<usize>, Vec<(Key, i64)>) {
-        let entries = self.counts.iter();
-        let mut entries: Vec<_> = entries
-            .filter(|((group, _), _)| (*group as usize) < emitted)
-            .map(|((group, key), count)| (*group, *key, *count))
-            .collect();
-        // No number is negative, so that their bits sort as they do.
-        entries.sort_unstable();
-        let groups = entries.iter().map(|(group, ..)| *group as usize);
-        let offsets = offsets_of(emitted, groups);
-        let sorted = entries.into_iter().map(|(_, key, count)| (key, count));
-        (offsets, sorted.collect())
-    }
 }
 
 impl<F: Fitting> Groups for FitGroups<F> {
@@ -207,11 +165,12 @@ impl<F: Fitting> Groups for FitGroups<F> {
             if let Some([first, second, third]) = F::accept(&values)?
                 && weight > 0.0
             {
-                let key = Key([first, second, third, weight].map(f64::to_bits));
-                *self.counts.entry((group_of(row) as u32, key)).or_default() += 1;
+                let numbers = [first, second, third, weight];
+                self.customers.add(group_of(row), numbers, 1);
             }
             Ok(())
-        })
+        })?;
+        self.customers.settle(F::FUNCTION)
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
@@ -223,71 +182,62 @@ impl<F: Fitting> Groups for FitGroups<F> {
         let numbers = [number(0)?, number(1)?, number(2)?, number(3)?];
         let counts = primitive::<Int64Type>(listed[4].values())?;
         for row in 0..rows_of(states) {
-            let group = group_of(row) as u32;
+            let group = group_of(row);
             let offsets = listed[0].value_offsets();
             for item in offsets[row] as usize..offsets[row + 1] as usize {
-                let key = Key(numbers.map(|column| column.value(item).to_bits()));
-                *self.counts.entry((group, key)).or_default() += counts.value(item);
+                let numbers = numbers.map(|column| column.value(item));
+                self.customers.add(group, numbers, counts.value(item));
             }
+            self.customers.settle(F::FUNCTION)?;
         }
         Ok(())
     }
 
     fn finish(&self, emitted: usize) -> Result<ArrayRef> {
-        let (offsets, sorted) = self.sorted(emitted);
-        let fit = |bounds: &[usize]| F::fit(&weighed(&sorted[bounds[0]..bounds[1]]));
-        let fits: Result<Vec<_>> = offsets.windows(2).map(fit).collect();
+        let sorted = self.customers.sorted(emitted);
+        let mut customers = sorted.customers();
+        let fit = |bounds: &[usize]| {
+            let length = bounds[1] - bounds[0];
+            F::fit(weighed(length, customers.by_ref().take(length)))
+        };
+        let fits: Result<Vec<_>> = sorted.offsets.windows(2).map(fit).collect();
         fitted(F::KIND, &fits?)
     }
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
-        let groups = self.counts.keys().map(|(group, _)| *group as usize);
-        let offsets = offsets_of(emitted, groups);
-        let mut next = offsets.clone();
-        let mut numbers = [(); 4].map(|()| vec![0.0; offsets[emitted]]);
-        let mut counts = vec![0; offsets[emitted]];
-        for ((group, key), count) in &self.counts {
-            let Some(place) = next[..emitted].get_mut(*group as usize) else {
-                continue;
-            };
-            for (column, number) in numbers.iter_mut().zip(key.numbers()) {
-                column[*place] = number;
+        let sorted = self.customers.sorted(emitted);
+        let length = sorted.offsets[emitted];
+        let mut numbers = [(); COLUMNS].map(|()| Vec::with_capacity(length));
+        let mut counts = Vec::with_capacity(length);
+        for (customer, count) in sorted.customers() {
+            for (column, number) in numbers.iter_mut().zip(customer) {
+                column.push(number);
             }
-            counts[*place] = *count;
-            *place += 1;
+            counts.push(count);
         }
         let numbers = numbers.map(|column| Arc::new(Float64Array::from(column)) as ArrayRef);
         let mut items = numbers.to_vec();
         items.push(Arc::new(Int64Array::from(counts)));
-        lists(F::FUNCTION, &offsets, items)
+        lists(F::FUNCTION, &sorted.offsets, items)
     }
 
     fn discard(&mut self, emitted: usize) -> Result<()> {
         self.groups = self.groups.saturating_sub(emitted);
-        let emitted = emitted as u32;
-        // A new table, because draining in place would keep the size of the largest moment.
-        self.counts = take(&mut self.counts)
-            .into_iter()
-            .filter_map(|((group, key), count)| {
-                let group = group.checked_sub(emitted)?;
-                Some(((group, key), count))
-            })
-            .collect();
+        self.customers.discard(emitted);
         Ok(())
     }
 
     fn heap_size(&self) -> usize {
         // What the fit of all groups will need is asked for before it is needed.
-        self.counts.allocation_size() + self.counts.len() * FIT_BYTES
+        self.customers.heap_size() + self.customers.len() * FIT_BYTES
     }
 }
 
 /// Customers with their weights; those that differ in weight only become one.
-fn weighed(sorted: &[(Key, i64)]) -> Vec<([f64; 3], f64)> {
-    let mut customers: Vec<([f64; 3], f64)> = Vec::with_capacity(sorted.len());
-    for (key, count) in sorted {
-        let [first, second, third, weight] = key.numbers();
-        let (customer, weight) = ([first, second, third], weight * *count as f64);
+fn weighed(length: usize, sorted: impl Iterator<Item = Tuple>) -> Vec<([f64; 3], f64)> {
+    let mut customers: Vec<([f64; 3], f64)> = Vec::with_capacity(length);
+    for ([first, second, third, weight], count) in sorted {
+        let (customer, weight) = ([first, second, third], weight * count as f64);
         match customers.last_mut() {
             Some((last, sum)) if *last == customer => *sum += weight,
             _ => customers.push((customer, weight)),
@@ -302,8 +252,8 @@ mod tests {
 
     #[test]
     fn equal_customers_become_one_with_their_weights() {
-        let key = |weight: f64| Key([1.0, 2.0, 3.0, weight].map(f64::to_bits));
-        let one = weighed(&[(key(0.5), 4), (key(3.0), 2)]);
+        let customer = |weight: f64| [1.0, 2.0, 3.0, weight];
+        let one = weighed(2, [(customer(0.5), 4), (customer(3.0), 2)].into_iter());
         assert_eq!(one, [([1.0, 2.0, 3.0], 8.0)]);
     }
 }

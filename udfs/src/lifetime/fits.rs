@@ -17,7 +17,7 @@ const TIME_SCALE: f64 = 10.0;
 /// Fits a model of purchases by the surface of the mean log-likelihood of customers with weights.
 /// Parameters at `times` have the unit of time, and are the second and perhaps the fourth.
 fn fit_purchases<S: Surface<4>>(
-    customers: &[([f64; 3], f64)],
+    customers: Vec<([f64; 3], f64)>,
     starts: &[[f64; 4]],
     times: &[usize],
     surface: impl FnOnce(Vec<(Customer, f64)>) -> S,
@@ -36,9 +36,9 @@ fn fit_purchases<S: Surface<4>>(
         return Ok(fit);
     }
     let scale = TIME_SCALE / longest;
-    let scaled = customers.iter().map(|([x, t_x, t], weight)| {
+    let scaled = customers.into_iter().map(|([x, t_x, t], weight)| {
         let (t_x, t) = (t_x * scale, t * scale);
-        (Customer { x: *x, t_x, t }, *weight)
+        (Customer { x, t_x, t }, weight)
     });
     let end = maximise(&starts.map_each(f64::ln), &surface(scaled.collect()))?;
     let shift = repeats * scale.ln();
@@ -113,7 +113,7 @@ impl Fitting for FitBgnbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+    fn fit(customers: Vec<([f64; 3], f64)>) -> Result<Fit> {
         fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |scaled| {
             Likelihood::new(&scaled, 0.0)
         })
@@ -133,7 +133,7 @@ impl Fitting for FitMbgnbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+    fn fit(customers: Vec<([f64; 3], f64)>) -> Result<Fit> {
         fit_purchases(customers, &BETA_GEOMETRIC_STARTS, &[1], |scaled| {
             Likelihood::new(&scaled, 1.0)
         })
@@ -153,7 +153,7 @@ impl Fitting for FitParetoNbd {
         accept_customer(Self::FUNCTION, values)
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+    fn fit(customers: Vec<([f64; 3], f64)>) -> Result<Fit> {
         let n: f64 = customers.iter().map(|(_, weight)| weight).sum();
         fit_purchases(customers, &PARETO_STARTS, &[1, 3], |scaled| {
             move |point: &[f64; 4]| mean(pareto::log_likelihood(point, &scaled), n)
@@ -176,7 +176,7 @@ impl Fitting for FitGammaGamma {
         Ok((x > 0.0 && mean > 0.0).then_some([x, mean, 0.0]))
     }
 
-    fn fit(customers: &[([f64; 3], f64)]) -> Result<Fit> {
+    fn fit(customers: Vec<([f64; 3], f64)>) -> Result<Fit> {
         let n: f64 = customers.iter().map(|(_, weight)| weight).sum();
         let mut fit = Fit {
             n: n.round() as i64,
@@ -210,11 +210,11 @@ mod tests {
 
     #[test]
     fn nobody_who_came_back_identifies_nothing() {
-        let fit = FitBgnbd::fit(&[([0.0, 0.0, 5.0], 3.0), ([0.0, 0.0, 9.0], 1.0)]).unwrap();
+        let fit = FitBgnbd::fit(vec![([0.0, 0.0, 5.0], 3.0), ([0.0, 0.0, 9.0], 1.0)]).unwrap();
         assert_eq!((fit.parameters, fit.n), (None, 4));
-        let fit = FitBgnbd::fit(&[([3.0, 1.0, 5.0], 30.0)]).unwrap();
+        let fit = FitBgnbd::fit(vec![([3.0, 1.0, 5.0], 30.0)]).unwrap();
         assert_eq!((fit.parameters, fit.n), (None, 30));
-        assert_eq!(FitGammaGamma::fit(&[]).unwrap().n, 0);
+        assert_eq!(FitGammaGamma::fit(Vec::new()).unwrap().n, 0);
     }
 
     /// A uniform number in 0..1, from a multiplicative sequence (Knuth's MMIX constants).
@@ -252,10 +252,10 @@ mod tests {
     #[test]
     fn a_fit_finds_the_parameters_that_customers_were_drawn_from() {
         for (fit, chances) in [
-            (FitBgnbd::fit as fn(&[_]) -> Result<Fit>, 0),
+            (FitBgnbd::fit as fn(Vec<_>) -> Result<Fit>, 0),
             (FitMbgnbd::fit, 1),
         ] {
-            let found = fit(&drawn(chances)).unwrap().parameters.unwrap();
+            let found = fit(drawn(chances)).unwrap().parameters.unwrap();
             for (found, truth) in found.iter().zip([1.0, 6.0, 1.0, 1.0]) {
                 assert!(
                     (found / truth - 1.0).abs() < 0.15,

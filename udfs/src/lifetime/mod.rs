@@ -64,3 +64,5 @@ pub(crate) mod sbg_retention;
 pub(crate) mod sbg_survival;
 /// Gamma functions.
 mod special;
+/// Distinct customers of groups.
+mod tuples;

@@ -25,9 +25,14 @@ const SLOPE_SMALL: f64 = 1e-7;
 const SKETCH_SLOPE_SMALL: f64 = 1e-4;
 /// A Newton step below this, relative to the parameter, is the end.
 const STEP_SMALL: f64 = 1e-8;
+/// The same on a sketch.
+const SKETCH_STEP_SMALL: f64 = 1e-3;
 
 /// Value and gradient at a point.
 pub(super) type Slope<const N: usize> = (f64, [f64; N]);
+
+/// The same with second derivatives.
+pub(super) type Curve<const N: usize> = (Slope<N>, [[f64; N]; N]);
 
 /// Where the search ended.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +49,9 @@ pub(super) trait Surface<const N: usize>: Sized {
     /// Value and gradient at a point.
     fn slope(&self, point: &[f64; N]) -> Slope<N>;
 
-    /// Second derivatives at a point.
-    fn hessian(&self, point: &[f64; N]) -> [[f64; N]; N] {
-        differences(self, point)
+    /// The same with second derivatives.
+    fn curve(&self, point: &[f64; N]) -> Curve<N> {
+        (self.slope(point), differences(self, point))
     }
 
     /// The same over a part of the observations, whose maximum is near: a cheap place to start from.
@@ -69,17 +74,20 @@ impl<S> Falling<'_, S> {
     where
         S: Surface<N>,
     {
-        let (value, gradient) = self.0.slope(point);
-        (-value, gradient.map(|slope| -slope))
+        negative(self.0.slope(point))
     }
 
-    fn hessian<const N: usize>(&self, point: &[f64; N]) -> [[f64; N]; N]
+    fn curve<const N: usize>(&self, point: &[f64; N]) -> Curve<N>
     where
         S: Surface<N>,
     {
-        let hessian = self.0.hessian(point);
-        hessian.map(|row| row.map(|cell| -cell))
+        let (slope, hessian) = self.0.curve(point);
+        (negative(slope), hessian.map(|row| row.map(|cell| -cell)))
     }
+}
+
+fn negative<const N: usize>((value, gradient): Slope<N>) -> Slope<N> {
+    (-value, gradient.map(|slope| -slope))
 }
 
 /// Searches from each start in turn until one leads to a maximum; an error if it is interrupted.
@@ -92,7 +100,7 @@ pub(super) fn maximise<const N: usize>(
     let mut last = None;
     let sketch = surface.sketch();
     let sketched = sketch.iter().flat_map(|sketch| {
-        let near = |start| bfgs(start, &Falling(sketch), SKETCH_SLOPE_SMALL);
+        let near = |start| climb(start, sketch);
         starts.iter().copied().map(near)
     });
     let searched = starts
@@ -100,7 +108,7 @@ pub(super) fn maximise<const N: usize>(
         .map(|start| bfgs(*start, &falling, SLOPE_SMALL));
     for near in sketched.chain(searched) {
         let near = near?;
-        let mut end = newton(near.point, &falling)?;
+        let mut end = newton(near.point, &falling, STEP_SMALL)?;
         iterations += near.iterations + end.iterations;
         end.iterations = iterations;
         end.value = -end.value;
@@ -110,6 +118,18 @@ pub(super) fn maximise<const N: usize>(
         }
     }
     Ok(last)
+}
+
+/// About the maximum of a sketch, which may have sketches of its own.
+fn climb<const N: usize>(start: [f64; N], surface: &impl Surface<N>) -> Result<Optimum<N>> {
+    let Some(sketch) = surface.sketch() else {
+        return bfgs(start, &Falling(surface), SKETCH_SLOPE_SMALL);
+    };
+    let near = climb(start, &sketch)?;
+    let end = newton(near.point, &Falling(surface), SKETCH_STEP_SMALL)?;
+    let iterations = near.iterations + end.iterations;
+    let best = if end.converged { end } else { near };
+    Ok(Optimum { iterations, ..best })
 }
 
 fn bfgs<const N: usize>(
@@ -217,40 +237,49 @@ fn update<const N: usize>(
 }
 
 /// Newton's method from a point near a minimum; converged only if there is one.
-fn newton<const N: usize>(start: [f64; N], f: &Falling<'_, impl Surface<N>>) -> Result<Optimum<N>> {
-    /// The Hessian is taken anew unless it made the step this much smaller.
+fn newton<const N: usize>(
+    start: [f64; N],
+    f: &Falling<'_, impl Surface<N>>,
+    step_small: f64,
+) -> Result<Optimum<N>> {
+    /// After so small a step the Hessian is about the same, and is not taken anew,
+    const NEAR: f64 = 1e-3;
+    /// unless the step was not this much smaller than the one before.
     const SHRINKS: f64 = 0.1;
     let mut point = start;
-    let (mut value, mut gradient) = f.slope(&point);
-    let mut factor = None;
+    let ((mut value, mut gradient), hessian) = f.curve(&point);
+    let mut factor = cholesky(&hessian);
     let (mut before, mut converged, mut iterations) = (f64::INFINITY, false, 0);
     while iterations < NEWTON_MAX && largest(&point) <= LOG_PARAMETER_MAX {
         check_interrupt()?;
         iterations += 1;
-        let fresh = factor.is_none();
-        let Some(known) = factor.or_else(|| cholesky(&f.hessian(&point))) else {
+        let Some(known) = &factor else {
             break;
         };
-        let step = solve(&known, &gradient).map(|step| -step);
+        let step = solve(known, &gradient).map(|step| -step);
         let size = largest(&step);
         if !size.is_finite() || size > STEP_MAX {
             break;
         }
-        if !fresh && size > SHRINKS * before && size > STEP_SMALL {
-            factor = None;
-            continue;
-        }
-        let next = along(&point, 1.0, &step);
-        let (next_value, next_gradient) = f.slope(&next);
-        if !next_value.is_finite() {
-            break;
-        }
-        (point, value, gradient) = (next, next_value, next_gradient);
-        (before, factor) = (size, Some(known));
-        if size <= STEP_SMALL {
+        if size <= step_small {
+            // The value is no other than here: the slope is as good as level.
+            point = along(&point, 1.0, &step);
             converged = true;
             break;
         }
+        point = along(&point, 1.0, &step);
+        let slope = if size > NEAR || size > SHRINKS * before {
+            let (slope, hessian) = f.curve(&point);
+            factor = cholesky(&hessian);
+            slope
+        } else {
+            f.slope(&point)
+        };
+        if !slope.0.is_finite() {
+            break;
+        }
+        before = size;
+        (value, gradient) = slope;
     }
     Ok(Optimum {
         point,
@@ -389,7 +418,7 @@ mod tests {
     /// A surface whose sketch is elsewhere.
     struct Sketched {
         top: f64,
-        of_sketch: f64,
+        of_sketches: &'static [f64],
     }
 
     impl Surface<1> for Sketched {
@@ -398,16 +427,23 @@ mod tests {
         }
 
         fn sketch(&self) -> Option<Self> {
-            let top = self.of_sketch;
-            Some(Self { top, ..*self })
+            let (top, of_sketches) = self.of_sketches.split_first()?;
+            let top = *top;
+            Some(Self { top, of_sketches })
         }
     }
 
     #[test]
     fn a_sketch_only_says_where_to_start() {
-        for of_sketch in [1.1, f64::NAN, 15.0] {
+        for of_sketches in [
+            &[1.1] as &[f64],
+            &[f64::NAN],
+            &[15.0],
+            &[0.9, 1.2, 0.8],
+            &[f64::NAN, 1.2],
+        ] {
             let top = 1.0;
-            let end = maximise(&[[0.0]], &Sketched { top, of_sketch })
+            let end = maximise(&[[0.0]], &Sketched { top, of_sketches })
                 .unwrap()
                 .unwrap();
             assert!(

@@ -109,8 +109,8 @@ impl Fitting for FitSbg {
         Ok(Some([period + 0.0, survivors + 0.0, 0.0]))
     }
 
-    fn fit(counts: &[([f64; 3], f64)]) -> Result<Fit> {
-        let spans = spans(counts)?;
+    fn fit(counts: Vec<([f64; 3], f64)>) -> Result<Fit> {
+        let spans = spans(&counts)?;
         let survivors =
             |count: Option<&([f64; 3], f64)>| count.map_or(0.0, |([_, left, _], _)| *left);
         let (all, kept) = (survivors(counts.first()), survivors(counts.last()));
@@ -189,7 +189,7 @@ mod tests {
         for periods in [vec![0, 1, 2, 3], vec![0, 2, 7, 12], vec![0, 5, 200, 900]] {
             let left = |period: &u32| (f64::from(*period), 1e6 * model.survival(*period));
             let all: Vec<_> = periods.iter().map(left).collect();
-            let found = FitSbg::fit(&counts(&all)).unwrap().parameters.unwrap();
+            let found = FitSbg::fit(counts(&all)).unwrap().parameters.unwrap();
             assert!((found[0] / 0.9 - 1.0).abs() < 1e-6, "{periods:?} {found:?}");
             assert!((found[1] / 3.5 - 1.0).abs() < 1e-6, "{periods:?} {found:?}");
         }
@@ -214,7 +214,7 @@ mod tests {
                 800,
             ),
         ] {
-            let fit = FitSbg::fit(&counts(all)).unwrap();
+            let fit = FitSbg::fit(counts(all)).unwrap();
             assert_eq!((fit.parameters, fit.n), (None, n), "{all:?}");
         }
     }
