@@ -11,7 +11,7 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute;
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{HashMap, HashSet, Result, exec_datafusion_err, exec_err};
+use datafusion_common::{HashMap, Result, exec_datafusion_err, exec_err};
 use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
@@ -36,8 +36,6 @@ pub(crate) struct KeyArgument {
 pub(crate) struct Seen {
     /// The group has not met this customer before.
     pub(crate) first: bool,
-    /// The group has not met this customer with this second key before; true without pairs.
-    pub(crate) first_pair: bool,
     /// The second key, 0 if there is none.
     pub(crate) second: u64,
 }
@@ -52,9 +50,6 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
     type Columns<'a>;
     /// What a row says about its customer.
     type Row: Copy;
-
-    /// Whether pairs of both keys are remembered as well.
-    const PAIRS: bool = false;
 
     /// SQL name, for messages.
     fn function(&self) -> &'static str;
@@ -105,7 +100,7 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
     fn read_marks(&self, _columns: &[ArrayRef], rows: usize) -> Result<Vec<Self::Mark>> {
         Ok(vec![Self::Mark::default(); rows])
     }
-    /// The second key that a mark holds, where there are no pairs.
+    /// The second key that a mark holds, if there is one.
     fn second(&self, _mark: &Self::Mark) -> u64 {
         0
     }
@@ -145,7 +140,6 @@ struct Table<M: DistinctMetric> {
     keys: Vec<Keys>,
     groups: Vec<M::Group>,
     members: Members<M::Mark>,
-    pairs: HashSet<(Member, u64)>,
     /// Keys of the batch at hand, kept for their allocation.
     customers: Vec<u64>,
     seconds: Vec<u64>,
@@ -158,28 +152,15 @@ impl<M: DistinctMetric> Table<M> {
             keys,
             groups: Vec::new(),
             members: Members::default(),
-            pairs: HashSet::default(),
             customers: Vec::new(),
             seconds: Vec::new(),
         }
-    }
-
-    /// Everything that travels: customers, or pairs where those are remembered.
-    fn listed(&self) -> impl Iterator<Item = (Member, M::Mark, u64)> {
-        let pairs = self
-            .pairs
-            .iter()
-            .map(|(member, second)| (*member, M::Mark::default(), *second));
-        let members = if M::PAIRS { None } else { Some(&self.members) };
-        let members = members.into_iter().flat_map(Members::iter);
-        pairs.chain(members.map(|(member, mark)| (member, mark, self.metric.second(&mark))))
     }
 
     /// Starts anew with this many groups.
     fn clear(&mut self, groups: usize) {
         self.groups = vec![M::Group::default(); groups];
         self.members = Members::default();
-        self.pairs = HashSet::default();
         self.keys.iter_mut().for_each(Keys::clear);
     }
 }
@@ -230,7 +211,6 @@ impl<M: DistinctMetric> Groups for Table<M> {
             metric,
             groups,
             members,
-            pairs,
             customers,
             seconds,
             ..
@@ -241,7 +221,8 @@ impl<M: DistinctMetric> Groups for Table<M> {
             if let Some(accepted) = metric.accept(group, &columns, row)? {
                 let second = seconds.get(row).copied().unwrap_or_default();
                 let member = Member::new(index, customers[row]);
-                let (mark, seen) = look_up::<M>(members, pairs, member, second);
+                let (mark, first) = members.meet(member);
+                let seen = Seen { first, second };
                 metric.observe(group, mark, seen, accepted);
             }
             Ok(())
@@ -293,7 +274,6 @@ impl<M: DistinctMetric> Groups for Table<M> {
             metric,
             groups,
             members,
-            pairs,
             customers,
             seconds,
             ..
@@ -305,7 +285,8 @@ impl<M: DistinctMetric> Groups for Table<M> {
             for item in item_range {
                 let second = seconds.get(item).copied().unwrap_or_default();
                 let member = Member::new(index, customers[item]);
-                let (mark, seen) = look_up::<M>(members, pairs, member, second);
+                let (mark, first) = members.meet(member);
+                let seen = Seen { first, second };
                 metric.merge_mark(&mut groups[index], mark, seen, marks[item]);
             }
         }
@@ -317,18 +298,18 @@ impl<M: DistinctMetric> Groups for Table<M> {
     }
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
-        let groups = self.listed().map(|(member, ..)| member.group as usize);
+        let groups = self.members.iter().map(|(member, _)| member.group as usize);
         let offsets = offsets_of(emitted, groups);
         let total = offsets[emitted];
         let mut next = offsets.clone();
         let (mut customers, mut seconds) = (vec![0; total], vec![0; total]);
         let mut marks = vec![M::Mark::default(); total];
-        for (member, mark, second) in self.listed() {
+        for (member, mark) in self.members.iter() {
             let group = member.group as usize;
             if group < emitted {
                 let place = next[group];
                 customers[place] = member.customer();
-                seconds[place] = second;
+                seconds[place] = self.metric.second(&mark);
                 marks[place] = mark;
                 next[group] += 1;
             }
@@ -359,11 +340,7 @@ impl<M: DistinctMetric> Groups for Table<M> {
         let kept = members.iter();
         let kept = kept.filter_map(|(member, mark)| moved(member).map(|member| (member, mark)));
         self.members = kept.collect::<HashMap<_, _>>().into();
-        self.pairs = take(&mut self.pairs)
-            .into_iter()
-            .filter_map(|(member, second)| moved(member).map(|member| (member, second)))
-            .collect();
-        let in_use = self.members.len() + self.pairs.len();
+        let in_use = self.members.len();
         if self
             .keys
             .iter()
@@ -380,7 +357,6 @@ impl<M: DistinctMetric> Groups for Table<M> {
     fn heap_size(&self) -> usize {
         self.groups.capacity() * size_of::<M::Group>()
             + self.members.heap_size()
-            + self.pairs.allocation_size()
             + (self.customers.capacity() + self.seconds.capacity()) * size_of::<u64>()
             + self.keys.capacity() * size_of::<Keys>()
             + self.keys.iter().map(Keys::heap_size).sum::<usize>()
@@ -405,7 +381,6 @@ impl<M: DistinctMetric> Groups for Table<M> {
                 let mut mark = M::Mark::default();
                 let seen = Seen {
                     first: true,
-                    first_pair: true,
                     second: 0,
                 };
                 metric.observe(&mut groups[row], &mut mark, seen, accepted);
@@ -428,25 +403,6 @@ impl<M: DistinctMetric> Groups for Table<M> {
         state.extend(lists(metric.function(), &offsets, items)?);
         Ok(state)
     }
-}
-
-#[inline]
-fn look_up<'a, M: DistinctMetric>(
-    members: &'a mut Members<M::Mark>,
-    pairs: &mut HashSet<(Member, u64)>,
-    member: Member,
-    second: u64,
-) -> (&'a mut M::Mark, Seen) {
-    let first_pair = !M::PAIRS || pairs.insert((member, second));
-    let (mark, first) = members.meet(member);
-    (
-        mark,
-        Seen {
-            first,
-            first_pair,
-            second,
-        },
-    )
 }
 
 fn read_keys(

@@ -286,7 +286,6 @@ mod tests {
     fn seen(first: bool, order: u64) -> Seen {
         Seen {
             first,
-            first_pair: true,
             second: order,
         }
     }

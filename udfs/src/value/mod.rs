@@ -6,6 +6,8 @@ pub(crate) mod aov;
 pub(crate) mod clv;
 /// Customer lifetime value by multiplication.
 pub(crate) mod clv_simple;
+/// Orders of a customer told apart by a key.
+mod keyed_orders;
 /// Money per distinct customer or order.
 mod per_distinct;
 /// Orders per customer.

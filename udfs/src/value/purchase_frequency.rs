@@ -17,6 +17,7 @@ use crate::arguments::primitive;
 use crate::distinct::{
     DistinctForm, DistinctMetric, KeyArgument, Seen, coerce_customer_and_order, customer_and_order,
 };
+use crate::value::keyed_orders::KeyedForm;
 
 /// The aggregate `purchase_frequency`.
 #[user_doc(
@@ -62,8 +63,8 @@ impl Definition for PurchaseFrequency {
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
         let keys = customer_and_order(types);
         match types.len() {
-            1 => Ok(Box::new(DistinctForm::new(Frequency::<false> { keys })?)),
-            _ => Ok(Box::new(DistinctForm::new(Frequency::<true> { keys })?)),
+            1 => Ok(Box::new(DistinctForm::new(Frequency { keys })?)),
+            _ => Ok(Box::new(KeyedForm::new(Self::NAME, keys)?)),
         }
     }
 
@@ -72,32 +73,30 @@ impl Definition for PurchaseFrequency {
     }
 }
 
-/// Orders per customer; `KEYED` if rows are told apart by an order key.
+/// Rows per customer.
 #[derive(Debug, Clone)]
-struct Frequency<const KEYED: bool> {
+struct Frequency {
     keys: Vec<KeyArgument>,
 }
 
 /// Orders and the customers who made them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Purchases {
-    orders: i64,
-    customers: i64,
+pub(super) struct Purchases {
+    pub(super) orders: i64,
+    pub(super) customers: i64,
 }
 
 impl Purchases {
-    fn finish(&self) -> Option<f64> {
+    pub(super) fn finish(&self) -> Option<f64> {
         (self.customers > 0).then(|| self.orders as f64 / self.customers as f64)
     }
 }
 
-impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
+impl DistinctMetric for Frequency {
     type Group = Purchases;
     type Mark = ();
     type Columns<'a> = ();
     type Row = ();
-
-    const PAIRS: bool = KEYED;
 
     fn function(&self) -> &'static str {
         PurchaseFrequency::NAME
@@ -108,7 +107,7 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
     }
 
     fn required(&self) -> &'static [usize] {
-        if KEYED { &[0, 1] } else { &[0] }
+        &[0]
     }
 
     fn columns(&mut self, _arguments: &[ArrayRef]) -> Result<()> {
@@ -117,25 +116,17 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
 
     #[inline]
     fn accept(&self, group: &mut Purchases, _columns: &(), _row: usize) -> Result<Option<()>> {
-        if !KEYED {
-            group.orders += 1;
-        }
+        group.orders += 1;
         Ok(Some(()))
     }
 
     #[inline]
     fn observe(&self, group: &mut Purchases, _mark: &mut (), seen: Seen, _row: ()) {
-        if KEYED {
-            group.orders += i64::from(seen.first_pair);
-        }
         group.customers += i64::from(seen.first);
     }
 
-    /// Orders with a key are counted pair by pair, because both parts may have met the same one.
     fn merge_group(&self, group: &mut Purchases, other: &Purchases) -> Result<()> {
-        if !KEYED {
-            group.orders += other.orders;
-        }
+        group.orders += other.orders;
         Ok(())
     }
 
@@ -169,25 +160,5 @@ impl<const KEYED: bool> DistinctMetric for Frequency<KEYED> {
                 .map(Purchases::finish)
                 .collect::<Float64Array>(),
         ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_order_in_two_lines_is_one_order() {
-        let metric = Frequency::<true> { keys: Vec::new() };
-        let mut group = Purchases::default();
-        for (first, first_pair) in [(true, true), (false, false), (false, true)] {
-            let seen = Seen {
-                first,
-                first_pair,
-                second: 0,
-            };
-            metric.observe(&mut group, &mut (), seen, ());
-        }
-        assert_eq!(group.finish(), Some(2.0));
     }
 }
