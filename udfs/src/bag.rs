@@ -1,52 +1,46 @@
-//! Metrics that remember a number of entries per group: one table of (group, key, place) for all
-//! groups, with a row count and a few sums beside each entry. Partial states travel as lists of
-//! entries, so that merging is exact, and an entry goes when its last row leaves a frame.
+//! Metrics that remember entries of each group: (key, place) with a row count. Partial states travel
+//! as lists of entries, so that merging is exact, and an entry goes when its last row leaves a frame.
 
 use std::fmt::Debug;
-use std::mem::{size_of, take};
-use std::ops::Range;
+use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{DataFusionError, HashMap, Result, exec_err};
+use datafusion_common::{DataFusionError, Result, exec_err};
 use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{Held, hold, hold_other, primitive, varying_argument};
 use crate::distinct::{KeyArgument, lists};
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
+use crate::entries::{self, Entries};
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
 use crate::measure::Sign;
-use crate::precise::FloatSum;
 
 /// What is known of one entry.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<const S: usize> {
+pub(crate) struct Entry {
     /// The number of its key.
     pub(crate) key: u64,
     /// Its place under the key, such as a period.
     pub(crate) place: i64,
     /// Its rows.
     pub(crate) rows: i64,
-    /// Its sums.
-    pub(crate) sums: [FloatSum; S],
 }
 
 /// A group at the end: its entries by key and place, and its constant arguments.
 #[derive(Debug)]
-pub(crate) struct Gathered<'a, const S: usize, const K: usize> {
+pub(crate) struct Gathered<'a, const K: usize> {
     /// Ordered by key, then by place.
-    pub(crate) entries: &'a [Entry<S>],
+    pub(crate) entries: &'a [Entry],
     /// `None` if no row has come.
     pub(crate) constants: Option<[i64; K]>,
 }
 
-/// A metric of entries with `S` sums, and `K` constant arguments as whole numbers.
-pub(crate) trait BagMetric<const S: usize, const K: usize>:
-    Clone + Debug + Send + Sync + 'static
-{
+/// A metric of entries, and `K` constant arguments as whole numbers.
+pub(crate) trait BagMetric<const K: usize>: Clone + Debug + Send + Sync + 'static {
     /// A batch's other argument columns with their types known.
     type Columns<'a>;
 
@@ -54,8 +48,6 @@ pub(crate) trait BagMetric<const S: usize, const K: usize>:
     const FUNCTION: &'static str;
     /// Names of the constant arguments.
     const CONSTANTS: [&'static str; K];
-    /// Names of the sums.
-    const SUMS: [&'static str; S];
 
     /// The argument whose values are told apart, if there is one.
     fn key(&self) -> Option<&KeyArgument>;
@@ -67,25 +59,25 @@ pub(crate) trait BagMetric<const S: usize, const K: usize>:
     fn constants(&self, columns: &Self::Columns<'_>, row: usize) -> Result<[i64; K]>;
     /// Refuses constant arguments that cannot be meant.
     fn check(&self, constants: [i64; K]) -> Result<()>;
-    /// Key (where no argument is one), place and addends of a row, `None` if it makes no entry;
+    /// Key (where no argument is one) and place of a row, `None` if it makes no entry;
     /// refuses bad values.
     fn item(
         &self,
         columns: &Self::Columns<'_>,
         row: usize,
         constants: [i64; K],
-    ) -> Result<Option<(u64, i64, [f64; S])>>;
+    ) -> Result<Option<(u64, i64)>>;
     /// The results, one per group, in the declared type.
-    fn finish(&self, groups: &[Gathered<'_, S, K>]) -> Result<ArrayRef>;
+    fn finish(&self, groups: &[Gathered<'_, K>]) -> Result<ArrayRef>;
 }
 
 /// The [`Form`] of a [`BagMetric`].
-pub(crate) struct BagForm<M, const S: usize, const K: usize> {
+pub(crate) struct BagForm<M, const K: usize> {
     metric: M,
     keys: Option<Keys>,
 }
 
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> BagForm<M, S, K> {
+impl<M: BagMetric<K>, const K: usize> BagForm<M, K> {
     /// Refuses key types that cannot be told apart.
     pub(crate) fn new(metric: M) -> Result<Self> {
         let keys = metric
@@ -96,29 +88,51 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> BagForm<M, S, K> {
     }
 }
 
-/// Where an entry is: group, key, place.
-type Address = (u32, u64, i64);
+/// A group, and the halves of a key and a place.
+type Parts = [u32; 5];
+
+/// Places are moved so that the lowest one is 0.
+const LOWEST: u64 = i64::MIN as u64;
+
+fn parts(group: usize, key: u64, place: i64) -> Parts {
+    let [key, place] =
+        [key, place as u64 ^ LOWEST].map(|number| [(number >> 32) as u32, number as u32]);
+    [group as u32, key[0], key[1], place[0], place[1]]
+}
+
+fn entry(stored: entries::Entry<5>) -> Entry {
+    let whole = |[high, low]: [u32; 2]| u64::from(high) << 32 | u64::from(low);
+    let [_, key_high, key_low, place_high, place_low] = stored.parts;
+    Entry {
+        key: whole([key_high, key_low]),
+        place: (whole([place_high, place_low]) ^ LOWEST) as i64,
+        rows: stored.count,
+    }
+}
 
 /// Numbered texts that may stay after their groups have gone, beyond twice those in use.
 const NUMBERS_KEPT: usize = 4_096;
 
 #[derive(Debug)]
-struct Bag<M, const S: usize, const K: usize> {
+struct Bag<M, const K: usize> {
     metric: M,
     keys: Option<Keys>,
     constants: Vec<Option<[i64; K]>>,
-    entries: HashMap<Address, (i64, [FloatSum; S])>,
+    entries: Entries<5>,
+    /// Rows that have come and not left.
+    rows: i64,
     /// Keys of the batch at hand, kept for their allocation.
     batch: Vec<u64>,
 }
 
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
-    fn new(form: BagForm<M, S, K>) -> Self {
+impl<M: BagMetric<K>, const K: usize> Bag<M, K> {
+    fn new(form: BagForm<M, K>) -> Self {
         Self {
             metric: form.metric,
             keys: form.keys,
             constants: Vec::new(),
-            entries: HashMap::default(),
+            entries: Entries::default(),
+            rows: 0,
             batch: Vec::new(),
         }
     }
@@ -142,6 +156,7 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
             keys,
             constants,
             entries,
+            rows,
             batch,
         } = self;
         let selection = selection(arguments, metric.required(), filter);
@@ -158,62 +173,42 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Bag<M, S, K> {
                 Held::First => metric.check(found)?,
                 Held::Differs => return Err(Self::varying(constants[group], found)),
             }
-            let Some((key, place, addends)) = metric.item(&columns, row, found)? else {
-                return Ok(());
-            };
-            let address = (group as u32, batch.get(row).copied().unwrap_or(key), place);
-            let entry = entries
-                .entry(address)
-                .or_insert((0, [FloatSum::default(); S]));
-            entry.0 += sign.one();
-            for (sum, addend) in entry.1.iter_mut().zip(addends) {
-                sum.add(sign.of(addend));
-            }
-            if entry.0 == 0 {
-                entries.remove(&address);
+            if let Some((key, place)) = metric.item(&columns, row, found)? {
+                let key = batch.get(row).copied().unwrap_or(key);
+                entries.push(parts(group, key, place), sign.one());
+                *rows += sign.one();
             }
             Ok(())
         })?;
-        if sign == Sign::Minus && entries.is_empty() {
+        match sign {
+            Sign::Plus => entries.settle(),
+            Sign::Minus => entries.settle_early(*rows as usize),
+        }
+        if sign == Sign::Minus && *rows == 0 {
             constants.fill(None);
         }
         Ok(())
     }
 
-    /// The entries of the first groups, ordered, and where each group's are.
-    fn gather(&self, groups: usize) -> (Vec<Entry<S>>, Vec<Range<usize>>) {
-        let emitted = self.entries.iter();
-        let mut found: Vec<_> = emitted
-            .filter(|((group, ..), _)| (*group as usize) < groups)
-            .collect();
-        found.sort_unstable_by_key(|(address, _)| **address);
-        let mut ranges = vec![0..0; groups];
-        let mut start = 0;
-        for part in found.chunk_by(|(left, _), (right, _)| left.0 == right.0) {
-            let end = start + part.len();
-            ranges[part[0].0.0 as usize] = start..end;
-            start = end;
-        }
-        let entry = |((_, key, place), (rows, sums)): (&Address, &(i64, [FloatSum; S]))| Entry {
-            key: *key,
-            place: *place,
-            rows: *rows,
-            sums: *sums,
-        };
-        (found.into_iter().map(entry).collect(), ranges)
+    /// The entries of the first groups, ordered, and where each group's start and all end.
+    fn gather(&self, groups: usize) -> (Vec<Entry>, Vec<usize>) {
+        let sorted = self.entries.sorted(groups);
+        let offsets = offsets_of(groups, sorted.iter().map(|entry| entry.group()));
+        (sorted.iter().map(entry).collect(), offsets)
     }
 
     /// Starts anew with this many groups.
     fn clear(&mut self, groups: usize) {
         self.constants = vec![None; groups];
-        self.entries = HashMap::default();
+        self.entries = Entries::default();
+        self.rows = 0;
         if let Some(keys) = &mut self.keys {
             keys.clear();
         }
     }
 }
 
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K> {
+impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
     const RETRACTS: bool = true;
 
     fn empty(&self) -> Result<Self> {
@@ -290,32 +285,24 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K>
         }
         let places = primitive::<Int64Type>(&items[1])?.values();
         let counts = primitive::<Int64Type>(&items[2])?.values();
-        let sums = items[3..]
-            .chunks(2)
-            .map(FloatSum::read)
-            .collect::<Result<Vec<_>>>()?;
         for row in 0..rows {
-            let group = group_of(row) as u32;
+            let group = group_of(row);
             for item in offsets[row] as usize - base..offsets[row + 1] as usize - base {
-                let key = self.batch[item];
-                let entry = self.entries.entry((group, key, places[item]));
-                let entry = entry.or_insert((0, [FloatSum::default(); S]));
-                entry.0 += counts[item];
-                for (sum, others) in entry.1.iter_mut().zip(&sums) {
-                    sum.merge(others[item]);
-                }
+                let parts = parts(group, self.batch[item], places[item]);
+                self.entries.push(parts, counts[item]);
+                self.rows += counts[item];
             }
         }
+        self.entries.settle();
         Ok(())
     }
 
     fn finish(&self, groups: usize) -> Result<ArrayRef> {
-        let (entries, ranges) = self.gather(groups);
-        let gathered: Vec<_> = ranges
-            .into_iter()
-            .zip(&self.constants)
-            .map(|(range, constants)| Gathered {
-                entries: &entries[range],
+        let (entries, offsets) = self.gather(groups);
+        let bounds = offsets.windows(2).zip(&self.constants);
+        let gathered: Vec<_> = bounds
+            .map(|(bounds, constants)| Gathered {
+                entries: &entries[bounds[0]..bounds[1]],
                 constants: *constants,
             })
             .collect();
@@ -323,18 +310,12 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K>
     }
 
     fn write(&self, groups: usize) -> Result<Vec<ArrayRef>> {
-        let (entries, ranges) = self.gather(groups);
+        let (entries, offsets) = self.gather(groups);
         let mut columns: Vec<ArrayRef> = Vec::new();
         for constant in 0..K {
             let values = self.constants[..groups].iter();
             let values = values.map(|held| held.map(|held| held[constant]));
             columns.push(Arc::new(values.collect::<Int64Array>()));
-        }
-        let mut offsets = vec![0];
-        let mut end = 0;
-        for range in ranges {
-            end += range.len();
-            offsets.push(end);
         }
         let mut items = vec![match &self.keys {
             Some(keys) => {
@@ -344,15 +325,10 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K>
                 entries.iter().map(|entry| entry.key as i64),
             )),
         }];
-        let whole = |field: fn(&Entry<S>) -> i64| -> ArrayRef {
+        let whole = |field: fn(&Entry) -> i64| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(entries.iter().map(field)))
         };
         items.extend([whole(|entry| entry.place), whole(|entry| entry.rows)]);
-        for sum in 0..S {
-            items.extend(FloatSum::write(
-                entries.iter().map(|entry| &entry.sums[sum]),
-            ));
-        }
         columns.extend(lists(M::FUNCTION, &offsets, items)?);
         Ok(columns)
     }
@@ -363,16 +339,7 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K>
             return Ok(());
         }
         self.constants.drain(..groups);
-        let gone = groups as u32;
-        let moved = |((group, key, place), entry): (Address, _)| {
-            group
-                .checked_sub(gone)
-                .map(|group| ((group, key, place), entry))
-        };
-        self.entries = take(&mut self.entries)
-            .into_iter()
-            .filter_map(moved)
-            .collect();
+        self.entries.discard(groups);
         let numbered = self.keys.as_ref().map_or(0, Keys::numbered);
         if numbered > 2 * self.entries.len() + NUMBERS_KEPT {
             let groups = self.constants.len();
@@ -385,13 +352,15 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Groups for Bag<M, S, K>
 
     fn heap_size(&self) -> usize {
         self.constants.capacity() * size_of::<Option<[i64; K]>>()
-            + self.entries.allocation_size()
+            + self.entries.heap_size()
+            + self.entries.sort_bytes()
+            + self.entries.len() * size_of::<Entry>()
             + self.batch.capacity() * size_of::<u64>()
             + self.keys.as_ref().map_or(0, Keys::heap_size)
     }
 }
 
-impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, K> {
+impl<M: BagMetric<K>, const K: usize> Form for BagForm<M, K> {
     fn state_fields(&self) -> Vec<Field> {
         let constants = M::CONSTANTS.map(|name| Field::new(name, DataType::Int64, true));
         let key = self.keys.as_ref().zip(self.metric.key());
@@ -399,14 +368,7 @@ impl<M: BagMetric<S, K>, const S: usize, const K: usize> Form for BagForm<M, S, 
         let (name, key) = key.unwrap_or(("key", DataType::Int64));
         let key = [list_field(name, key)];
         let own = ["place", "rows"].map(|name| list_field(name, DataType::Int64));
-        let sums = M::SUMS.into_iter().flat_map(FloatSum::fields);
-        let sums = sums.map(|sum| list_field(sum.name(), DataType::Float64));
-        constants
-            .into_iter()
-            .chain(key)
-            .chain(own)
-            .chain(sums)
-            .collect()
+        constants.into_iter().chain(key).chain(own).collect()
     }
 
     fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {

@@ -171,12 +171,11 @@ fn window_of([months, days, nanoseconds, _]: [i64; 4]) -> IntervalMonthDayNano {
     IntervalMonthDayNano::new(months as i32, days as i32, nanoseconds)
 }
 
-impl BagMetric<0, 4> for Steps {
+impl BagMetric<4> for Steps {
     type Columns<'a> = Columns<'a>;
 
     const FUNCTION: &'static str = WindowFunnel::NAME;
     const CONSTANTS: [&'static str; 4] = ["window", "window", "window", "mode"];
-    const SUMS: [&'static str; 0] = [];
 
     fn key(&self) -> Option<&KeyArgument> {
         None
@@ -227,7 +226,7 @@ impl BagMetric<0, 4> for Steps {
         columns: &Columns<'_>,
         row: usize,
         [.., mode]: [i64; 4],
-    ) -> Result<Option<(u64, i64, [f64; 0])>> {
+    ) -> Result<Option<(u64, i64)>> {
         let mask = columns.conditions.mask(row);
         // Events of no step matter only where they may not come between.
         if mask == 0 && Mode::of_code(mode) != Mode::Order {
@@ -238,11 +237,11 @@ impl BagMetric<0, 4> for Steps {
             invalid_value(WindowFunnel::NAME, "ts is out of the range of timestamps")
         })?;
         let key = (time.rem_euclid(NANOSECONDS) as u64) << MASK_BITS | u64::from(mask);
-        Ok(Some((key, microseconds, [])))
+        Ok(Some((key, microseconds)))
     }
 
-    fn finish(&self, groups: &[Gathered<'_, 0, 4>]) -> Result<ArrayRef> {
-        let level = |group: &Gathered<'_, 0, 4>| {
+    fn finish(&self, groups: &[Gathered<'_, 4>]) -> Result<ArrayRef> {
+        let level = |group: &Gathered<'_, 4>| {
             let Some(constants) = group.constants else {
                 return 0;
             };

@@ -3,14 +3,13 @@
 //! A customer's cohort is the calendar period of the first event; period k is the k-th after it; who
 //! is active in a period has an event in it. Cells without anybody are left out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, ListArray, StringViewArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::Result;
 use datafusion_common::cast::{as_date32_array, as_string_view_array};
+use datafusion_common::{HashMap, Result};
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
@@ -125,12 +124,11 @@ struct Columns<'a> {
     periods: Option<&'a StringViewArray>,
 }
 
-impl BagMetric<0, 1> for Cohorts {
+impl BagMetric<1> for Cohorts {
     type Columns<'a> = Columns<'a>;
 
     const FUNCTION: &'static str = CohortRetention::NAME;
     const CONSTANTS: [&'static str; 1] = ["period"];
-    const SUMS: [&'static str; 0] = [];
 
     fn key(&self) -> Option<&KeyArgument> {
         Some(&self.key)
@@ -169,12 +167,12 @@ impl BagMetric<0, 1> for Cohorts {
         columns: &Columns<'_>,
         row: usize,
         [unit]: [i64; 1],
-    ) -> Result<Option<(u64, i64, [f64; 0])>> {
+    ) -> Result<Option<(u64, i64)>> {
         let day = i64::from(columns.days.value(row));
-        Ok(Some((0, Unit::of_code(unit).period_of(day), [])))
+        Ok(Some((0, Unit::of_code(unit).period_of(day))))
     }
 
-    fn finish(&self, groups: &[Gathered<'_, 0, 1>]) -> Result<ArrayRef> {
+    fn finish(&self, groups: &[Gathered<'_, 1>]) -> Result<ArrayRef> {
         let mut cells = Cells::default();
         let mut lengths = Vec::with_capacity(groups.len());
         for group in groups {
@@ -202,18 +200,20 @@ struct Cells {
 }
 
 impl Cells {
-    fn add(&mut self, group: &Gathered<'_, 0, 1>) -> Result<()> {
+    fn add(&mut self, group: &Gathered<'_, 1>) -> Result<()> {
         let Some([unit]) = group.constants else {
             return Ok(());
         };
         // Cohort and periods since, to the number of active customers.
-        let mut active: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        let mut active: HashMap<(i64, i64), i64> = HashMap::default();
         for customer in group.entries.chunk_by(|left, right| left.key == right.key) {
             for entry in customer {
                 let first = customer[0].place;
                 *active.entry((first, entry.place - first)).or_default() += 1;
             }
         }
+        let mut active: Vec<_> = active.into_iter().collect();
+        active.sort_unstable();
         let mut size = 0;
         for ((cohort, period), customers) in active {
             if period == 0 {

@@ -5,19 +5,27 @@
 //! − min)` with `w = I/ΣI`. Means first, then weights: weighting row by row differs as soon as those
 //! who find something important judge it otherwise.
 
-use arrow::array::{ArrayRef, Float64Array};
-use arrow::datatypes::DataType;
-use datafusion_common::Result;
+use std::mem::take;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array};
+use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion_common::cast::as_list_array;
+use datafusion_common::{DataFusionError, HashMap, Result};
 use datafusion_doc::Documentation;
+use datafusion_expr::{Accumulator, GroupsAccumulator};
 use datafusion_macros::user_doc;
 
-use crate::aggregate::{Definition, Form, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, text, wrong_arity};
-use crate::bag::{BagForm, BagMetric, Gathered};
-use crate::distinct::KeyArgument;
-use crate::measure::{first_arguments, optional};
-use crate::precise::{FloatSum, squarable};
-use crate::record::numbers;
+use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
+use crate::arguments::{
+    Held, doubles, finite, hold, hold_other, invalid_call, invalid_value, number, primitive, text,
+    varying_argument, wrong_arity,
+};
+use crate::distinct::lists;
+use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::keys::Keys;
+use crate::measure::{Sign, all_within, first_arguments, only_value, optional};
+use crate::precise::{FloatSum, MAX_SQUARABLE, WHOLE_VALUES_MAX, all_whole, squarable};
+use crate::record::{counts, numbers};
 use crate::satisfaction::cli::off_scale;
 
 /// The aggregate `csi`.
@@ -92,15 +100,7 @@ impl Definition for Csi {
     }
 
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
-        let metric = Aspects {
-            arguments: types.len(),
-            key: KeyArgument {
-                position: 0,
-                name: "attribute",
-                data_type: types[0].clone(),
-            },
-        };
-        Ok(Box::new(BagForm::new(metric)?))
+        Ok(Box::new(CsiForm(Answers::new(types.len(), &types[0])?)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -108,107 +108,416 @@ impl Definition for Csi {
     }
 }
 
-/// Per attribute the rows, and the sums of satisfaction and importance.
-#[derive(Debug, Clone)]
-struct Aspects {
-    arguments: usize,
-    key: KeyArgument,
+/// What was said of one attribute.
+#[derive(Debug, Clone, Copy, Default)]
+struct Aspect {
+    rows: i64,
+    /// Of satisfaction and importance.
+    sums: [FloatSum; 2],
 }
 
-/// The columns of a batch.
+impl Aspect {
+    fn add(&mut self, sign: Sign, addends: [f64; 2]) {
+        self.rows += sign.one();
+        for (sum, addend) in self.sums.iter_mut().zip(addends) {
+            sum.add(sign.of(addend));
+        }
+        if self.rows == 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.rows += other.rows;
+        for (sum, other) in self.sums.iter_mut().zip(other.sums) {
+            sum.merge(other);
+        }
+    }
+}
+
+/// A group and the number of an attribute.
+type Address = (u32, u64);
+
+/// Few attributes come again and again: where those of the latest rows stand is kept, in so many places.
+const RECENT: usize = 1_024;
+
+/// The aspects of all groups.
 #[derive(Debug)]
-struct Columns<'a> {
-    satisfaction: &'a Float64Array,
-    importance: &'a Float64Array,
-    min: Option<&'a Float64Array>,
-    max: Option<&'a Float64Array>,
+struct Aspects {
+    stored: Vec<(Address, Aspect)>,
+    places: HashMap<Address, u32>,
+    /// Places of aspects, each to be checked.
+    recent: Vec<u32>,
 }
 
-/// The scale in a group's constants.
-fn ends([min, max]: [i64; 2]) -> (f64, f64) {
-    (f64::from_bits(min as u64), f64::from_bits(max as u64))
+impl Default for Aspects {
+    fn default() -> Self {
+        Self {
+            stored: Vec::new(),
+            places: HashMap::default(),
+            recent: vec![u32::MAX; RECENT],
+        }
+    }
 }
 
-impl BagMetric<2, 2> for Aspects {
-    type Columns<'a> = Columns<'a>;
-
-    const FUNCTION: &'static str = Csi::NAME;
-    const CONSTANTS: [&'static str; 2] = ["scale_min", "scale_max"];
-    const SUMS: [&'static str; 2] = ["satisfaction", "importance"];
-
-    fn key(&self) -> Option<&KeyArgument> {
-        Some(&self.key)
+impl Aspects {
+    /// Where an aspect stands.
+    #[inline]
+    fn place(&mut self, group: usize, attribute: u64) -> usize {
+        let address = (group as u32, attribute);
+        let recent = &mut self.recent[(group * 31 + attribute as usize) % RECENT];
+        let hit = self.stored.get(*recent as usize);
+        if hit.is_none_or(|(known, _)| *known != address) {
+            let stored = &mut self.stored;
+            *recent = *self.places.entry(address).or_insert_with(|| {
+                stored.push((address, Aspect::default()));
+                stored.len() as u32 - 1
+            });
+        }
+        *recent as usize
     }
 
-    fn required(&self) -> &'static [usize] {
-        first_arguments(self.arguments)
+    fn of(&mut self, group: usize, attribute: u64) -> &mut Aspect {
+        let place = self.place(group, attribute);
+        &mut self.stored[place].1
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Columns<'a>> {
-        Ok(Columns {
-            satisfaction: doubles(&arguments[1])?,
-            importance: doubles(&arguments[2])?,
-            min: optional(arguments, 3)?,
-            max: optional(arguments, 4)?,
+    /// Aspects of the first groups by group and attribute, and where each group's start and all end.
+    fn sorted(&self, groups: usize) -> (Vec<(Address, Aspect)>, Vec<usize>) {
+        let emitted = self
+            .stored
+            .iter()
+            .filter(|((group, _), aspect)| (*group as usize) < groups && aspect.rows != 0);
+        let mut emitted: Vec<_> = emitted.copied().collect();
+        emitted.sort_unstable_by_key(|(address, _)| *address);
+        let offsets = offsets_of(
+            groups,
+            emitted.iter().map(|((group, _), _)| *group as usize),
+        );
+        (emitted, offsets)
+    }
+
+    fn heap_size(&self) -> usize {
+        self.stored.capacity() * size_of::<(Address, Aspect)>()
+            + self.places.allocation_size()
+            + self.recent.capacity() * size_of::<u32>()
+    }
+}
+
+struct CsiForm(Answers);
+
+impl Form for CsiForm {
+    fn state_fields(&self) -> Vec<Field> {
+        let ends = ["scale_min", "scale_max"];
+        let ends = ends.map(|end| Field::new(end, DataType::Float64, true));
+        let sums = ["satisfaction", "importance"];
+        let sums = sums.into_iter().flat_map(FloatSum::fields);
+        let lists = [
+            list_field("attribute", self.0.keys.data_type().clone()),
+            list_field("rows", DataType::Int64),
+        ];
+        let sums = sums.map(|sum| list_field(sum.name(), DataType::Float64));
+        ends.into_iter().chain(lists).chain(sums).collect()
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(Single(self.0))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        Some(self.accumulator())
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(Grouped(self.0))
+    }
+}
+
+/// The answers of each group.
+#[derive(Debug)]
+struct Answers {
+    arguments: usize,
+    keys: Keys,
+    /// The ends of each group's scale.
+    scales: Vec<Option<[f64; 2]>>,
+    aspects: Aspects,
+    /// Attributes of the batch at hand, kept for their allocation.
+    attributes: Vec<u64>,
+}
+
+/// Attributes that may stay numbered after their groups have gone, beyond twice those in use.
+const NUMBERS_KEPT: usize = 4_096;
+
+impl Answers {
+    fn new(arguments: usize, attribute: &DataType) -> Result<Self> {
+        Ok(Self {
+            arguments,
+            keys: Keys::new(Csi::NAME, "attribute", attribute)?,
+            scales: Vec::new(),
+            aspects: Aspects::default(),
+            attributes: Vec::new(),
         })
     }
 
-    #[inline]
-    fn constants(&self, columns: &Columns<'_>, row: usize) -> Result<[i64; 2]> {
-        let end = |column: Option<&Float64Array>, default: f64| {
-            let end = column.map_or(default, |column| column.value(row));
-            // The two zeros are one end.
-            (end + 0.0).to_bits() as i64
-        };
-        Ok([end(columns.min, SCALE_MIN), end(columns.max, SCALE_MAX)])
-    }
-
-    fn check(&self, constants: [i64; 2]) -> Result<()> {
-        let (min, max) = ends(constants);
-        squarable(Csi::NAME, "scale_min", min)?;
-        squarable(Csi::NAME, "scale_max", max)?;
-        if min < max {
-            return Ok(());
+    fn count(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+        sign: Sign,
+    ) -> Result<()> {
+        let selection = selection(arguments, first_arguments(self.arguments), filter);
+        let attributes = &mut self.attributes;
+        self.keys
+            .read(&arguments[0], selection.as_ref(), attributes)?;
+        let (satisfactions, importances) = (doubles(&arguments[1])?, doubles(&arguments[2])?);
+        let (mins, maxs) = (optional(arguments, 3)?, optional(arguments, 4)?);
+        if selection.is_none()
+            && sign == Sign::Plus
+            && let Some(scale) = whole_answers(satisfactions, importances, mins, maxs)
+        {
+            return self.count_whole(satisfactions, importances, scale, group_of);
         }
-        Err(invalid_call(
-            Csi::NAME,
-            format!("scale_min {min} must be below scale_max {max}; swap them or correct one"),
-        ))
-    }
-
-    #[inline]
-    fn item(
-        &self,
-        columns: &Columns<'_>,
-        row: usize,
-        constants: [i64; 2],
-    ) -> Result<Option<(u64, i64, [f64; 2])>> {
-        let (min, max) = ends(constants);
-        let satisfaction = finite(Csi::NAME, "satisfaction", columns.satisfaction.value(row))?;
-        if !(min..=max).contains(&satisfaction) {
-            return Err(off_scale(Csi::NAME, "satisfaction", satisfaction, min, max));
-        }
-        let importance = squarable(Csi::NAME, "importance", columns.importance.value(row))?;
-        if importance < 0.0 {
-            return Err(invalid_value(
-                Csi::NAME,
-                format!("importance {importance} is negative; filter it or correct it"),
-            ));
-        }
-        Ok(Some((0, 0, [satisfaction, importance])))
-    }
-
-    fn finish(&self, groups: &[Gathered<'_, 2, 2>]) -> Result<ArrayRef> {
-        Ok(numbers(groups.iter().map(index)))
+        for_each_row(selection.as_ref(), rows_of(arguments), |row| {
+            let end = |column: Option<&Float64Array>, default: f64| {
+                column.map_or(default, |column| column.value(row))
+            };
+            let scale = [end(mins, SCALE_MIN), end(maxs, SCALE_MAX)];
+            let group = group_of(row);
+            match hold(&mut self.scales[group], scale) {
+                Held::Same => {}
+                Held::First => check_scale(scale)?,
+                Held::Differs => return Err(varying(self.scales[group], scale)),
+            }
+            let answer = answer(satisfactions.value(row), importances.value(row), scale)?;
+            self.aspects.of(group, attributes[row]).add(sign, answer);
+            Ok(())
+        })
     }
 }
 
-fn index(group: &Gathered<'_, 2, 2>) -> Option<f64> {
-    let (min, max) = ends(group.constants?);
+/// The one scale of a batch of whole numbers that all can be meant; `None` if it is not so.
+fn whole_answers(
+    satisfactions: &Float64Array,
+    importances: &Float64Array,
+    mins: Option<&Float64Array>,
+    maxs: Option<&Float64Array>,
+) -> Option<[f64; 2]> {
+    let scale = [only_value(mins, SCALE_MIN)?, only_value(maxs, SCALE_MAX)?];
+    let (satisfactions, importances) = (satisfactions.values(), importances.values());
+    let whole = all_within(satisfactions, scale[0], scale[1])
+        && all_within(importances, 0.0, MAX_SQUARABLE)
+        && all_whole(satisfactions)
+        && all_whole(importances)
+        && satisfactions.len() <= WHOLE_VALUES_MAX;
+    whole.then_some(scale)
+}
+
+fn check_scale([min, max]: [f64; 2]) -> Result<()> {
+    squarable(Csi::NAME, "scale_min", min)?;
+    squarable(Csi::NAME, "scale_max", max)?;
+    if min < max {
+        return Ok(());
+    }
+    Err(invalid_call(
+        Csi::NAME,
+        format!("scale_min {min} must be below scale_max {max}; swap them or correct one"),
+    ))
+}
+
+#[cold]
+fn varying(held: Option<[f64; 2]>, found: [f64; 2]) -> DataFusionError {
+    let min = held.is_none_or(|held| held[0] != found[0]);
+    varying_argument(Csi::NAME, if min { "scale_min" } else { "scale_max" })
+}
+
+/// Satisfaction and importance of a row, if they can be meant.
+#[inline]
+fn answer(satisfaction: f64, importance: f64, [min, max]: [f64; 2]) -> Result<[f64; 2]> {
+    let satisfaction = finite(Csi::NAME, "satisfaction", satisfaction)?;
+    if !(min..=max).contains(&satisfaction) {
+        return Err(off_scale(Csi::NAME, "satisfaction", satisfaction, min, max));
+    }
+    let importance = squarable(Csi::NAME, "importance", importance)?;
+    if importance < 0.0 {
+        return Err(invalid_value(
+            Csi::NAME,
+            format!("importance {importance} is negative; filter it or correct it"),
+        ));
+    }
+    Ok([satisfaction, importance])
+}
+
+impl Answers {
+    /// Counts in what [`whole_answers`] has accepted: nothing is lost of the sums of a batch.
+    fn count_whole(
+        &mut self,
+        satisfactions: &Float64Array,
+        importances: &Float64Array,
+        scale: [f64; 2],
+        group_of: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        check_scale(scale)?;
+        let answers = satisfactions.values().iter().zip(importances.values());
+        let mut found: Vec<(i64, [f64; 2])> = Vec::new();
+        let mut places = Vec::new();
+        for (row, (satisfaction, importance)) in answers.enumerate() {
+            let place = self.aspects.place(group_of(row), self.attributes[row]);
+            if place >= found.len() {
+                found.resize(self.aspects.stored.len(), (0, [0.0; 2]));
+            }
+            let (rows, sums) = &mut found[place];
+            if *rows == 0 {
+                places.push(place);
+            }
+            *rows += 1;
+            sums[0] += satisfaction;
+            sums[1] += importance;
+        }
+        for place in places {
+            let ((group, _), aspect) = &mut self.aspects.stored[place];
+            let held = &mut self.scales[*group as usize];
+            if hold(held, scale) == Held::Differs {
+                return Err(varying(*held, scale));
+            }
+            let (rows, sums) = found[place];
+            aspect.rows += rows;
+            for (sum, more) in aspect.sums.iter_mut().zip(sums) {
+                sum.add(more);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Groups for Answers {
+    const RETRACTS: bool = true;
+
+    fn empty(&self) -> Result<Self> {
+        Self::new(self.arguments, self.keys.data_type())
+    }
+
+    fn len(&self) -> usize {
+        self.scales.len()
+    }
+
+    fn grow(&mut self, groups: usize) -> Result<()> {
+        check_groups(Csi::NAME, groups)?;
+        self.scales.resize(groups.max(self.scales.len()), None);
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        arguments: &[ArrayRef],
+        group_of: impl Fn(usize) -> usize,
+        filter: Option<&BooleanArray>,
+    ) -> Result<()> {
+        self.count(arguments, group_of, filter, Sign::Plus)
+    }
+
+    fn retract(&mut self, arguments: &[ArrayRef]) -> Result<()> {
+        self.count(arguments, |_| 0, None, Sign::Minus)?;
+        let mut left = self.aspects.stored.iter();
+        if left.all(|(_, aspect)| aspect.rows == 0) {
+            *self = self.empty()?;
+            self.grow(1)?;
+        }
+        Ok(())
+    }
+
+    fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
+        let (mins, maxs) = (doubles(&states[0])?, doubles(&states[1])?);
+        let lists = states[2..].iter().map(|list| as_list_array(list));
+        let lists = lists.collect::<Result<Vec<_>>>()?;
+        let offsets = lists[0].offsets();
+        let rows = rows_of(states);
+        let [first, end] = [offsets[0], offsets[rows]].map(|place| place as usize);
+        let items = lists
+            .iter()
+            .map(|list| list.values().slice(first, end - first));
+        let items: Vec<ArrayRef> = items.collect();
+        self.keys.read(&items[0], None, &mut self.attributes)?;
+        let counts = primitive::<Int64Type>(&items[1])?.values();
+        let sums = [FloatSum::read(&items[2..4])?, FloatSum::read(&items[4..6])?];
+        for row in 0..rows {
+            let group = group_of(row);
+            if mins.is_valid(row) {
+                let found = [mins.value(row), maxs.value(row)];
+                if !hold_other(&mut self.scales[group], Some(found)) {
+                    return Err(varying(self.scales[group], found));
+                }
+            }
+            for item in offsets[row] as usize - first..offsets[row + 1] as usize - first {
+                let aspect = Aspect {
+                    rows: counts[item],
+                    sums: [sums[0][item], sums[1][item]],
+                };
+                let stored = self.aspects.of(group, self.attributes[item]);
+                stored.merge(&aspect);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, emitted: usize) -> Result<ArrayRef> {
+        let (aspects, offsets) = self.aspects.sorted(emitted);
+        let groups = offsets.windows(2).zip(&self.scales);
+        Ok(numbers(groups.map(|(bounds, scale)| {
+            index(&aspects[bounds[0]..bounds[1]], (*scale)?)
+        })))
+    }
+
+    fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
+        let (aspects, offsets) = self.aspects.sorted(emitted);
+        let end = |place: usize| -> ArrayRef {
+            let scales = self.scales[..emitted].iter();
+            numbers(scales.map(|scale| scale.map(|scale| scale[place])))
+        };
+        let attributes: Vec<_> = aspects.iter().map(|((_, key), _)| *key).collect();
+        let rows = counts(aspects.iter().map(|(_, aspect)| aspect.rows));
+        let mut items = vec![self.keys.values(&attributes)?, rows];
+        for sum in 0..2 {
+            let sums = aspects.iter().map(|(_, aspect)| &aspect.sums[sum]);
+            items.extend(FloatSum::write(sums));
+        }
+        let mut columns = vec![end(0), end(1)];
+        columns.extend(lists(Csi::NAME, &offsets, items)?);
+        Ok(columns)
+    }
+
+    fn discard(&mut self, emitted: usize) -> Result<()> {
+        let stays = self.scales.len().saturating_sub(emitted);
+        self.scales.drain(..self.scales.len() - stays);
+        let before = take(&mut self.aspects);
+        let gone = emitted as u32;
+        for ((group, attribute), aspect) in before.stored {
+            if let Some(group) = group.checked_sub(gone) {
+                *self.aspects.of(group as usize, attribute) = aspect;
+            }
+        }
+        if self.keys.numbered() > 2 * self.aspects.stored.len() + NUMBERS_KEPT {
+            let state = self.write(stays)?;
+            *self = self.empty()?;
+            self.grow(stays)?;
+            self.merge(&state, |row| row)?;
+        }
+        Ok(())
+    }
+
+    fn heap_size(&self) -> usize {
+        self.scales.capacity() * size_of::<Option<[f64; 2]>>()
+            + self.aspects.heap_size()
+            + self.attributes.capacity() * size_of::<u64>()
+            + self.keys.heap_size()
+    }
+}
+
+fn index(aspects: &[(Address, Aspect)], [min, max]: [f64; 2]) -> Option<f64> {
     let (mut weighted, mut weights) = (FloatSum::default(), FloatSum::default());
-    for attribute in group.entries {
-        let rows = attribute.rows as f64;
-        let [satisfaction, importance] = attribute.sums.map(|sum| sum.total() / rows);
+    for (_, aspect) in aspects {
+        let rows = aspect.rows as f64;
+        let [satisfaction, importance] = aspect.sums.map(|sum| sum.total() / rows);
         weighted.add_product(importance, (satisfaction - min) / (max - min));
         weights.add(importance);
     }
