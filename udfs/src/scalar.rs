@@ -8,7 +8,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::{Result, ScalarValue};
 use datafusion_doc::Documentation;
-use datafusion_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature};
+use datafusion_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDFImpl, Signature};
 
 use crate::aggregate::signature;
 
@@ -25,7 +26,15 @@ pub(crate) trait ScalarDefinition:
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>>;
     /// Result type.
     fn return_type(&self) -> DataType;
-    /// One result per row of the argument columns, which have equal length and coerced types.
+    /// A call that gives the same and is quicker, for arguments of coerced types; `None` if there is none.
+    fn simplified(&self, _arguments: &[Expr]) -> Option<Expr> {
+        None
+    }
+    /// How many of the first arguments may come as one row where they are constant.
+    const ONE_ROW: usize = 0;
+
+    /// One result per row of the argument columns, which have coerced types and, but for
+    /// [`ScalarDefinition::ONE_ROW`], equal length.
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef>;
     /// What `FUNCTIONS.md` and `information_schema.routines` show.
     fn documentation(&self) -> Option<&Documentation>;
@@ -78,8 +87,10 @@ impl<D: ScalarDefinition> ScalarUDFImpl for Scalar<D> {
             .iter()
             .all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { arguments.number_rows };
-        let columns = arguments.args.iter().map(|argument| match argument {
+        let columns = arguments.args.iter().enumerate();
+        let columns = columns.map(|(place, argument)| match argument {
             ColumnarValue::Array(array) => Ok(Arc::clone(array)),
+            ColumnarValue::Scalar(value) if place < D::ONE_ROW => value.to_array(),
             ColumnarValue::Scalar(value) => value.to_array_of_size(rows),
         });
         let result = self
@@ -89,6 +100,13 @@ impl<D: ScalarDefinition> ScalarUDFImpl for Scalar<D> {
             return ScalarValue::try_from_array(&result, 0).map(ColumnarValue::Scalar);
         }
         Ok(ColumnarValue::Array(result))
+    }
+
+    fn simplify(&self, arguments: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        Ok(match self.definition.simplified(&arguments) {
+            Some(call) => ExprSimplifyResult::Simplified(call),
+            None => ExprSimplifyResult::Original(arguments),
+        })
     }
 
     fn documentation(&self) -> Option<&Documentation> {

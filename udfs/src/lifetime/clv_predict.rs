@@ -9,6 +9,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, number, primitive, whole_number, wrong_arity};
 use crate::lifetime::customer::{Customer, coerce_customer, customer_columns, not_negative};
 use crate::lifetime::model::{Forecast, Kind, Models, model_type};
@@ -83,6 +84,7 @@ impl ScalarDefinition for ClvPredict {
         "discount",
         "margin",
     ];
+    const ONE_ROW: usize = 2;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let customer = match types.len() {
@@ -144,7 +146,7 @@ impl ScalarDefinition for ClvPredict {
             let value = margin * spend * forecast.discounted(horizon, discount);
             finite(Self::NAME, "the result", value).map(Some)
         };
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(rows.map(value).collect::<Result<Float64Array>>()?))
     }
 

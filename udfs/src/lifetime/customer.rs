@@ -8,6 +8,7 @@ use datafusion_common::{DataFusionError, Result, internal_err, plan_err};
 
 use crate::arguments::{finite, invalid_value, number};
 use crate::lifetime::clv_summary::summary_fields;
+use crate::precise::is_whole;
 
 /// Repeat purchases, time of the last one, and time under observation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,7 +27,22 @@ impl Customer {
     };
 
     /// Refuses what cannot be a customer.
+    #[inline]
     pub(super) fn checked(function: &str, x: f64, t_x: f64, t: f64) -> Result<Self> {
+        let usual = is_whole(x) && 0.0 <= t_x && t_x <= t && t < f64::INFINITY;
+        let usual = usual && (x > 0.0 || x == 0.0 && t_x == 0.0);
+        match usual {
+            // Adding zero makes a zero without sign.
+            true => Ok(Self {
+                x: x + 0.0,
+                t_x: t_x + 0.0,
+                t: t + 0.0,
+            }),
+            false => Self::examined(function, x, t_x, t),
+        }
+    }
+
+    fn examined(function: &str, x: f64, t_x: f64, t: f64) -> Result<Self> {
         let x = purchases(function, x)?;
         let t_x = finite(function, "recency", t_x)?;
         let t = finite(function, "t", t)?;
@@ -43,7 +59,6 @@ impl Customer {
                  purchase to the last, not the time since"
             )
         } else {
-            // Adding zero makes a zero without sign.
             return Ok(Self {
                 x,
                 t_x: t_x + 0.0,
@@ -55,10 +70,18 @@ impl Customer {
 }
 
 /// A number of repeat purchases.
+#[inline]
 pub(super) fn purchases(function: &str, x: f64) -> Result<f64> {
+    if is_whole(x) && x >= 0.0 {
+        return Ok(x + 0.0);
+    }
+    large_purchases(function, x)
+}
+
+fn large_purchases(function: &str, x: f64) -> Result<f64> {
     let x = finite(function, "frequency", x)?;
     if x >= 0.0 && x.fract() == 0.0 {
-        return Ok(x + 0.0);
+        return Ok(x);
     }
     Err(invalid_value(
         function,
@@ -70,6 +93,7 @@ pub(super) fn purchases(function: &str, x: f64) -> Result<f64> {
 }
 
 /// A mean spend per purchase.
+#[inline]
 pub(super) fn not_negative(function: &str, argument: &str, value: f64) -> Result<f64> {
     let value = finite(function, argument, value)?;
     if value >= 0.0 {

@@ -8,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, number, wrong_arity};
 use crate::lifetime::customer::not_negative;
 use crate::lifetime::model::Forecast;
@@ -65,6 +66,7 @@ const FORMS: &str = "expected_purchases(model, summary, horizon) or expected_pur
 impl ScalarDefinition for ExpectedPurchases {
     const NAME: &'static str = "expected_purchases";
     const PARAMETERS: &'static [&'static str] = &["model", "frequency", "recency", "t", "horizon"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
@@ -95,7 +97,7 @@ impl ScalarDefinition for ExpectedPurchases {
             forecast.of(&model, &customer);
             finite(Self::NAME, "the result", forecast.within(horizon)).map(Some)
         };
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(expected).collect::<Result<Float64Array>>()?,
         ))

@@ -8,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, number, wrong_arity};
 use crate::lifetime::customer::{Customer, not_negative};
 use crate::lifetime::model::{Forecast, Kind, Models, model_type};
@@ -49,6 +50,7 @@ const FORMS: &str = "expected_purchases_new(model, horizon)";
 impl ScalarDefinition for ExpectedPurchasesNew {
     const NAME: &'static str = "expected_purchases_new";
     const PARAMETERS: &'static [&'static str] = &["model", "horizon"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [model, horizon] = types else {
@@ -76,7 +78,7 @@ impl ScalarDefinition for ExpectedPurchasesNew {
             forecast.of(&model, &Customer::NEW);
             finite(Self::NAME, "the result", forecast.within(horizon)).map(Some)
         };
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(expected).collect::<Result<Float64Array>>()?,
         ))

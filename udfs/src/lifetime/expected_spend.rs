@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{finite, wrong_arity};
 use crate::lifetime::customer::{coerce_customer, customer_columns, not_negative, purchases};
 use crate::lifetime::model::{Kind, Models, model_type};
@@ -50,6 +52,7 @@ const FORMS: &str =
 impl ScalarDefinition for ExpectedSpend {
     const NAME: &'static str = "expected_spend";
     const PARAMETERS: &'static [&'static str] = &["spend_model", "frequency", "monetary"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
@@ -69,19 +72,29 @@ impl ScalarDefinition for ExpectedSpend {
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let models = Models::new(Self::NAME, "spend_model", Kind::SPEND, &arguments[0])?;
         let columns = customer_columns(COLUMNS, &arguments[1..])?;
+        let nulls = NullBuffer::union(columns[0].nulls(), columns[1].nulls());
+        let known = |row: usize| nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row));
+        let [x, mean] = [0, 1].map(|place| columns[place].values());
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
+        let constant = match models.is_constant() && !rows.is_empty() {
+            true => Some(models.spend(0)?),
+            false => None,
+        };
         let spend = |row: usize| {
-            let known = columns.iter().all(|column| column.is_valid(row));
-            let (Some(model), true) = (models.spend(row)?, known) else {
+            let model = match constant {
+                Some(model) => model,
+                None => models.spend(row)?,
+            };
+            let (Some(model), true) = (model, known(row)) else {
                 return Ok(None);
             };
-            let x = purchases(Self::NAME, columns[0].value(row))?;
-            let mean = not_negative(Self::NAME, "monetary", columns[1].value(row))?;
-            let spend = model.spend(x, mean);
-            spend
-                .map(|spend| finite(Self::NAME, "the result", spend))
-                .transpose()
+            let x = purchases(Self::NAME, x[row])?;
+            let mean = not_negative(Self::NAME, "monetary", mean[row])?;
+            match model.spend(x, mean) {
+                Some(spend) => finite(Self::NAME, "the result", spend).map(Some),
+                None => Ok(None),
+            }
         };
-        let rows = 0..arguments[0].len();
         Ok(Arc::new(rows.map(spend).collect::<Result<Float64Array>>()?))
     }
 

@@ -257,15 +257,22 @@ impl Models {
     }
 
     /// The kind and the parameters of a row's model; `None` if it is NULL or did not converge.
+    #[inline]
     fn at(&self, row: usize) -> Result<Option<KnownModel>> {
+        let row = if self.is_constant() { 0 } else { row };
         if let Some((last, known)) = self.last.get()
-            && self.are_same(last, row)
+            && (last == row || self.are_same(last, row))
         {
             return Ok(known);
         }
         let known = self.read(row)?;
         self.last.set(Some((row, known)));
         Ok(known)
+    }
+
+    /// Whether one row stands for all.
+    pub(super) fn is_constant(&self) -> bool {
+        self.names.len() == 1
     }
 
     /// Whether two rows clearly hold the same model; false only costs time.

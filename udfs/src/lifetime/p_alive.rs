@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::wrong_arity;
+use crate::lifetime::model::PurchaseModel;
 use crate::lifetime::prediction::{Customers, coerce_model_and_customer};
 use crate::scalar::{ScalarDefinition, export_scalar};
 
@@ -55,6 +57,7 @@ const FORMS: &str = "p_alive(model, summary) or p_alive(model, frequency, recenc
 impl ScalarDefinition for PAlive {
     const NAME: &'static str = "p_alive";
     const PARAMETERS: &'static [&'static str] = &["model", "frequency", "recency", "t"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
@@ -71,14 +74,9 @@ impl ScalarDefinition for PAlive {
 
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let customers = Customers::new(Self::NAME, arguments, arguments.len() - 1)?;
-        let probability = |row: usize| {
-            let known = customers.at(row)?;
-            Ok(known.map(|(model, customer)| model.p_alive(&customer)))
-        };
-        let rows = 0..arguments[0].len();
-        Ok(Arc::new(
-            rows.map(probability).collect::<Result<Float64Array>>()?,
-        ))
+        let rows = rows_of(&arguments[Self::ONE_ROW..]);
+        let probabilities = customers.each(rows, PurchaseModel::p_alive)?;
+        Ok(Arc::new(probabilities))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,6 +1,7 @@
 //! What the predicting functions share: a model and a customer per row, and checked horizons.
 
 use arrow::array::{Array, ArrayRef, Float64Array, Int64Array};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion_common::Result;
 
@@ -39,6 +40,34 @@ impl Customers {
             function,
             models: Models::new(function, "model", Kind::PURCHASE, &arguments[0])?,
             columns: customer_columns(COLUMNS, &arguments[1..=describing])?,
+        })
+    }
+
+    /// What there is to say of each customer; NULL where customer or model are not known.
+    pub(super) fn each(
+        &self,
+        rows: usize,
+        of: impl Fn(&PurchaseModel, &Customer) -> f64,
+    ) -> Result<Float64Array> {
+        if !self.models.is_constant() || rows == 0 {
+            let each = |row| Ok(self.at(row)?.map(|(model, customer)| of(&model, &customer)));
+            return (0..rows).map(each).collect();
+        }
+        let nulls = NullBuffer::union_many(self.columns.iter().map(|column| column.nulls()));
+        let model = self.models.purchase(0)?;
+        let [x, t_x, t] = [0, 1, 2].map(|place| self.columns[place].values());
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                values.push(0.0);
+                continue;
+            }
+            let customer = Customer::checked(self.function, x[row], t_x[row], t[row])?;
+            values.push(model.as_ref().map_or(0.0, |model| of(model, &customer)));
+        }
+        Ok(match model {
+            Some(_) => Float64Array::new(values.into(), nulls),
+            None => Float64Array::new_null(rows),
         })
     }
 

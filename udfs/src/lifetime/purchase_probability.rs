@@ -8,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{
     doubles, finite, invalid_value, number, primitive, whole_number, wrong_arity,
 };
@@ -53,6 +54,7 @@ const FORMS: &str = "purchase_probability(model, n, t)";
 impl ScalarDefinition for PurchaseProbability {
     const NAME: &'static str = "purchase_probability";
     const PARAMETERS: &'static [&'static str] = &["model", "n", "t"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [model, n, t] = types else {
@@ -90,7 +92,7 @@ impl ScalarDefinition for PurchaseProbability {
             }
             finite(Self::NAME, "the result", model.probability(n as f64, t)).map(Some)
         };
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(probability).collect::<Result<Float64Array>>()?,
         ))

@@ -8,6 +8,7 @@ use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, number, wrong_arity};
 use crate::lifetime::customer::not_negative;
 use crate::lifetime::prediction::{Contracts, coerce_contract};
@@ -51,6 +52,7 @@ const FORMS: &str = "sbg_residual_lifetime(model, n, discount)";
 impl ScalarDefinition for SbgResidualLifetime {
     const NAME: &'static str = "sbg_residual_lifetime";
     const PARAMETERS: &'static [&'static str] = &["model", "n", "discount"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [model, n, discount] = types else {
@@ -81,7 +83,7 @@ impl ScalarDefinition for SbgResidualLifetime {
                 .map(|renewals| finite(Self::NAME, "the result", renewals))
                 .transpose()
         };
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(renewals).collect::<Result<Float64Array>>()?,
         ))

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::wrong_arity;
 use crate::lifetime::prediction::{Contracts, coerce_contract};
 use crate::scalar::{ScalarDefinition, export_scalar};
@@ -44,6 +45,7 @@ export_scalar!(SbgRetention, sbg_retention, sbg_retention_udf);
 impl ScalarDefinition for SbgRetention {
     const NAME: &'static str = "sbg_retention";
     const PARAMETERS: &'static [&'static str] = &["model", "n"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [model, n] = types else {
@@ -59,7 +61,7 @@ impl ScalarDefinition for SbgRetention {
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let contracts = Contracts::new(Self::NAME, arguments, 1)?;
         let retention = |row| Ok(contracts.at(row)?.map(|(model, n)| model.retention(n)));
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(retention).collect::<Result<Float64Array>>()?,
         ))

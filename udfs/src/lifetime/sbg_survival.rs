@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::array::{ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use datafusion_common::Result;
 use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::wrong_arity;
 use crate::lifetime::prediction::{Contracts, coerce_contract};
 use crate::scalar::{ScalarDefinition, export_scalar};
@@ -41,6 +42,7 @@ export_scalar!(SbgSurvival, sbg_survival, sbg_survival_udf);
 impl ScalarDefinition for SbgSurvival {
     const NAME: &'static str = "sbg_survival";
     const PARAMETERS: &'static [&'static str] = &["model", "n"];
+    const ONE_ROW: usize = 1;
 
     fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         let [model, n] = types else {
@@ -56,7 +58,7 @@ impl ScalarDefinition for SbgSurvival {
     fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
         let contracts = Contracts::new(Self::NAME, arguments, 0)?;
         let survival = |row| Ok(contracts.at(row)?.map(|(model, n)| model.survival(n)));
-        let rows = 0..arguments[0].len();
+        let rows = 0..rows_of(&arguments[Self::ONE_ROW..]);
         Ok(Arc::new(
             rows.map(survival).collect::<Result<Float64Array>>()?,
         ))

@@ -2,17 +2,23 @@
 //!
 //! `Σ w v / Σ w` over the values that are not NULL, with equal weights where none are given.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, Float64Array, ListArray};
+use arrow::compute;
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::cast::as_list_array;
-use datafusion_common::{Result, plan_err};
+use datafusion_common::{DataFusionError, Result, ScalarValue, plan_err};
 use datafusion_doc::Documentation;
+use datafusion_expr::{Expr, ScalarUDF, cast, lit};
 use datafusion_macros::user_doc;
 
+use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::precise::{FloatSum, squarable};
+use crate::measure::all_within;
+use crate::precise::{FloatSum, MAX_SQUARABLE, squarable};
 use crate::record::numbers;
-use crate::scalar::{ScalarDefinition, export_scalar};
+use crate::scalar::{Scalar, ScalarDefinition, export_scalar};
 
 /// The scalar function `loyalty_index`.
 #[user_doc(
@@ -62,23 +68,43 @@ impl ScalarDefinition for LoyaltyIndex {
             .get(1)
             .map(|list| as_list_array(list))
             .transpose()?;
-        let items = (
-            doubles(scores.values())?,
-            weights
-                .map(|weights| doubles(weights.values()))
-                .transpose()?,
-        );
+        let items = doubles(scores.values())?;
+        let weighing = weights
+            .map(|weights| Ok::<_, DataFusionError>((weights, doubles(weights.values())?)))
+            .transpose()?;
         let index = |row: usize| {
             if scores.is_null(row) || weights.is_some_and(|weights| weights.is_null(row)) {
                 return Ok(None);
             }
-            let start = scores.value_offsets()[row] as usize;
-            let length = scores.value_length(row) as usize;
-            let weights = weights.zip(items.1).map(|(list, items)| (list, items, row));
-            weighted_mean(items.0, start, length, weights)
+            let values = (places(scores, row)).map(|place| value_at(items, place));
+            match weighing {
+                None => weighted_mean(values.map(|score| (score, Some(1.0)))),
+                Some((list, items)) => {
+                    check_lengths(scores.value_length(row), list.value_length(row))?;
+                    let weights = places(list, row).map(|place| value_at(items, place));
+                    weighted_mean(values.zip(weights))
+                }
+            }
         };
         let results = (0..scores.len()).map(index).collect::<Result<Vec<_>>>()?;
         Ok(numbers(results.into_iter()))
+    }
+
+    /// Lists that a query writes down item by item need not be made.
+    fn simplified(&self, arguments: &[Expr]) -> Option<Expr> {
+        let mut items = written_items(arguments.first()?)?;
+        let scores = items.len();
+        if let Some(weights) = arguments.get(1) {
+            items.extend(written_items(weights)?);
+        }
+        let per_score = arguments.len();
+        if scores == 0 || items.len() != scores * per_score {
+            return None;
+        }
+        let function = Scalar::new(IndexOfItems {
+            weighted: per_score == 2,
+        });
+        Some(ScalarUDF::from(function).call(items))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -104,41 +130,141 @@ fn list(name: &str, given: &DataType) -> Result<DataType> {
     Ok(DataType::List(Field::new_list_field(item, true).into()))
 }
 
-fn weighted_mean(
-    scores: &Float64Array,
-    start: usize,
-    length: usize,
-    weights: Option<(&ListArray, &Float64Array, usize)>,
-) -> Result<Option<f64>> {
-    if let Some((list, _, row)) = weights {
-        let given = list.value_length(row) as usize;
-        if given != length {
-            return Err(invalid_value(
-                LoyaltyIndex::NAME,
-                format!("values has {length} items and weights {given}; give one weight per value"),
-            ));
+/// The items of a list that is written down, as DOUBLE.
+fn written_items(list: &Expr) -> Option<Vec<Expr>> {
+    match list {
+        Expr::Cast(cast) => written_items(&cast.expr),
+        Expr::ScalarFunction(call) if call.func.name() == "make_array" => {
+            let items = call.args.iter().cloned();
+            Some(items.map(|item| cast(item, DataType::Float64)).collect())
         }
+        Expr::Literal(ScalarValue::List(list), _) if list.is_valid(0) => {
+            let items = compute::cast(&list.value(0), &DataType::Float64).ok()?;
+            let item = |row| ScalarValue::try_from_array(&items, row).ok().map(lit);
+            (0..items.len()).map(item).collect()
+        }
+        _ => None,
     }
-    let (mut sum, mut total) = (FloatSum::default(), FloatSum::default());
-    for item in 0..length {
-        let weight = match weights {
-            None => 1.0,
-            Some((list, items, row)) => {
-                let place = list.value_offsets()[row] as usize + item;
-                if items.is_null(place) {
-                    continue;
+}
+
+/// The same function of the items of its lists: all scores, then all weights if there are any.
+#[derive(Debug, Default, PartialEq, Eq, Hash)]
+struct IndexOfItems {
+    weighted: bool,
+}
+
+impl ScalarDefinition for IndexOfItems {
+    const NAME: &'static str = LoyaltyIndex::NAME;
+    const PARAMETERS: &'static [&'static str] = &[];
+
+    fn coerce(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(vec![DataType::Float64; types.len()])
+    }
+
+    fn return_type(&self) -> DataType {
+        DataType::Float64
+    }
+
+    fn evaluate(&self, arguments: &[ArrayRef]) -> Result<ArrayRef> {
+        let items = arguments.iter().map(doubles).collect::<Result<Vec<_>>>()?;
+        let (scores, weights) = match self.weighted {
+            true => items.split_at(items.len() / 2),
+            false => (items.as_slice(), [].as_slice()),
+        };
+        let rows = 0..rows_of(arguments);
+        if let Some(results) = weighted_means(rows.len(), scores, weights) {
+            return Ok(numbers(results));
+        }
+        // It is for the rows in their order to say what is wrong.
+        let index = |row: usize| {
+            let scores = scores.iter().map(|column| value_at(column, row));
+            match self.weighted {
+                false => weighted_mean(scores.map(|score| (score, Some(1.0)))),
+                true => {
+                    let weights = weights.iter().map(|column| value_at(column, row));
+                    weighted_mean(scores.zip(weights))
                 }
-                not_negative(items.value(place))?
             }
         };
-        if scores.is_valid(start + item) {
-            let score = squarable(LoyaltyIndex::NAME, "values", scores.value(start + item))?;
+        let results = rows.map(index).collect::<Result<Vec<_>>>()?;
+        Ok(numbers(results.into_iter()))
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        None
+    }
+}
+
+/// Where the items of a row's list stand.
+fn places(list: &ListArray, row: usize) -> Range<usize> {
+    let bounds = list.value_offsets();
+    bounds[row] as usize..bounds[row + 1] as usize
+}
+
+#[inline]
+fn value_at(column: &Float64Array, row: usize) -> Option<f64> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
+fn check_lengths(scores: i32, weights: i32) -> Result<()> {
+    if scores == weights {
+        return Ok(());
+    }
+    Err(invalid_value(
+        LoyaltyIndex::NAME,
+        format!("values has {scores} items and weights {weights}; give one weight per value"),
+    ))
+}
+
+/// The mean of scores with their weights.
+#[inline]
+fn weighted_mean(items: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Result<Option<f64>> {
+    let (mut sum, mut total) = (FloatSum::default(), FloatSum::default());
+    for (score, weight) in items {
+        let Some(weight) = weight else {
+            continue;
+        };
+        let weight = not_negative(weight)?;
+        if let Some(score) = score {
+            let score = squarable(LoyaltyIndex::NAME, "values", score)?;
             sum.add_product(score, weight);
             total.add(weight);
         }
     }
     let total = total.total();
     Ok((total > 0.0).then(|| sum.total() / total))
+}
+
+/// The same for all rows, column by column; `None` if a score or a weight cannot be meant.
+fn weighted_means(
+    rows: usize,
+    scores: &[&Float64Array],
+    weights: &[&Float64Array],
+) -> Option<impl Iterator<Item = Option<f64>>> {
+    let mut means = vec![(FloatSum::default(), FloatSum::default()); rows];
+    for (place, scores) in scores.iter().enumerate() {
+        let weights = weights.get(place);
+        let weight = |row: usize| weights.map_or(Some(1.0), |column| value_at(column, row));
+        let given: Vec<_> = (0..rows).map(|row| weight(row).unwrap_or(0.0)).collect();
+        // What is not known has no weight, and adds nothing.
+        let known = |row: usize| value_at(scores, row).filter(|_| weight(row).is_some());
+        let scores: Vec<_> = (0..rows).map(|row| known(row).unwrap_or(0.0)).collect();
+        if !all_within(&given, 0.0, MAX_SQUARABLE)
+            || !all_within(&scores, -MAX_SQUARABLE, MAX_SQUARABLE)
+        {
+            return None;
+        }
+        for (row, (sum, total)) in means.iter_mut().enumerate() {
+            if let Some(score) = known(row) {
+                sum.add_product(score, given[row]);
+                total.add(given[row]);
+            }
+        }
+    }
+    Some(means.into_iter().map(|(sum, total)| {
+        let total = total.total();
+        (total > 0.0).then(|| sum.total() / total)
+    }))
 }
 
 fn not_negative(weight: f64) -> Result<f64> {
