@@ -499,4 +499,23 @@ mod tests {
         assert_eq!(sketch.slope(&POINT), expected);
         assert!(Likelihood::new(&customers(), 0.0).sketch().is_none());
     }
+
+    #[test]
+    fn sums_do_not_depend_on_the_threads() {
+        let mut sorted: Vec<_> = (0..3 * PART_MAX as u32)
+            .map(|n| {
+                let x = f64::from(n % 4);
+                let t_x = if x > 0.0 { f64::from(n % 7) + 0.1 } else { 0.0 };
+                (Customer { x, t_x, t: 10.0 }, 1.0 / f64::from(n + 1))
+            })
+            .collect();
+        sorted.sort_by(|(left, _), (right, _)| left.x.total_cmp(&right.x));
+        let mut likelihood = Likelihood::new(&sorted, 0.0);
+        likelihood.threads = 1;
+        let alone = likelihood.curve(&POINT);
+        for threads in [2, 5] {
+            likelihood.threads = threads;
+            assert_eq!(likelihood.curve(&POINT), alone);
+        }
+    }
 }
