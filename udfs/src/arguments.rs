@@ -281,6 +281,22 @@ impl<'a> Times<'a> {
         (same && !self.array.is_empty()).then(|| self.at(0))
     }
 
+    /// How many values are before a moment; meaningless where the column has NULL.
+    pub(crate) fn count_before(&self, moment: i128) -> usize {
+        let tick = self.nanoseconds_per_tick;
+        let part = i128::from(moment.rem_euclid(tick) != 0);
+        let Ok(moment) = i64::try_from(moment.div_euclid(tick) + part) else {
+            return if moment > 0 { self.array.len() } else { 0 };
+        };
+        match &self.ticks {
+            Ticks::Days(days) => {
+                let days = days.values().iter();
+                days.filter(|day| i64::from(**day) < moment).count()
+            }
+            Ticks::Counts(counts) => counts.iter().filter(|count| **count < moment).count(),
+        }
+    }
+
     /// The value as SQL shows it, for messages.
     pub(crate) fn text(&self, row: usize) -> String {
         array_value_to_string(self.array, row).unwrap_or_else(|_| "?".to_owned())
@@ -353,6 +369,32 @@ mod tests {
             2_932_896 * NANOSECONDS_PER_DAY
         );
         assert_eq!(Times::new(&far).unwrap().text(0), "9999-12-31");
+    }
+
+    #[test]
+    fn values_before_a_moment_are_those_below_it() {
+        let dates: ArrayRef = Arc::new(Date32Array::from(vec![-3, 0, 1, 2_932_896]));
+        let millis: ArrayRef =
+            Arc::new(TimestampMillisecondArray::from(vec![-5, 0, 1, 86_400_000]));
+        for array in [&dates, &millis] {
+            let times = Times::new(array).unwrap();
+            let day = NANOSECONDS_PER_DAY;
+            for moment in [
+                -1,
+                0,
+                1,
+                999_999,
+                1_000_000,
+                1_000_001,
+                day,
+                day + 1,
+                i128::MAX,
+                i128::MIN,
+            ] {
+                let expected = (0..4).filter(|row| times.at(*row) < moment).count();
+                assert_eq!(times.count_before(moment), expected, "{moment}");
+            }
+        }
     }
 
     #[test]

@@ -36,8 +36,16 @@ impl FloatSum {
     pub(crate) fn add_slice(&mut self, values: &[f64]) {
         const LANES: usize = 8;
         if values.len() <= WHOLE_VALUES_MAX && all_whole(values) {
-            // Nothing is lost of such a sum.
-            self.add(values.iter().sum());
+            // Nothing is lost of such sums.
+            let mut sums = [0.0; LANES];
+            let chunks = values.chunks_exact(LANES);
+            let rest: f64 = chunks.remainder().iter().sum();
+            for chunk in chunks {
+                for (sum, value) in sums.iter_mut().zip(chunk) {
+                    *sum += value;
+                }
+            }
+            self.add(rest + sums.iter().sum::<f64>());
             return;
         }
         let mut lanes = [Self::default(); LANES];
@@ -110,15 +118,15 @@ impl FloatSum {
     }
 }
 
-/// So many whole numbers of [`all_whole`] have a sum that a double holds.
+/// So many sums of three whole numbers of [`all_whole`] have a sum that a double holds.
 pub(crate) const WHOLE_VALUES_MAX: usize = 1 << 21;
 
-/// Whether a value is a whole number of at most 32 bits, as answers and counts are.
+/// Whether a value is a whole number of at most 30 bits, as answers and counts are.
 #[inline]
 pub(crate) fn is_whole(value: f64) -> bool {
     /// Numbers this large have no digits behind the point.
     const ROUNDS: f64 = 6_755_399_441_055_744.0;
-    const LARGEST: f64 = 4_294_967_296.0;
+    const LARGEST: f64 = 1_073_741_824.0;
     (value + ROUNDS) - ROUNDS == value && value.abs() <= LARGEST
 }
 
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_told_from_others() {
-        assert!(all_whole(&[0.0, -0.0, 3.0, -7.0, 4_294_967_296.0]));
+        assert!(all_whole(&[0.0, -0.0, 3.0, -7.0, 1_073_741_824.0]));
         for other in [0.5, 1e10, f64::NAN, f64::INFINITY, 5e-324, -1.0 / 3.0] {
             assert!(!all_whole(&[1.0, other]), "{other}");
         }

@@ -133,6 +133,16 @@ impl InactiveShare {
         }
     }
 
+    fn hold_limit(&self, activity: &mut Activity, id: ConstantId, limit: Limit) -> Result<()> {
+        if hold(&mut activity.limit, id) != Held::Differs {
+            return Ok(());
+        }
+        let held = activity.limit.map(|held| self.limits.get(held));
+        let as_of_differs = held.is_some_and(|held| held.as_of != limit.as_of);
+        let argument = if as_of_differs { "as_of" } else { "inactivity" };
+        Err(varying_argument(self.function, argument))
+    }
+
     #[cold]
     fn invalid_limit(
         &self,
@@ -205,12 +215,7 @@ impl Metric for InactiveShare {
         row: usize,
     ) -> Result<()> {
         let (id, limit, cutoff) = self.limit(columns, row)?;
-        if hold(&mut activity.limit, id) == Held::Differs {
-            let held = activity.limit.map(|held| self.limits.get(held));
-            let as_of_differs = held.is_some_and(|held| held.as_of != limit.as_of);
-            let argument = if as_of_differs { "as_of" } else { "inactivity" };
-            return Err(varying_argument(self.function, argument));
-        }
+        self.hold_limit(activity, id, limit)?;
         let last = columns.last_activity.at(row);
         if last > limit.as_of {
             return Err(self.future_activity(columns, row));
@@ -218,6 +223,24 @@ impl Metric for InactiveShare {
         activity.customers += 1;
         activity.inactive += i64::from(last < cutoff);
         Ok(())
+    }
+
+    fn add_all(
+        &self,
+        activity: &mut Activity,
+        columns: &ActivityColumns<'_>,
+        rows: usize,
+    ) -> Result<()> {
+        if let (PerRow::Same(_), true) = (&columns.limits, rows > 0) {
+            let (id, limit, cutoff) = self.limit(columns, 0)?;
+            if columns.last_activity.count_before(limit.as_of + 1) == rows {
+                self.hold_limit(activity, id, limit)?;
+                activity.customers += rows as i64;
+                activity.inactive += columns.last_activity.count_before(cutoff) as i64;
+                return Ok(());
+            }
+        }
+        (0..rows).try_for_each(|row| self.add(activity, columns, row))
     }
 
     fn remove(
