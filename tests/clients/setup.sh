@@ -79,7 +79,7 @@ built() {
 
 packages psql=postgresql-client node=nodejs npm=npm gcc=gcc openssl=openssl /usr/include/postgresql/libpq-fe.h=libpq-dev \
   javac=default-jdk-headless /usr/share/java/postgresql.jar=libpostgresql-jdbc-java \
-  /usr/share/doc/odbc-postgresql=odbc-postgresql perl=perl /usr/share/doc/libdbd-pg-perl=libdbd-pg-perl \
+  /usr/share/doc/libodbc2=libodbc2 /usr/share/doc/odbc-postgresql=odbc-postgresql perl=perl /usr/share/doc/libdbd-pg-perl=libdbd-pg-perl \
   php=php-cli /usr/share/doc/php-pgsql=php-pgsql ruby=ruby /usr/share/doc/ruby-pg=ruby-pg \
   go=golang-go /usr/share/gocode/src/github.com/jackc/pgx=golang-github-jackc-pgx-v4-dev
 # pgbench comes with the server; its wrapper in /usr/bin with the client.
