@@ -366,27 +366,24 @@ impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
         let Self { metric, states } = self;
         states.resize(total_num_groups, M::State::default());
         let selection = selection(values, metric.required(), opt_filter);
-        if M::ADDS_GROUPS && total_num_groups <= FEW_GROUPS {
-            let left = match &selection {
-                None => None,
-                Some(selected) => {
-                    let groups = selected.valid_indices().map(|row| group_indices[row]);
-                    Some((kept(values, selected)?, groups.collect::<Vec<_>>()))
-                }
-            };
-            let (values, groups) = match &left {
-                Some((values, groups)) => (values.as_slice(), groups.as_slice()),
-                None => (values, group_indices),
-            };
-            let columns = metric.columns(values)?;
-            let whole = metric.add_groups(states, &columns, groups)?;
-            if whole {
-                return Ok(());
+        let whole = M::ADDS_GROUPS && total_num_groups <= FEW_GROUPS;
+        let left = match &selection {
+            Some(selected) if whole => {
+                let groups = selected.valid_indices().map(|row| group_indices[row]);
+                Some((kept(values, selected)?, groups.collect::<Vec<_>>()))
             }
-        }
+            _ => None,
+        };
+        let (values, groups, selection) = match &left {
+            Some((values, groups)) => (values.as_slice(), groups.as_slice(), None),
+            None => (values, group_indices, selection.as_ref()),
+        };
         let columns = metric.columns(values)?;
-        for_each_row(selection.as_ref(), group_indices.len(), |row| {
-            metric.add(&mut states[group_indices[row]], &columns, row)
+        if whole && metric.add_groups(states, &columns, groups)? {
+            return Ok(());
+        }
+        for_each_row(selection, groups.len(), |row| {
+            metric.add(&mut states[groups[row]], &columns, row)
         })
     }
 
