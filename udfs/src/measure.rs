@@ -122,7 +122,12 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
         None
     }
     /// What a row of such a batch adds to counters and sums.
-    fn addends(&self, _columns: &Self::Columns<'_>, _row: usize) -> ([i64; C], [f64; S]) {
+    fn addends(
+        &self,
+        _columns: &Self::Columns<'_>,
+        _row: usize,
+        _constants: [f64; K],
+    ) -> ([i64; C], [f64; S]) {
         ([0; C], [0.0; S])
     }
     /// The results, one per state, in the declared type.
@@ -227,7 +232,7 @@ where
         let whole = whole && groups.len() <= WHOLE_VALUES_MAX;
         let mut found = vec![([0; C], [0.0; S]); tallies.len()];
         for (row, group) in groups.iter().enumerate() {
-            let (counts, addends) = self.0.addends(columns, row);
+            let (counts, addends) = self.0.addends(columns, row, constants);
             let (found, sums) = &mut found[*group];
             for (count, more) in found.iter_mut().zip(counts) {
                 *count += more;

@@ -183,14 +183,14 @@ impl Measure<1, 2, 1> for Revenue {
     }
 
     #[inline]
-    fn addends(&self, columns: &Columns<'_>, row: usize) -> ([i64; 1], [f64; 2]) {
+    fn addends(
+        &self,
+        columns: &Columns<'_>,
+        row: usize,
+        constants: [f64; 1],
+    ) -> ([i64; 1], [f64; 2]) {
         let (start, end) = (columns.start.value(row), columns.end.value(row));
-        // In a uniform batch the first row says which kind it is.
-        let net = columns.kinds.is_some_and(|kinds| kinds.value(0) == "net");
-        (
-            [1],
-            [start, kept_of(start, end, [if net { NET } else { GROSS }])],
-        )
+        ([1], [start, kept_of(start, end, constants)])
     }
 
     fn finish(&self, tallies: &[Tally<1, 2, 1>]) -> Result<ArrayRef> {

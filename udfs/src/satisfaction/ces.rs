@@ -150,7 +150,7 @@ impl Measure<1, 1, 1> for Effort {
         tally: &mut Tally<1, 1, 1>,
         columns: &Self::Columns<'_>,
     ) -> Option<[f64; 1]> {
-        let Uniform { constants, .. } = self.uniform(columns)?;
+        let constants = valid(columns)?;
         let scores = columns.0.values();
         tally.counts[0] = scores.len() as i64;
         tally.sums[0].add_slice(scores);
@@ -159,18 +159,19 @@ impl Measure<1, 1, 1> for Effort {
 
     const UNIFORM: bool = true;
 
-    fn uniform(&self, (scores, bounds): &Self::Columns<'_>) -> Option<Uniform<1>> {
-        let scale_max = only_value(*bounds, SCALE_MAX)?;
-        let scores = scores.values();
-        let valid = scale_max.is_finite() && all_within(scores, SCALE_MIN, scale_max);
-        valid.then(|| Uniform {
-            constants: [scale_max],
-            whole: all_whole(scores),
-        })
+    fn uniform(&self, columns: &Self::Columns<'_>) -> Option<Uniform<1>> {
+        let constants = valid(columns)?;
+        let whole = all_whole(columns.0.values());
+        Some(Uniform { constants, whole })
     }
 
     #[inline]
-    fn addends(&self, (scores, _): &Self::Columns<'_>, row: usize) -> ([i64; 1], [f64; 1]) {
+    fn addends(
+        &self,
+        (scores, _): &Self::Columns<'_>,
+        row: usize,
+        _constants: [f64; 1],
+    ) -> ([i64; 1], [f64; 1]) {
         ([1], [scores.value(row)])
     }
 
@@ -180,4 +181,11 @@ impl Measure<1, 1, 1> for Effort {
             (answers > 0).then(|| tally.sums[0].total() / answers as f64)
         })))
     }
+}
+
+/// The scale of a batch without answers that it does not have.
+fn valid((scores, bounds): &(&Float64Array, Option<&Float64Array>)) -> Option<[f64; 1]> {
+    let scale_max = only_value(*bounds, SCALE_MAX)?;
+    let valid = scale_max.is_finite() && all_within(scores.values(), SCALE_MIN, scale_max);
+    valid.then_some([scale_max])
 }

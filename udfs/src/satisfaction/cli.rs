@@ -191,7 +191,12 @@ impl Measure<1, 1, 2> for Loyalty {
     }
 
     #[inline]
-    fn addends(&self, columns: &Columns<'_>, row: usize) -> ([i64; 1], [f64; 1]) {
+    fn addends(
+        &self,
+        columns: &Columns<'_>,
+        row: usize,
+        _constants: [f64; 2],
+    ) -> ([i64; 1], [f64; 1]) {
         let [recommend, repurchase, cross_buy] = columns.answers;
         let sum = recommend.value(row) + repurchase.value(row) + cross_buy.value(row);
         ([1], [sum])
