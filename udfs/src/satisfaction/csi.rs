@@ -272,8 +272,10 @@ impl Answers {
             .read(&arguments[0], selection.as_ref(), attributes)?;
         let (satisfactions, importances) = (doubles(&arguments[1])?, doubles(&arguments[2])?);
         let (mins, maxs) = (optional(arguments, 3)?, optional(arguments, 4)?);
+        // What a batch finds is laid out for all aspects, which takes long where there are many.
         if selection.is_none()
             && sign == Sign::Plus
+            && self.aspects.stored.len() <= RECENT
             && let Some(scale) = whole_answers(satisfactions, importances, mins, maxs)
         {
             return self.count_whole(satisfactions, importances, scale, group_of);
