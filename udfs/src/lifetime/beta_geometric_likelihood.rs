@@ -194,13 +194,13 @@ fn in_threads(
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
-        while let Some((place, part)) = {
+        loop {
             let place = next.fetch_add(1, Ordering::Relaxed);
-            parts.get(place).map(|part| (place, part))
-        } {
+            let Some(part) = parts.get(place) else {
+                return done;
+            };
             done.push((place, sums(part)));
         }
-        done
     };
     let mut found = vec![None; parts.len()];
     thread::scope(|scope| {
