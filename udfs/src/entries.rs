@@ -6,7 +6,6 @@
 //! together, an entry is one number, which takes little memory and sorts several times as fast.
 
 use std::mem::take;
-use std::ops::{BitOr, Shl, Shr};
 
 /// A tuple of small numbers, the first one the group, and how often it occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +93,7 @@ impl<const N: usize> Entries<N> {
         }
         let entries = self.drain();
         self.layout = match entries.is_empty() {
-            true => Layout::of(&[entry]),
+            true => Layout::of(entry.parts),
             false => self.layout.with_room_for(entry.parts),
         };
         self.reserve(entries.len() + 1);
@@ -139,12 +138,9 @@ impl<const N: usize> Entries<N> {
         wide.retain(|entry| entry.group() < groups);
         collapse_wide(&mut wide);
         let mut packed = collapsed(self.single.clone(), self.counted.clone());
-        packed.truncate(packed.partition_point(|(packed, _)| {
-            let [group, ..] = self.layout.unpacked(*packed)[..] else {
-                return true;
-            };
-            (group as usize) < groups
-        }));
+        let emitted =
+            |(packed, _): &(u64, i64)| (self.layout.unpacked(*packed)[0] as usize) < groups;
+        packed.truncate(packed.partition_point(emitted));
         Sorted {
             layout: self.layout,
             packed,
@@ -223,8 +219,7 @@ impl<const N: usize> Entries<N> {
     /// Bytes that [`Entries::sorted`] takes: a copy, what sorting needs beside it, and the result.
     pub(crate) fn sort_bytes(&self) -> usize {
         let packed = self.single.len() + self.counted.len();
-        packed * 3 * size_of::<(u64, i64)>()
-            + self.wide.len() * (size_of::<Entry<N>>() + size_of::<(u128, i64)>() * 3 / 2)
+        packed * 3 * size_of::<(u64, i64)>() + self.wide.len() * 2 * size_of::<Entry<N>>()
     }
 }
 
@@ -279,23 +274,11 @@ impl<const N: usize> Default for Layout<N> {
 }
 
 impl<const N: usize> Layout<N> {
-    /// Of no more than these entries.
-    fn of(entries: &[Entry<N>]) -> Self {
-        let (mut least, mut largest) = ([u32::MAX; N], [0; N]);
-        for entry in entries {
-            for (place, part) in entry.parts.into_iter().enumerate() {
-                least[place] = part.min(least[place]);
-                largest[place] = part.max(largest[place]);
-            }
-        }
-        let mut widths = [0; N];
-        for (place, width) in widths.iter_mut().enumerate() {
-            *width = bits(largest[place].saturating_sub(least[place]));
-        }
+    /// Of one entry.
+    fn of(parts: [u32; N]) -> Self {
         Self {
-            least,
-            widths,
-            is_wide: widths.iter().sum::<u32>() > u64::BITS,
+            least: parts,
+            ..Self::default()
         }
     }
 
@@ -332,8 +315,13 @@ impl<const N: usize> Layout<N> {
     }
 
     #[inline]
-    fn unpacked(&self, packed: u64) -> [u32; N] {
-        unpacked(packed, &self.least, &self.widths)
+    fn unpacked(&self, mut packed: u64) -> [u32; N] {
+        let mut parts = self.least;
+        for (part, width) in parts.iter_mut().zip(self.widths).rev() {
+            *part += (packed & ((1 << width) - 1)) as u32;
+            packed >>= width;
+        }
+        parts
     }
 }
 
@@ -341,65 +329,9 @@ fn bits(span: u32) -> u32 {
     u32::BITS - span.leading_zeros()
 }
 
-/// A number that entries are packed into.
-trait Packed:
-    Copy + Ord + From<u32> + Shl<u32, Output = Self> + Shr<u32, Output = Self> + BitOr<Output = Self>
-{
-    /// The lowest bits.
-    fn low(self) -> u32;
-}
-
-impl Packed for u64 {
-    #[inline]
-    fn low(self) -> u32 {
-        self as u32
-    }
-}
-
-impl Packed for u128 {
-    #[inline]
-    fn low(self) -> u32 {
-        self as u32
-    }
-}
-
-#[inline]
-fn unpacked<P: Packed, const N: usize>(
-    mut packed: P,
-    least: &[u32; N],
-    widths: &[u32; N],
-) -> [u32; N] {
-    let mut parts = [0; N];
-    for place in (0..N).rev() {
-        let mask = ((1_u64 << widths[place]) - 1) as u32;
-        parts[place] = least[place] + (packed.low() & mask);
-        packed = packed >> widths[place];
-    }
-    parts
-}
-
 /// The same as [`collapsed`] for entries that do not fit in 64 bits.
 fn collapse_wide<const N: usize>(entries: &mut Vec<Entry<N>>) {
-    let Layout { least, widths, .. } = Layout::of(entries);
-    if widths.iter().sum::<u32>() <= u128::BITS {
-        let pack = |entry: &Entry<N>| {
-            let mut packed = 0;
-            for (place, width) in widths.iter().enumerate() {
-                packed = (packed << width) | u128::from(entry.parts[place] - least[place]);
-            }
-            (packed, entry.count)
-        };
-        let mut packed: Vec<_> = entries.iter().map(pack).collect();
-        packed.sort_by_key(|(parts, _)| *parts);
-        let unpack = |(packed, count): (u128, i64)| Entry {
-            parts: unpacked(packed, &least, &widths),
-            count,
-        };
-        entries.clear();
-        entries.extend(packed.into_iter().map(unpack));
-    } else {
-        entries.sort_by_key(|entry| entry.parts);
-    }
+    entries.sort_by_key(|entry| entry.parts);
     entries.dedup_by(|later, first| {
         let same = later.parts == first.parts;
         first.count += i64::from(same) * later.count;
