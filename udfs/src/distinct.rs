@@ -18,7 +18,7 @@ use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::wrong_arity;
 use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::keys::{Keys, key_type};
-use crate::members::{Member, Members};
+use crate::members::{LISTED_GROUPS_MAX, Member, Members};
 
 /// An argument whose distinct values are told apart.
 #[derive(Debug, Clone)]
@@ -203,7 +203,7 @@ impl<M: DistinctMetric> Groups for Table<M> {
             &mut self.customers,
             &mut self.seconds,
         )?;
-        if self.groups.len() == 1 {
+        if self.groups.len() <= LISTED_GROUPS_MAX {
             self.members.settle();
         }
         let columns = self.metric.columns(arguments)?;
@@ -278,6 +278,9 @@ impl<M: DistinctMetric> Groups for Table<M> {
             seconds,
             ..
         } = self;
+        if groups.len() <= LISTED_GROUPS_MAX {
+            members.expect(groups.len(), customers);
+        }
         for row in 0..rows {
             let index = group_of(row);
             let item_range = customers_of.offsets()[row] as usize - first
