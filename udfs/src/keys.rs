@@ -115,10 +115,10 @@ impl Keys {
                 let texts = as_string_view_array(array)?;
                 let views = texts.views();
                 for_each_row(selection, rows, |row| {
-                    keys[row] = if views[row] as u32 <= MAX_INLINE_VIEW_LEN {
-                        numbered.number_inline(views[row], || texts.value(row).as_bytes())
-                    } else {
-                        numbered.number(texts.value(row).as_bytes())
+                    let view = views[row];
+                    keys[row] = match numbered.recall(view) {
+                        Some(number) => number,
+                        None => numbered.number_of_view(view, texts.value(row).as_bytes()),
                     };
                     Ok(())
                 })?;
@@ -251,12 +251,21 @@ fn read_bits(array: &ArrayRef, width: usize, keys: &mut Vec<u64>) {
     }
 }
 
+/// The latest short texts are looked up first, in `1 << RECENT_BITS` places.
+const RECENT_BITS: u32 = 10;
+/// With more texts than this they would drive each other out.
+const RECENT_TEXTS_MAX: usize = 256;
+/// A view of a text that is not short.
+const NO_VIEW: u128 = u128::MAX;
+
 /// Byte strings numbered in order of appearance.
 #[derive(Debug, Default)]
 struct Numbered {
     numbers: HashMap<Arc<[u8]>, u64>,
     /// Texts that stand in their views, by these: they are equal if and only if the texts are.
     inline: HashMap<u128, u64>,
+    /// Few texts come again and again: the latest ones by [`Numbered::recent_place`].
+    recent: Vec<(u128, u64)>,
     values: Vec<Arc<[u8]>>,
     value_bytes: usize,
 }
@@ -271,14 +280,39 @@ impl Numbered {
         number
     }
 
-    /// The number of a text of at most [`MAX_INLINE_VIEW_LEN`] bytes. A column of texts must give all
-    /// its short ones here, and only those.
-    fn number_inline<'a>(&mut self, view: u128, bytes: impl FnOnce() -> &'a [u8]) -> u64 {
-        if let Some(number) = self.inline.get(&view) {
-            return *number;
+    /// Where the number of a short text stands among the latest ones.
+    #[inline]
+    fn recent_place(view: u128) -> usize {
+        const SPREADS: u64 = 0x9e37_79b9_7f4a_7c15;
+        let folded = (view >> 64) as u64 ^ (view as u64);
+        (folded.wrapping_mul(SPREADS) >> (u64::BITS - RECENT_BITS)) as usize
+    }
+
+    /// The number of a short text that is one of the latest ones.
+    #[inline]
+    fn recall(&self, view: u128) -> Option<u64> {
+        let (known, number) = self.recent.get(Self::recent_place(view))?;
+        (*known == view).then_some(*number)
+    }
+
+    /// The number of a text. A column of texts must give all its texts here, and only those.
+    #[inline(never)]
+    fn number_of_view(&mut self, view: u128, bytes: &[u8]) -> u64 {
+        if view as u32 > MAX_INLINE_VIEW_LEN {
+            return self.number(bytes);
         }
-        let (number, _) = self.append(bytes());
-        self.inline.insert(view, number);
+        let number = match self.inline.get(&view) {
+            Some(number) => *number,
+            None => {
+                let (number, _) = self.append(bytes);
+                self.inline.insert(view, number);
+                number
+            }
+        };
+        if self.values.len() <= RECENT_TEXTS_MAX {
+            self.recent.resize(1 << RECENT_BITS, (NO_VIEW, 0));
+            self.recent[Self::recent_place(view)] = (view, number);
+        }
         number
     }
 
@@ -301,6 +335,7 @@ impl Numbered {
         self.value_bytes
             + self.numbers.allocation_size()
             + self.inline.allocation_size()
+            + self.recent.capacity() * size_of::<(u128, u64)>()
             + self.values.capacity() * size_of::<Arc<[u8]>>()
     }
 }
