@@ -40,6 +40,7 @@
 //!    and read the difference.
 
 mod aggregate;
+mod answers;
 mod arguments;
 mod bag;
 mod behaviour;

@@ -106,7 +106,7 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
         sign: Sign,
     ) -> Result<()>;
     /// Counts in all rows of a batch at once, if that can be done without looking at each: their
-    /// constant arguments, of which there is one set. `None` leaves the tally as it was.
+    /// constant arguments, of which there is one set. The tally is new, and `None` does away with it.
     fn count_all(
         &self,
         _tally: &mut Tally<C, S, K>,
@@ -397,15 +397,6 @@ pub(crate) fn only_value(column: Option<&Float64Array>, default: f64) -> Option<
         Some([]) => None,
         Some(values) => all_equal(values).then(|| values[0]),
     }
-}
-
-/// Whether all values are numbers within bounds, which takes vector instructions to tell.
-pub(crate) fn all_within(values: &[f64], low: f64, high: f64) -> bool {
-    let outside = |chunk: &[f64]| {
-        let strangers = chunk.iter().filter(|value| !(low..=high).contains(*value));
-        strangers.count()
-    };
-    values.chunks(64).all(|chunk| outside(chunk) == 0)
 }
 
 /// The column of an optional last argument.

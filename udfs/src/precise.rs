@@ -34,20 +34,15 @@ impl FloatSum {
 
     /// Adds values in several sums at once: an addition then need not wait for the one before.
     pub(crate) fn add_slice(&mut self, values: &[f64]) {
-        const LANES: usize = 8;
-        if values.len() <= WHOLE_VALUES_MAX && all_whole(values) {
-            // Nothing is lost of such sums.
-            let mut sums = [0.0; LANES];
-            let chunks = values.chunks_exact(LANES);
-            let rest: f64 = chunks.remainder().iter().sum();
-            for chunk in chunks {
-                for (sum, value) in sums.iter_mut().zip(chunk) {
-                    *sum += value;
-                }
-            }
-            self.add(rest + sums.iter().sum::<f64>());
-            return;
+        match Whole::of(values) {
+            Some(whole) => self.add(whole.sum),
+            None => self.add_each(values),
         }
+    }
+
+    /// The same without a look at whether they are whole.
+    pub(crate) fn add_each(&mut self, values: &[f64]) {
+        const LANES: usize = 8;
         let mut lanes = [Self::default(); LANES];
         let mut chunks = values.chunks_exact(LANES);
         for chunk in &mut chunks {
@@ -121,19 +116,147 @@ impl FloatSum {
 /// So many sums of three whole numbers of [`all_whole`] have a sum that a double holds.
 pub(crate) const WHOLE_VALUES_MAX: usize = 1 << 21;
 
-/// Whether a value is a whole number of at most 30 bits, as answers and counts are.
+/// Numbers this large have no digits behind the point.
+const ROUNDS: f64 = 6_755_399_441_055_744.0;
+/// The largest whole number of 30 bits, as answers and counts are at most.
+const LARGEST: f64 = 1_073_741_824.0;
+
+/// Whether a value is a whole number of at most 30 bits.
 #[inline]
 pub(crate) fn is_whole(value: f64) -> bool {
-    /// Numbers this large have no digits behind the point.
-    const ROUNDS: f64 = 6_755_399_441_055_744.0;
-    const LARGEST: f64 = 1_073_741_824.0;
     (value + ROUNDS) - ROUNDS == value && value.abs() <= LARGEST
 }
 
-/// The same of all values; looked at in whole so that it takes vector instructions.
+/// The same of all values.
 pub(crate) fn all_whole(values: &[f64]) -> bool {
-    let strange = |chunk: &[f64]| chunk.iter().filter(|value| !is_whole(**value)).count();
-    values.chunks(64).all(|chunk| strange(chunk) == 0)
+    Whole::of(values).is_some()
+}
+
+/// What one look at whole numbers of at most 30 bits tells, of which there are no more than
+/// [`WHOLE_VALUES_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Whole {
+    least: f64,
+    largest: f64,
+    /// Nothing is lost of it.
+    pub(crate) sum: f64,
+}
+
+/// Whole numbers of at most this have products that are whole numbers of at most 30 bits.
+pub(crate) const WHOLE_FACTOR_MAX: f64 = 32_768.0;
+
+/// `Σ left · right`, in several sums at once; exact for whole numbers up to [`WHOLE_FACTOR_MAX`].
+pub(crate) fn sum_of_products(left: &[f64], right: &[f64]) -> f64 {
+    const LANES: usize = 4;
+    let mut sums = [0.0; LANES];
+    let (lefts, rights) = (left.chunks_exact(LANES), right.chunks_exact(LANES));
+    for (left, right) in lefts.remainder().iter().zip(rights.remainder()) {
+        sums[0] += left * right;
+    }
+    for (left, right) in lefts.zip(rights) {
+        for (sum, (left, right)) in sums.iter_mut().zip(left.iter().zip(right)) {
+            *sum += left * right;
+        }
+    }
+    sums.iter().sum()
+}
+
+impl Whole {
+    /// `None` if a value is not such a number. Written so that it takes vector instructions.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        const LANES: usize = 4;
+        const CHUNK: usize = 512;
+        if values.len() > WHOLE_VALUES_MAX {
+            return None;
+        }
+        let mut least = [f64::INFINITY; LANES];
+        let mut largest = [f64::NEG_INFINITY; LANES];
+        let mut sums = [0.0; LANES];
+        for chunk in values.chunks(CHUNK) {
+            // Bits of what rounding takes from a value: none of zero, some of everything else.
+            let mut lost = [0; LANES];
+            let mut look = |lane: usize, value: f64| {
+                least[lane] = if value < least[lane] {
+                    value
+                } else {
+                    least[lane]
+                };
+                largest[lane] = if value > largest[lane] {
+                    value
+                } else {
+                    largest[lane]
+                };
+                lost[lane] |= ((value + ROUNDS) - ROUNDS - value).to_bits();
+                sums[lane] += value;
+            };
+            let lines = chunk.chunks_exact(LANES);
+            for value in lines.remainder() {
+                look(0, *value);
+            }
+            for line in lines {
+                for (lane, value) in line.iter().enumerate() {
+                    look(lane, *value);
+                }
+            }
+            if lost != [0; LANES] {
+                return None;
+            }
+        }
+        let whole = Self {
+            least: least.into_iter().fold(f64::INFINITY, f64::min),
+            largest: largest.into_iter().fold(f64::NEG_INFINITY, f64::max),
+            sum: sums.into_iter().sum(),
+        };
+        whole.is_within(-LARGEST, LARGEST).then_some(whole)
+    }
+
+    /// The same of integers.
+    pub(crate) fn of_integers(values: &[i32]) -> Option<Self> {
+        const CHUNK: usize = 512;
+        /// The sum of a chunk of these has 32 bits.
+        const SMALL: i32 = 1 << 20;
+        if values.len() > WHOLE_VALUES_MAX {
+            return None;
+        }
+        let (mut least, mut largest, mut sum) = (i32::MAX, i32::MIN, 0_i64);
+        for chunk in values.chunks(CHUNK) {
+            let (mut low, mut high, mut small_sum) = (i32::MAX, i32::MIN, 0_i32);
+            for value in chunk {
+                low = low.min(*value);
+                high = high.max(*value);
+                small_sum = small_sum.wrapping_add(*value);
+            }
+            sum += match low >= -SMALL && high <= SMALL {
+                true => i64::from(small_sum),
+                false => chunk.iter().copied().map(i64::from).sum(),
+            };
+            (least, largest) = (least.min(low), largest.max(high));
+        }
+        let bounds = match values {
+            [] => [f64::INFINITY, f64::NEG_INFINITY],
+            _ => [least, largest].map(f64::from),
+        };
+        let whole = Self {
+            least: bounds[0],
+            largest: bounds[1],
+            sum: sum as f64,
+        };
+        whole.is_within(-LARGEST, LARGEST).then_some(whole)
+    }
+
+    /// Whether all are within bounds, which they are if there are none.
+    pub(crate) fn is_within(self, low: f64, high: f64) -> bool {
+        self.least >= low && self.largest <= high
+    }
+}
+
+/// Whether all values are numbers within bounds, which takes vector instructions to tell.
+pub(crate) fn all_within(values: &[f64], low: f64, high: f64) -> bool {
+    let outside = |chunk: &[f64]| {
+        let strangers = chunk.iter().filter(|value| !(low..=high).contains(*value));
+        strangers.count()
+    };
+    values.chunks(64).all(|chunk| outside(chunk) == 0)
 }
 
 /// The unevaluated sum of two doubles, of which the second is below half a unit of the first's last
@@ -255,6 +378,38 @@ mod tests {
         assert!(all_whole(&[0.0, -0.0, 3.0, -7.0, 1_073_741_824.0]));
         for other in [0.5, 1e10, f64::NAN, f64::INFINITY, 5e-324, -1.0 / 3.0] {
             assert!(!all_whole(&[1.0, other]), "{other}");
+        }
+    }
+
+    #[test]
+    fn one_look_tells_bounds_and_sum() {
+        for rows in [1, 3, 4, 511, 512, 1_030] {
+            let values: Vec<_> = (0..rows).map(|n| f64::from(n % 11) - 3.0).collect();
+            let whole = Whole::of(&values).unwrap();
+            assert_eq!(whole.sum, values.iter().sum::<f64>(), "{rows}");
+            let largest = f64::from(rows.min(11)) - 4.0;
+            assert!(whole.is_within(-3.0, largest), "{rows}");
+            assert!(!whole.is_within(-2.0, largest), "{rows}");
+            assert!(!whole.is_within(-3.0, largest - 1.0), "{rows}");
+            for odd in [0.5, f64::NAN, f64::INFINITY, 1e300] {
+                for place in [0, rows as usize - 1] {
+                    let mut values = values.clone();
+                    values[place] = odd;
+                    assert_eq!(Whole::of(&values), None, "{odd} in {rows}");
+                    assert_eq!(all_within(&values, -3.0, 10.0), odd == 0.5, "{odd}");
+                }
+            }
+        }
+        assert_eq!(Whole::of(&[]).map(|none| none.sum), Some(0.0));
+    }
+
+    #[test]
+    fn whole_numbers_multiply_as_they_do_one_by_one() {
+        for rows in [0, 1, 4, 1_030] {
+            let left: Vec<_> = (0..rows).map(|n| f64::from(n % 11) - 3.0).collect();
+            let right: Vec<_> = (0..rows).map(|n| f64::from(n % 7)).collect();
+            let expected: f64 = left.iter().zip(&right).map(|(l, r)| l * r).sum();
+            assert_eq!(sum_of_products(&left, &right), expected, "{rows}");
         }
     }
 

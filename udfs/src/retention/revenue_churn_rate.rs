@@ -14,8 +14,8 @@ use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{
     all_equal, doubles, invalid_call, invalid_value, number, text, wrong_arity,
 };
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments};
-use crate::precise::{MAX_SQUARABLE, all_whole, squarable};
+use crate::measure::{Measure, Names, Sign, Tallied, Tally, Uniform, first_arguments};
+use crate::precise::{MAX_SQUARABLE, all_whole, all_within, squarable};
 use crate::record::numbers;
 
 /// The aggregate `revenue_churn_rate`.

@@ -9,12 +9,11 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
+use crate::answers::{Answers, answer};
+use crate::arguments::{finite, invalid_value, number, wrong_arity};
 use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments, only_value,
-    optional,
+    Measure, Names, Sign, Tallied, Tally, Uniform, first_arguments, only_value, optional,
 };
-use crate::precise::all_whole;
 use crate::record::numbers;
 
 /// The aggregate `ces`.
@@ -64,7 +63,11 @@ impl Definition for Ces {
         }
         let named = Self::PARAMETERS.iter().zip(types);
         named
-            .map(|(name, given)| number(Self::NAME, name, given))
+            .enumerate()
+            .map(|(place, (name, given))| match place {
+                0 => answer(Self::NAME, name, given),
+                _ => number(Self::NAME, name, given),
+            })
             .collect()
     }
 
@@ -86,7 +89,7 @@ struct Effort {
 }
 
 impl Measure<1, 1, 1> for Effort {
-    type Columns<'a> = (&'a Float64Array, Option<&'a Float64Array>);
+    type Columns<'a> = (Answers<'a>, Option<&'a Float64Array>);
 
     const NAMES: Names<1, 1, 1> = Names {
         counts: ["answers"],
@@ -103,7 +106,7 @@ impl Measure<1, 1, 1> for Effort {
     }
 
     fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Self::Columns<'a>> {
-        Ok((doubles(&arguments[0])?, optional(arguments, 1)?))
+        Ok((Answers::new(&arguments[0])?, optional(arguments, 1)?))
     }
 
     #[inline]
@@ -150,18 +153,19 @@ impl Measure<1, 1, 1> for Effort {
         tally: &mut Tally<1, 1, 1>,
         columns: &Self::Columns<'_>,
     ) -> Option<[f64; 1]> {
-        let constants = valid(columns)?;
-        let scores = columns.0.values();
+        let scale_max = scale_max(columns)?;
+        let scores = columns.0;
         tally.counts[0] = scores.len() as i64;
-        tally.sums[0].add_slice(scores);
-        Some(constants)
+        let valid = scores.add_within(&mut tally.sums[0], SCALE_MIN, scale_max);
+        valid.then_some([scale_max])
     }
 
     const UNIFORM: bool = true;
 
     fn uniform(&self, columns: &Self::Columns<'_>) -> Option<Uniform<1>> {
-        let constants = valid(columns)?;
-        let whole = all_whole(columns.0.values());
+        let scale_max = scale_max(columns)?;
+        let whole = columns.0.whole_within(SCALE_MIN, scale_max)?;
+        let constants = [scale_max];
         Some(Uniform { constants, whole })
     }
 
@@ -183,9 +187,7 @@ impl Measure<1, 1, 1> for Effort {
     }
 }
 
-/// The scale of a batch without answers that it does not have.
-fn valid((scores, bounds): &(&Float64Array, Option<&Float64Array>)) -> Option<[f64; 1]> {
-    let scale_max = only_value(*bounds, SCALE_MAX)?;
-    let valid = scale_max.is_finite() && all_within(scores.values(), SCALE_MIN, scale_max);
-    valid.then_some([scale_max])
+/// The one scale of a batch.
+fn scale_max((_, bounds): &(Answers<'_>, Option<&Float64Array>)) -> Option<f64> {
+    only_value(*bounds, SCALE_MAX).filter(|scale_max| scale_max.is_finite())
 }

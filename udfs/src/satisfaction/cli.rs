@@ -9,11 +9,10 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
+use crate::answers::{Answers, answer};
 use crate::arguments::{doubles, finite, invalid_call, invalid_value, number, wrong_arity};
-use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, Uniform, all_within, first_arguments, only_value,
-};
-use crate::precise::{MAX_SQUARABLE, Wide, all_whole, squarable};
+use crate::measure::{Measure, Names, Sign, Tallied, Tally, Uniform, first_arguments, only_value};
+use crate::precise::{MAX_SQUARABLE, Wide, squarable};
 use crate::record::numbers;
 
 /// The aggregate `cli`.
@@ -72,7 +71,11 @@ impl Definition for Cli {
         }
         let named = Self::PARAMETERS.iter().zip(types);
         named
-            .map(|(name, given)| number(Self::NAME, name, given))
+            .enumerate()
+            .map(|(place, (name, given))| match place {
+                0..3 => answer(Self::NAME, name, given),
+                _ => number(Self::NAME, name, given),
+            })
             .collect()
     }
 
@@ -96,7 +99,7 @@ struct Loyalty {
 /// The columns of a batch.
 #[derive(Debug)]
 struct Columns<'a> {
-    answers: [&'a Float64Array; 3],
+    answers: [Answers<'a>; 3],
     scale: Option<[&'a Float64Array; 2]>,
 }
 
@@ -129,9 +132,9 @@ impl Measure<1, 1, 2> for Loyalty {
         };
         Ok(Columns {
             answers: [
-                doubles(&arguments[0])?,
-                doubles(&arguments[1])?,
-                doubles(&arguments[2])?,
+                Answers::new(&arguments[0])?,
+                Answers::new(&arguments[1])?,
+                Answers::new(&arguments[2])?,
             ],
             scale,
         })
@@ -172,21 +175,21 @@ impl Measure<1, 1, 2> for Loyalty {
     }
 
     fn count_all(&self, tally: &mut Tally<1, 1, 2>, columns: &Columns<'_>) -> Option<[f64; 2]> {
-        let constants = valid(columns)?;
+        let (constants, [low, high]) = bounds(columns)?;
         tally.counts[0] = columns.answers[0].len() as i64;
-        for answers in columns.answers {
-            tally.sums[0].add_slice(answers.values());
-        }
-        Some(constants)
+        let sum = &mut tally.sums[0];
+        let mut answers = columns.answers.into_iter();
+        let valid = answers.all(|answers| answers.add_within(sum, low, high));
+        valid.then_some(constants)
     }
 
     const UNIFORM: bool = true;
 
     /// Three answers are one addend, which is exact if they are whole.
     fn uniform(&self, columns: &Columns<'_>) -> Option<Uniform<2>> {
-        let constants = valid(columns)?;
+        let (constants, [low, high]) = bounds(columns)?;
         let mut answers = columns.answers.into_iter();
-        let whole = answers.all(|answers| all_whole(answers.values()));
+        let whole = answers.all(|answers| answers.whole_within(low, high) == Some(true));
         whole.then_some(Uniform { constants, whole })
     }
 
@@ -215,20 +218,18 @@ impl Measure<1, 1, 2> for Loyalty {
     }
 }
 
-/// The scale of a batch without answers that it does not have.
-fn valid(columns: &Columns<'_>) -> Option<[f64; 2]> {
+/// The one scale of a batch, and between what its answers must be.
+fn bounds(columns: &Columns<'_>) -> Option<([f64; 2], [f64; 2])> {
     let [min, max] = match columns.scale {
         None => POINTS,
         Some([min, max]) => [only_value(Some(min), 0.0)?, only_value(Some(max), 0.0)?],
     };
-    let (low, high) = match columns.scale {
-        None => (-MAX_SQUARABLE, MAX_SQUARABLE),
-        Some(_) if min.abs().max(max.abs()) <= MAX_SQUARABLE => (min.min(max), min.max(max)),
+    let ends = match columns.scale {
+        None => [-MAX_SQUARABLE, MAX_SQUARABLE],
+        Some(_) if min.abs().max(max.abs()) <= MAX_SQUARABLE => [min.min(max), min.max(max)],
         Some(_) => return None,
     };
-    let mut answers = columns.answers.into_iter();
-    let valid = answers.all(|answers| all_within(answers.values(), low, high));
-    valid.then_some([min, max])
+    Some(([min, max], ends))
 }
 
 /// Refuses a scale whose ends are the same or no numbers.

@@ -12,9 +12,8 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::measure::{
-    Measure, Names, Sign, Tallied, Tally, all_within, first_arguments, only_value, optional,
-};
+use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments, only_value, optional};
+use crate::precise::all_within;
 use crate::record::numbers;
 
 /// The aggregate `csat`.

@@ -23,8 +23,8 @@ use crate::arguments::{
 use crate::distinct::lists;
 use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
-use crate::measure::{Sign, all_within, first_arguments, only_value, optional};
-use crate::precise::{FloatSum, MAX_SQUARABLE, WHOLE_VALUES_MAX, all_whole, squarable};
+use crate::measure::{Sign, first_arguments, only_value, optional};
+use crate::precise::{FloatSum, MAX_SQUARABLE, Whole, squarable};
 use crate::record::{counts, numbers};
 use crate::satisfaction::cli::off_scale;
 
@@ -139,7 +139,9 @@ impl Aspect {
 type Address = (u32, u64);
 
 /// Few attributes come again and again: where those of the latest rows stand is kept, in so many places.
-const RECENT: usize = 1_024;
+const RECENT: usize = 4_096;
+/// Places between those of two groups; as many groups as [`RECENT`] has room for do not meet.
+const RECENT_OF_GROUP: usize = 61;
 
 /// The aspects of all groups.
 #[derive(Debug)]
@@ -165,16 +167,27 @@ impl Aspects {
     #[inline]
     fn place(&mut self, group: usize, attribute: u64) -> usize {
         let address = (group as u32, attribute);
-        let recent = &mut self.recent[(group * 31 + attribute as usize) % RECENT];
-        let hit = self.stored.get(*recent as usize);
-        if hit.is_none_or(|(known, _)| *known != address) {
-            let stored = &mut self.stored;
-            *recent = *self.places.entry(address).or_insert_with(|| {
-                stored.push((address, Aspect::default()));
-                stored.len() as u32 - 1
-            });
+        let recent = self.recent[Self::recent_place(address)] as usize;
+        match self.stored.get(recent) {
+            Some((known, _)) if *known == address => recent,
+            _ => self.find(address),
         }
-        *recent as usize
+    }
+
+    #[inline]
+    fn recent_place((group, attribute): Address) -> usize {
+        (group as usize * RECENT_OF_GROUP).wrapping_add(attribute as usize) % RECENT
+    }
+
+    #[inline(never)]
+    fn find(&mut self, address: Address) -> usize {
+        let stored = &mut self.stored;
+        let place = *self.places.entry(address).or_insert_with(|| {
+            stored.push((address, Aspect::default()));
+            stored.len() as u32 - 1
+        });
+        self.recent[Self::recent_place(address)] = place;
+        place as usize
     }
 
     fn of(&mut self, group: usize, attribute: u64) -> &mut Aspect {
@@ -306,12 +319,8 @@ fn whole_answers(
     maxs: Option<&Float64Array>,
 ) -> Option<[f64; 2]> {
     let scale = [only_value(mins, SCALE_MIN)?, only_value(maxs, SCALE_MAX)?];
-    let (satisfactions, importances) = (satisfactions.values(), importances.values());
-    let whole = all_within(satisfactions, scale[0], scale[1])
-        && all_within(importances, 0.0, MAX_SQUARABLE)
-        && all_whole(satisfactions)
-        && all_whole(importances)
-        && satisfactions.len() <= WHOLE_VALUES_MAX;
+    let whole = Whole::of(satisfactions.values())?.is_within(scale[0], scale[1])
+        && Whole::of(importances.values())?.is_within(0.0, MAX_SQUARABLE);
     whole.then_some(scale)
 }
 
@@ -362,27 +371,22 @@ impl Answers {
         check_scale(scale)?;
         let answers = satisfactions.values().iter().zip(importances.values());
         let mut found: Vec<(i64, [f64; 2])> = Vec::new();
-        let mut places = Vec::new();
         for (row, (satisfaction, importance)) in answers.enumerate() {
             let place = self.aspects.place(group_of(row), self.attributes[row]);
             if place >= found.len() {
                 found.resize(self.aspects.stored.len(), (0, [0.0; 2]));
             }
             let (rows, sums) = &mut found[place];
-            if *rows == 0 {
-                places.push(place);
-            }
             *rows += 1;
             sums[0] += satisfaction;
             sums[1] += importance;
         }
-        for place in places {
-            let ((group, _), aspect) = &mut self.aspects.stored[place];
+        let stored = self.aspects.stored.iter_mut().zip(found);
+        for (((group, _), aspect), (rows, sums)) in stored.filter(|(_, (rows, _))| *rows > 0) {
             let held = &mut self.scales[*group as usize];
             if hold(held, scale) == Held::Differs {
                 return Err(varying(*held, scale));
             }
-            let (rows, sums) = found[place];
             aspect.rows += rows;
             for (sum, more) in aspect.sums.iter_mut().zip(sums) {
                 sum.add(more);

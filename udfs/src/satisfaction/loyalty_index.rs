@@ -15,8 +15,8 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::measure::all_within;
-use crate::precise::{FloatSum, MAX_SQUARABLE, squarable};
+
+use crate::precise::{FloatSum, MAX_SQUARABLE, all_within, squarable};
 use crate::record::numbers;
 use crate::scalar::{Scalar, ScalarDefinition, export_scalar};
 

@@ -18,7 +18,7 @@ use crate::aggregate::{
 };
 use crate::arguments::{NANOSECONDS_PER_DAY, Times, doubles, number, plain, times, wrong_arity};
 use crate::measure::{Measure, Names, Sign, Tallied, Tally};
-use crate::precise::{Wide, deviations, squarable};
+use crate::precise::{WHOLE_FACTOR_MAX, Whole, Wide, deviations, squarable, sum_of_products};
 use crate::record::{FieldList, counts, numbers, record, record_type, words};
 use crate::statistics::distributions::student_two_sided;
 
@@ -184,6 +184,31 @@ impl Measure<1, 5, 0> for Line {
         of_yy.add_product(sign.of(y), y);
         of_xy.add_product(sign.of(x), y);
         Ok(())
+    }
+
+    /// Answers and counts are whole and small: nothing is lost of the sums of a batch.
+    fn count_all(&self, tally: &mut Tally<1, 5, 0>, columns: &Points<'_>) -> Option<[f64; 0]> {
+        let Places::Numbers(x) = &columns.x else {
+            return None;
+        };
+        let (x, y) = (x.values(), columns.y.values());
+        let small = |values: &[f64]| {
+            let whole = Whole::of(values)?;
+            let small = whole.is_within(-WHOLE_FACTOR_MAX, WHOLE_FACTOR_MAX);
+            small.then_some(whole.sum)
+        };
+        let sums = [
+            small(x)?,
+            small(y)?,
+            sum_of_products(x, x),
+            sum_of_products(y, y),
+            sum_of_products(x, y),
+        ];
+        tally.counts[0] = x.len() as i64;
+        for (total, sum) in tally.sums.iter_mut().zip(sums) {
+            total.add(sum);
+        }
+        Some([])
     }
 
     fn finish(&self, _tallies: &[Tally<1, 5, 0>]) -> Result<ArrayRef> {

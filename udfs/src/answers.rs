@@ -1,0 +1,146 @@
+//! Answers of surveys: numbers, which mostly are small and whole.
+
+use arrow::array::{Array, ArrayRef, Float64Array, Int32Array};
+use arrow::datatypes::{DataType, Int32Type};
+use datafusion_common::Result;
+
+use crate::arguments::{doubles, number, plain, primitive};
+use crate::precise::{FloatSum, Whole, all_within};
+
+/// The type of an answer: whole numbers of up to 32 bits become INT, other numbers DOUBLE.
+pub(crate) fn answer(function: &str, argument: &str, given: &DataType) -> Result<DataType> {
+    match plain(given) {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            Ok(DataType::Int32)
+        }
+        given => number(function, argument, given),
+    }
+}
+
+/// A column of a type that [`answer`] returned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answers<'a> {
+    Whole(&'a Int32Array),
+    Doubles(&'a Float64Array),
+}
+
+impl<'a> Answers<'a> {
+    /// Looks at a batch's column.
+    pub(crate) fn new(array: &'a ArrayRef) -> Result<Self> {
+        match array.data_type() {
+            DataType::Int32 => primitive::<Int32Type>(array).map(Self::Whole),
+            _ => doubles(array).map(Self::Doubles),
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Whole(answers) => answers.len(),
+            Self::Doubles(answers) => answers.len(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn value(self, row: usize) -> f64 {
+        match self {
+            Self::Whole(answers) => f64::from(answers.value(row)),
+            Self::Doubles(answers) => answers.value(row),
+        }
+    }
+
+    /// Whether all are numbers within bounds, and if so, whether they are [`Whole`].
+    pub(crate) fn whole_within(self, low: f64, high: f64) -> Option<bool> {
+        match self.look() {
+            Some(whole) => whole.is_within(low, high).then_some(true),
+            None => self.all_within(low, high).then_some(false),
+        }
+    }
+
+    /// Adds all if they are numbers within bounds; false, and nothing changes, if not.
+    pub(crate) fn add_within(self, sum: &mut FloatSum, low: f64, high: f64) -> bool {
+        match self.look() {
+            Some(whole) if whole.is_within(low, high) => sum.add(whole.sum),
+            None if self.all_within(low, high) => match self {
+                Self::Whole(answers) => {
+                    let answers = answers.values().iter();
+                    answers.for_each(|answer| sum.add(f64::from(*answer)));
+                }
+                Self::Doubles(answers) => sum.add_each(answers.values()),
+            },
+            _ => return false,
+        }
+        true
+    }
+
+    fn look(self) -> Option<Whole> {
+        match self {
+            Self::Whole(answers) => Whole::of_integers(answers.values()),
+            Self::Doubles(answers) => Whole::of(answers.values()),
+        }
+    }
+
+    fn all_within(self, low: f64, high: f64) -> bool {
+        match self {
+            Self::Whole(answers) => {
+                let mut answers = answers.values().iter();
+                answers.all(|answer| (low..=high).contains(&f64::from(*answer)))
+            }
+            Self::Doubles(answers) => all_within(answers.values(), low, high),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn both_types_tell_the_same() {
+        for values in [
+            vec![],
+            vec![1, 5, 7, 0],
+            (0..2_000).map(|n| n % 9 - 2).collect(),
+            vec![i32::MAX, i32::MIN, 3],
+        ] {
+            let doubles: Float64Array = values.iter().map(|value| f64::from(*value)).collect();
+            let integers = Int32Array::from(values.clone());
+            let arrays: [ArrayRef; 2] = [Arc::new(integers), Arc::new(doubles)];
+            let [whole, double] = arrays.each_ref().map(|array| Answers::new(array).unwrap());
+            for (low, high) in [(0.0, 7.0), (-2.0, 6.0), (0.5, 6.5), (f64::MIN, f64::MAX)] {
+                let expected = double.whole_within(low, high);
+                assert_eq!(whole.whole_within(low, high), expected, "{values:?}");
+                let mut sums = [FloatSum::default(); 2];
+                let added = [whole, double]
+                    .into_iter()
+                    .zip(&mut sums)
+                    .map(|(answers, sum)| answers.add_within(sum, low, high));
+                let added: Vec<_> = added.collect();
+                assert_eq!(added, [expected.is_some(); 2], "{values:?}");
+                assert_eq!(sums[0].total(), sums[1].total(), "{values:?}");
+                if expected.is_some() {
+                    let total: i64 = values.iter().map(|value| i64::from(*value)).sum();
+                    assert_eq!(sums[0].total(), total as f64, "{values:?}");
+                }
+            }
+            for row in 0..values.len() {
+                assert_eq!(whole.value(row), double.value(row));
+            }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_that_a_double_rounds_stay_numbers() {
+        for (given, expected) in [
+            (DataType::UInt16, DataType::Int32),
+            (DataType::UInt32, DataType::Float64),
+            (DataType::Int64, DataType::Float64),
+            (DataType::Null, DataType::Float64),
+        ] {
+            assert_eq!(answer("f", "score", &given).unwrap(), expected);
+        }
+        assert!(answer("f", "score", &DataType::Utf8).is_err());
+    }
+}
