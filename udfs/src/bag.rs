@@ -7,16 +7,15 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
-use datafusion_common::cast::as_list_array;
-use datafusion_common::{DataFusionError, Result, exec_err};
-use datafusion_expr::{Accumulator, GroupsAccumulator};
+use datafusion_common::{DataFusionError, Result};
 
-use crate::aggregate::{Form, for_each_row, rows_of, selection};
+use crate::aggregate::{for_each_row, rows_of, selection};
 use crate::arguments::{Held, hold, hold_other, primitive, varying_argument};
-use crate::distinct::{KeyArgument, lists};
+use crate::distinct::KeyArgument;
 use crate::entries::{self, Entries};
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
+use crate::lists::{Listed, lists};
 use crate::measure::Sign;
 
 /// What is known of one entry.
@@ -71,23 +70,6 @@ pub(crate) trait BagMetric<const K: usize>: Clone + Debug + Send + Sync + 'stati
     fn finish(&self, groups: &[Gathered<'_, K>]) -> Result<ArrayRef>;
 }
 
-/// The [`Form`] of a [`BagMetric`].
-pub(crate) struct BagForm<M, const K: usize> {
-    metric: M,
-    keys: Option<Keys>,
-}
-
-impl<M: BagMetric<K>, const K: usize> BagForm<M, K> {
-    /// Refuses key types that cannot be told apart.
-    pub(crate) fn new(metric: M) -> Result<Self> {
-        let keys = metric
-            .key()
-            .map(|key| Keys::new(M::FUNCTION, key.name, &key.data_type))
-            .transpose()?;
-        Ok(Self { metric, keys })
-    }
-}
-
 /// A group, and the halves of a key and a place.
 type Parts = [u32; 5];
 
@@ -110,11 +92,9 @@ fn entry(stored: entries::Entry<5>) -> Entry {
     }
 }
 
-/// Numbered texts that may stay after their groups have gone, beyond twice those in use.
-const NUMBERS_KEPT: usize = 4_096;
-
+/// The entries of each group.
 #[derive(Debug)]
-struct Bag<M, const K: usize> {
+pub(crate) struct Bag<M, const K: usize> {
     metric: M,
     keys: Option<Keys>,
     constants: Vec<Option<[i64; K]>>,
@@ -126,15 +106,17 @@ struct Bag<M, const K: usize> {
 }
 
 impl<M: BagMetric<K>, const K: usize> Bag<M, K> {
-    fn new(form: BagForm<M, K>) -> Self {
-        Self {
-            metric: form.metric,
-            keys: form.keys,
+    /// Refuses key types that cannot be told apart.
+    pub(crate) fn new(metric: M) -> Result<Self> {
+        let keys = |key: &KeyArgument| Keys::new(M::FUNCTION, key.name, &key.data_type);
+        Ok(Self {
+            keys: metric.key().map(keys).transpose()?,
+            metric,
             constants: Vec::new(),
             entries: Entries::default(),
             rows: 0,
             batch: Vec::new(),
-        }
+        })
     }
 
     #[cold]
@@ -212,7 +194,17 @@ impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
     const RETRACTS: bool = true;
 
     fn empty(&self) -> Result<Self> {
-        BagForm::new(self.metric.clone()).map(Self::new)
+        Self::new(self.metric.clone())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let constants = M::CONSTANTS.map(|name| Field::new(name, DataType::Int64, true));
+        let key = self.keys.as_ref().zip(self.metric.key());
+        let key = key.map(|(keys, key)| (key.name, keys.data_type().clone()));
+        let (name, key) = key.unwrap_or(("key", DataType::Int64));
+        let key = [list_field(name, key)];
+        let own = ["place", "rows"].map(|name| list_field(name, DataType::Int64));
+        constants.into_iter().chain(key).chain(own).collect()
     }
 
     fn len(&self) -> usize {
@@ -259,22 +251,8 @@ impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
                 return Err(Self::varying(*constants, found));
             }
         }
-        let lists = states[K..]
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
-        let Some(first) = lists.first() else {
-            return exec_err!("{}(): the partial state has no list", M::FUNCTION);
-        };
-        let offsets = first.offsets();
-        let base = offsets[0] as usize;
-        let items: Vec<_> = lists
-            .iter()
-            .map(|list| {
-                let (start, end) = (list.offsets()[0], list.offsets()[rows]);
-                list.values().slice(start as usize, (end - start) as usize)
-            })
-            .collect();
+        let listed = Listed::new(M::FUNCTION, &states[K..])?;
+        let items = &listed.items;
         self.batch.clear();
         match &mut self.keys {
             Some(keys) => keys.read(&items[0], None, &mut self.batch)?,
@@ -287,7 +265,7 @@ impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
         let counts = primitive::<Int64Type>(&items[2])?.values();
         for row in 0..rows {
             let group = group_of(row);
-            for item in offsets[row] as usize - base..offsets[row + 1] as usize - base {
+            for item in listed.of(row) {
                 let parts = parts(group, self.batch[item], places[item]);
                 self.entries.push(parts, counts[item]);
                 self.rows += counts[item];
@@ -340,8 +318,8 @@ impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
         }
         self.constants.drain(..groups);
         self.entries.discard(groups);
-        let numbered = self.keys.as_ref().map_or(0, Keys::numbered);
-        if numbered > 2 * self.entries.len() + NUMBERS_KEPT {
+        let entries = self.entries.len();
+        if self.keys.iter().any(|keys| keys.are_stale(entries)) {
             let groups = self.constants.len();
             let state = self.write(groups)?;
             self.clear(groups);
@@ -357,29 +335,5 @@ impl<M: BagMetric<K>, const K: usize> Groups for Bag<M, K> {
             + self.entries.len() * size_of::<Entry>()
             + self.batch.capacity() * size_of::<u64>()
             + self.keys.as_ref().map_or(0, Keys::heap_size)
-    }
-}
-
-impl<M: BagMetric<K>, const K: usize> Form for BagForm<M, K> {
-    fn state_fields(&self) -> Vec<Field> {
-        let constants = M::CONSTANTS.map(|name| Field::new(name, DataType::Int64, true));
-        let key = self.keys.as_ref().zip(self.metric.key());
-        let key = key.map(|(keys, key)| (key.name, keys.data_type().clone()));
-        let (name, key) = key.unwrap_or(("key", DataType::Int64));
-        let key = [list_field(name, key)];
-        let own = ["place", "rows"].map(|name| list_field(name, DataType::Int64));
-        constants.into_iter().chain(key).chain(own).collect()
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(Bag::new(*self)))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        Some(self.accumulator())
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(Bag::new(*self)))
     }
 }

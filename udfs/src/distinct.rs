@@ -4,20 +4,18 @@
 
 use std::fmt::Debug;
 use std::mem::{size_of, take};
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, ListArray};
-use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::{DataType, Field};
-use datafusion_common::cast::as_list_array;
-use datafusion_common::{HashMap, Result, exec_datafusion_err, exec_err};
-use datafusion_expr::{Accumulator, GroupsAccumulator};
+use datafusion_common::{HashMap, Result};
 
-use crate::aggregate::{Form, for_each_row, rows_of, selection};
+use crate::aggregate::{for_each_row, rows_of, selection};
 use crate::arguments::wrong_arity;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::{Keys, key_type};
+use crate::lists::{Listed, lists};
 use crate::members::{LISTED_GROUPS_MAX, Member, Members};
 
 /// An argument whose distinct values are told apart.
@@ -114,28 +112,9 @@ pub(crate) trait DistinctMetric: Clone + Debug + Send + Sync + 'static {
     }
 }
 
-/// The [`Form`] of a [`DistinctMetric`].
-pub(crate) struct DistinctForm<M: DistinctMetric> {
-    metric: M,
-    keys: Vec<Keys>,
-}
-
-impl<M: DistinctMetric> DistinctForm<M> {
-    /// Refuses key types that cannot be told apart.
-    pub(crate) fn new(metric: M) -> Result<Self> {
-        let keys = |key: &KeyArgument| Keys::new(metric.function(), key.name, &key.data_type);
-        let keys = metric.keys().iter().map(keys).collect::<Result<_>>()?;
-        Ok(Self { metric, keys })
-    }
-}
-
-/// Texts that may stay numbered after their groups have gone, beyond twice those in use; fewer are
-/// not worth the work. Sorted input emits groups batch by batch and would otherwise keep them all.
-const NUMBERS_KEPT: usize = 4_096;
-
 /// The groups of a metric and the customers they have met.
 #[derive(Debug)]
-struct Table<M: DistinctMetric> {
+pub(crate) struct Distinct<M: DistinctMetric> {
     metric: M,
     keys: Vec<Keys>,
     groups: Vec<M::Group>,
@@ -145,16 +124,18 @@ struct Table<M: DistinctMetric> {
     seconds: Vec<u64>,
 }
 
-impl<M: DistinctMetric> Table<M> {
-    fn new(metric: M, keys: Vec<Keys>) -> Self {
-        Self {
+impl<M: DistinctMetric> Distinct<M> {
+    /// Refuses key types that cannot be told apart.
+    pub(crate) fn new(metric: M) -> Result<Self> {
+        let keys = |key: &KeyArgument| Keys::new(metric.function(), key.name, &key.data_type);
+        Ok(Self {
+            keys: metric.keys().iter().map(keys).collect::<Result<_>>()?,
             metric,
-            keys,
             groups: Vec::new(),
             members: Members::default(),
             customers: Vec::new(),
             seconds: Vec::new(),
-        }
+        })
     }
 
     /// Starts anew with this many groups.
@@ -165,9 +146,22 @@ impl<M: DistinctMetric> Table<M> {
     }
 }
 
-impl<M: DistinctMetric> Groups for Table<M> {
+impl<M: DistinctMetric> Groups for Distinct<M> {
     fn empty(&self) -> Result<Self> {
-        DistinctForm::new(self.metric.clone()).map(|form| Self::new(form.metric, form.keys))
+        Self::new(self.metric.clone())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let keys = self.metric.keys().iter().zip(&self.keys);
+        let keys = keys.map(|(key, keys)| list_field(key.name, keys.data_type().clone()));
+        let marks = self.metric.mark_fields().into_iter();
+        let marks = marks.map(|mark| list_field(mark.name(), mark.data_type().clone()));
+        self.metric
+            .group_fields()
+            .into_iter()
+            .chain(keys)
+            .chain(marks)
+            .collect()
     }
 
     fn len(&self) -> usize {
@@ -237,31 +231,9 @@ impl<M: DistinctMetric> Groups for Table<M> {
             self.metric
                 .merge_group(&mut self.groups[group_of(row)], other)?;
         }
-        let lists = states[own..]
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
-        let Some(customers_of) = lists.first() else {
-            return exec_err!(
-                "{}(): the partial state has no list",
-                self.metric.function()
-            );
-        };
-        let (first, last) = (
-            customers_of.offsets()[0] as usize,
-            customers_of.offsets()[rows] as usize,
-        );
-        let items: Vec<_> = lists
-            .iter()
-            .map(|list| {
-                list.values().slice(
-                    list.offsets()[0] as usize,
-                    (list.offsets()[rows] - list.offsets()[0]) as usize,
-                )
-            })
-            .collect();
-        let key_count = self.keys.len();
-        let key_items: Vec<_> = items[..key_count].iter().collect();
+        let listed = Listed::new(self.metric.function(), &states[own..])?;
+        let (key_items, marks) = listed.items.split_at(self.keys.len());
+        let key_items: Vec<_> = key_items.iter().collect();
         read_keys(
             &mut self.keys,
             &key_items,
@@ -269,7 +241,7 @@ impl<M: DistinctMetric> Groups for Table<M> {
             &mut self.customers,
             &mut self.seconds,
         )?;
-        let marks = self.metric.read_marks(&items[key_count..], last - first)?;
+        let marks = self.metric.read_marks(marks, self.customers.len())?;
         let Self {
             metric,
             groups,
@@ -283,9 +255,7 @@ impl<M: DistinctMetric> Groups for Table<M> {
         }
         for row in 0..rows {
             let index = group_of(row);
-            let item_range = customers_of.offsets()[row] as usize - first
-                ..customers_of.offsets()[row + 1] as usize - first;
-            for item in item_range {
+            for item in listed.of(row) {
                 let second = seconds.get(item).copied().unwrap_or_default();
                 let member = Member::new(index, customers[item]);
                 let (mark, first) = members.meet(member);
@@ -343,12 +313,8 @@ impl<M: DistinctMetric> Groups for Table<M> {
         let kept = members.iter();
         let kept = kept.filter_map(|(member, mark)| moved(member).map(|member| (member, mark)));
         self.members = kept.collect::<HashMap<_, _>>().into();
-        let in_use = self.members.len();
-        if self
-            .keys
-            .iter()
-            .any(|keys| keys.numbered() > 2 * in_use + NUMBERS_KEPT)
-        {
+        let members = self.members.len();
+        if self.keys.iter().any(|keys| keys.are_stale(members)) {
             let groups = self.groups.len();
             let state = self.write(groups)?;
             self.clear(groups);
@@ -419,59 +385,6 @@ fn read_keys(
         keys.read(array, selection, out)?;
     }
     Ok(())
-}
-
-/// List columns that share their offsets.
-pub(crate) fn lists(
-    function: &str,
-    offsets: &[usize],
-    items: Vec<ArrayRef>,
-) -> Result<Vec<ArrayRef>> {
-    let offsets = offsets
-        .iter()
-        .map(|offset| i32::try_from(*offset))
-        .collect::<Result<Vec<_>, _>>();
-    let offsets = offsets.map_err(|_| {
-        exec_datafusion_err!("{function}(): more than {} values in one state", i32::MAX)
-    })?;
-    let offsets = OffsetBuffer::new(offsets.into());
-    let list = |items: ArrayRef| -> Result<ArrayRef> {
-        let field = Arc::new(Field::new_list_field(items.data_type().clone(), true));
-        Ok(Arc::new(ListArray::try_new(
-            field,
-            offsets.clone(),
-            items,
-            None,
-        )?))
-    };
-    items.into_iter().map(list).collect()
-}
-
-impl<M: DistinctMetric> Form for DistinctForm<M> {
-    fn state_fields(&self) -> Vec<Field> {
-        let keys = self.metric.keys().iter().zip(&self.keys);
-        let keys = keys.map(|(key, keys)| list_field(key.name, keys.data_type().clone()));
-        let marks = self.metric.mark_fields().into_iter();
-        let marks = marks.map(|mark| list_field(mark.name(), mark.data_type().clone()));
-        self.metric
-            .group_fields()
-            .into_iter()
-            .chain(keys)
-            .chain(marks)
-            .collect()
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(Table::new(self.metric, self.keys)))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        None
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(Table::new(self.metric, self.keys)))
-    }
 }
 
 /// Coerced types of a customer and, if given, an order key.

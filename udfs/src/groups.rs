@@ -9,13 +9,15 @@ use arrow::datatypes::{DataType, Field};
 use datafusion_common::{Result, ScalarValue, exec_err, internal_err};
 use datafusion_expr::{Accumulator, EmitTo, GroupsAccumulator};
 
-use crate::aggregate::{first_row, rows_of};
+use crate::aggregate::{Form, first_row, rows_of};
 
 /// A table of groups, which are numbered from 0.
 pub(crate) trait Groups: Debug + Send + Sync + Sized + 'static {
     /// Whether rows can be taken out again.
     const RETRACTS: bool = false;
 
+    /// Fields of the partial state, matching [`Groups::write`].
+    fn fields(&self) -> Vec<Field>;
     /// A table without groups for the same arguments.
     fn empty(&self) -> Result<Self>;
     /// How many groups there are.
@@ -58,9 +60,28 @@ pub(crate) trait Groups: Debug + Send + Sync + Sized + 'static {
     }
 }
 
+/// An empty table is the form of its aggregate.
+impl<G: Groups> Form for G {
+    fn state_fields(&self) -> Vec<Field> {
+        self.fields()
+    }
+
+    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
+        Box::new(Single(*self))
+    }
+
+    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
+        G::RETRACTS.then(|| self.accumulator())
+    }
+
+    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
+        Box::new(Grouped(*self))
+    }
+}
+
 /// A table with the one group 0.
 #[derive(Debug)]
-pub(crate) struct Single<G>(pub(crate) G);
+struct Single<G>(G);
 
 impl<G: Groups> Accumulator for Single<G> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
@@ -99,7 +120,7 @@ impl<G: Groups> Accumulator for Single<G> {
 
 /// A table of the groups of GROUP BY.
 #[derive(Debug)]
-pub(crate) struct Grouped<G>(pub(crate) G);
+struct Grouped<G>(G);
 
 impl<G: Groups> Grouped<G> {
     /// How many groups come out.

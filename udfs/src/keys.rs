@@ -20,6 +20,15 @@ use crate::arguments::{not_finite, plain};
 /// Bookkeeping of one shared allocation: two reference counts.
 const SHARED_HEADER_BYTES: usize = 16;
 
+/// Values that may stay numbered after their groups have gone, beyond twice those in use; fewer are
+/// not worth the work. Sorted input emits groups batch by batch and would otherwise keep them all.
+pub(crate) const NUMBERS_KEPT: usize = 4_096;
+
+/// Whether so many numbered values are too many for so many entries in use.
+pub(crate) fn is_stale(numbered: usize, entries: usize) -> bool {
+    numbered > 2 * entries + NUMBERS_KEPT
+}
+
 /// The type that keys of the given type are cast to: few enough that each has a fast path.
 pub(crate) fn key_type(function: &str, argument: &str, given: &DataType) -> Result<DataType> {
     Ok(match plain(given) {
@@ -193,12 +202,13 @@ impl Keys {
         }
     }
 
-    /// How many values are numbered, in use or not.
-    pub(crate) fn numbered(&self) -> usize {
+    /// Whether so many more values are numbered than the entries in use can have that they are worth
+    /// being numbered anew.
+    pub(crate) fn are_stale(&self, entries: usize) -> bool {
         match &self.kind {
-            Kind::Bits { .. } => 0,
+            Kind::Bits { .. } => false,
             Kind::Text(numbered) | Kind::Binary(numbered) | Kind::Rows { numbered, .. } => {
-                numbered.values.len()
+                is_stale(numbered.values.len(), entries)
             }
         }
     }

@@ -54,6 +54,7 @@ mod interrupt;
 mod keys;
 mod lenient;
 mod lifetime;
+mod lists;
 mod measure;
 mod members;
 mod money;

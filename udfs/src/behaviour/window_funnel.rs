@@ -17,7 +17,7 @@ use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::arguments::{
     Times, interval, intervals, invalid_call, invalid_value, plain, text, times, wrong_arity,
 };
-use crate::bag::{BagForm, BagMetric, Gathered};
+use crate::bag::{Bag, BagMetric, Gathered};
 use crate::behaviour::retention::{Conditions, MAX_CONDITIONS, conditions};
 use crate::calendar::{add_interval, is_negative};
 use crate::distinct::KeyArgument;
@@ -84,7 +84,7 @@ impl Definition for WindowFunnel {
 
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
         let own = 2 + usize::from(types.get(1).is_some_and(is_mode));
-        Ok(Box::new(BagForm::new(Steps {
+        Ok(Box::new(Bag::new(Steps {
             own,
             steps: types.len().saturating_sub(own),
         })?))

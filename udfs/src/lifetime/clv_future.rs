@@ -12,10 +12,9 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, UInt8Array,
 };
 use arrow::compute;
-use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Int64Type, UInt8Type};
-use datafusion_common::cast::{as_date32_array, as_list_array, as_string_view_array};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, UInt8Type};
+use datafusion_common::cast::{as_date32_array, as_string_view_array};
 use datafusion_common::{HashMap, Result, exec_datafusion_err};
-use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
@@ -23,8 +22,7 @@ use crate::arguments::{
     varying_argument, whole_number,
 };
 use crate::constants::{ConstantId, Constants};
-use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, list_field, offsets_of};
+use crate::groups::{Groups, list_field, offsets_of};
 use crate::interrupt::check_interrupt;
 use crate::keys::{Keys, key_type};
 use crate::lifetime::clv_summary::Unit;
@@ -35,6 +33,7 @@ use crate::lifetime::gamma_gamma::GammaGamma;
 use crate::lifetime::model::{Forecast, Kind, PurchaseModel};
 use crate::lifetime::orders::{Order, Orders, history};
 use crate::lifetime::prediction::{discount_rate, periods};
+use crate::lists::{Listed, lists};
 
 const FUNCTION: &str = "clv";
 
@@ -53,56 +52,7 @@ pub(crate) fn coerce_clv_future(types: &[DataType]) -> Result<Vec<DataType>> {
 
 /// The form for those types.
 pub(crate) fn clv_future_form(types: &[DataType]) -> Result<Box<dyn Form>> {
-    Ok(Box::new(FutureForm {
-        keys: Keys::new(FUNCTION, "customer_id", &types[0])?,
-        arguments: types.len(),
-    }))
-}
-
-struct FutureForm {
-    keys: Keys,
-    arguments: usize,
-}
-
-impl FutureForm {
-    fn groups_of(self) -> FutureGroups {
-        FutureGroups {
-            key_type: self.keys.data_type().clone(),
-            keys: self.keys,
-            arguments: self.arguments,
-            settings: Constants::default(),
-            groups: Vec::new(),
-            members: HashMap::default(),
-            listed: Vec::new(),
-            orders: Orders::default(),
-        }
-    }
-}
-
-impl Form for FutureForm {
-    fn state_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("horizon", DataType::Int64, true),
-            Field::new("unit", DataType::UInt8, true),
-            Field::new("discount", DataType::Float64, true),
-            Field::new("margin", DataType::Float64, true),
-            list_field("customer_id", self.keys.data_type().clone()),
-            list_field("day", DataType::Int32),
-            list_field("amount", DataType::Float64),
-        ]
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.groups_of()))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        None
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.groups_of()))
-    }
+    Ok(Box::new(FutureGroups::new(&types[0], types.len())?))
 }
 
 /// The constant arguments of a group; doubles as their bits.
@@ -129,6 +79,19 @@ struct FutureGroups {
 }
 
 impl FutureGroups {
+    fn new(customer_type: &DataType, arguments: usize) -> Result<Self> {
+        Ok(Self {
+            key_type: customer_type.clone(),
+            keys: Keys::new(FUNCTION, "customer_id", customer_type)?,
+            arguments,
+            settings: Constants::default(),
+            groups: Vec::new(),
+            members: HashMap::default(),
+            listed: Vec::new(),
+            orders: Orders::default(),
+        })
+    }
+
     fn member(&mut self, group: usize, customer: u64) -> Result<u32> {
         // `grow` has checked that groups fit.
         let key = (group as u32, customer);
@@ -202,9 +165,19 @@ impl FutureGroups {
 
 impl Groups for FutureGroups {
     fn empty(&self) -> Result<Self> {
-        let keys = Keys::new(FUNCTION, "customer_id", &self.key_type)?;
-        let arguments = self.arguments;
-        Ok(FutureForm { keys, arguments }.groups_of())
+        Self::new(&self.key_type, self.arguments)
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("horizon", DataType::Int64, true),
+            Field::new("unit", DataType::UInt8, true),
+            Field::new("discount", DataType::Float64, true),
+            Field::new("margin", DataType::Float64, true),
+            list_field("customer_id", self.keys.data_type().clone()),
+            list_field("day", DataType::Int32),
+            list_field("amount", DataType::Float64),
+        ]
     }
 
     fn len(&self) -> usize {
@@ -272,15 +245,11 @@ impl Groups for FutureGroups {
         let horizons = primitive::<Int64Type>(&states[0])?;
         let units = primitive::<UInt8Type>(&states[1])?;
         let (discounts, margins) = (doubles(&states[2])?, doubles(&states[3])?);
-        let listed = states[4..]
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
+        let listed = Listed::new(FUNCTION, &states[4..])?;
         let mut customers = Vec::new();
-        self.keys.read(listed[0].values(), None, &mut customers)?;
-        let days = primitive::<Int32Type>(listed[1].values())?;
-        let amounts = primitive::<Float64Type>(listed[2].values())?;
-        let offsets = listed[0].value_offsets();
+        self.keys.read(&listed.items[0], None, &mut customers)?;
+        let days = primitive::<Int32Type>(&listed.items[1])?;
+        let amounts = doubles(&listed.items[2])?;
         for row in 0..rows_of(states) {
             let group = group_of(row);
             let unit = Unit::numbered(units.value(row));
@@ -295,11 +264,9 @@ impl Groups for FutureGroups {
                     return Err(varying_argument(FUNCTION, CONSTANTS));
                 }
             }
-            let start = offsets[row] as usize;
-            let own = &customers[start..offsets[row + 1] as usize];
-            for (item, customer) in (start..).zip(own) {
+            for item in listed.of(row) {
                 let (day, amount) = (days.value(item), amounts.value(item));
-                let member = self.member(group, *customer)?;
+                let member = self.member(group, customers[item])?;
                 self.orders.push(member, Order { day, amount });
             }
         }

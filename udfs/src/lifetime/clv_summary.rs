@@ -16,13 +16,11 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::{
-    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, Fields, Float64Type, Int32Type,
-    UInt8Type,
+    DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, Field, Fields, Int32Type, UInt8Type,
 };
 use datafusion_common::Result;
-use datafusion_common::cast::{as_date32_array, as_list_array, as_string_view_array};
+use datafusion_common::cast::{as_date32_array, as_string_view_array};
 use datafusion_doc::Documentation;
-use datafusion_expr::{Accumulator, GroupsAccumulator};
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
@@ -31,9 +29,9 @@ use crate::arguments::{
     primitive, text, times, varying_argument, wrong_arity,
 };
 use crate::constants::{ConstantId, Constants, PerRow};
-use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
+use crate::groups::{Groups, check_groups, list_field};
 use crate::lifetime::orders::{Order, Orders, history};
+use crate::lists::{Listed, lists};
 
 /// The aggregate `clv_summary`.
 #[user_doc(
@@ -93,9 +91,7 @@ impl Definition for ClvSummary {
     }
 
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
-        Ok(Box::new(Summary {
-            with_unit: types.len() == 4,
-        }))
+        Ok(Box::new(SummaryGroups::new(types.len() == 4)))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -166,43 +162,6 @@ impl Unit {
     }
 }
 
-struct Summary {
-    with_unit: bool,
-}
-
-impl Form for Summary {
-    fn state_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("as_of", INSTANT, true),
-            Field::new("as_of_day", DataType::Int32, true),
-            Field::new("unit", DataType::UInt8, true),
-            list_field("day", DataType::Int32),
-            list_field("amount", DataType::Float64),
-        ]
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.groups_of()))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        None
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.groups_of()))
-    }
-}
-
-impl Summary {
-    fn groups_of(&self) -> SummaryGroups {
-        SummaryGroups {
-            with_unit: self.with_unit,
-            ..SummaryGroups::default()
-        }
-    }
-}
-
 /// Nanoseconds since 1970, which need more than 64 bits for year 9999.
 const INSTANT: DataType = DataType::Decimal128(DECIMAL128_MAX_PRECISION, 0);
 
@@ -229,6 +188,13 @@ struct SummaryColumns {
 }
 
 impl SummaryGroups {
+    fn new(with_unit: bool) -> Self {
+        Self {
+            with_unit,
+            ..Self::default()
+        }
+    }
+
     fn columns(&mut self, arguments: &[ArrayRef]) -> Result<SummaryColumns> {
         let as_of = Times::new(&arguments[2])?;
         let as_of_days = compute::cast(&arguments[2], &DataType::Date32)?;
@@ -267,8 +233,17 @@ impl SummaryGroups {
 
 impl Groups for SummaryGroups {
     fn empty(&self) -> Result<Self> {
-        let with_unit = self.with_unit;
-        Ok(Summary { with_unit }.groups_of())
+        Ok(Self::new(self.with_unit))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("as_of", INSTANT, true),
+            Field::new("as_of_day", DataType::Int32, true),
+            Field::new("unit", DataType::UInt8, true),
+            list_field("day", DataType::Int32),
+            list_field("amount", DataType::Float64),
+        ]
     }
 
     fn len(&self) -> usize {
@@ -327,9 +302,9 @@ impl Groups for SummaryGroups {
         let instants = primitive::<Decimal128Type>(&states[0])?;
         let as_of_days = primitive::<Int32Type>(&states[1])?;
         let units = primitive::<UInt8Type>(&states[2])?;
-        let (days, amounts) = (as_list_array(&states[3])?, as_list_array(&states[4])?);
-        let day_values = primitive::<Int32Type>(days.values())?;
-        let amount_values = primitive::<Float64Type>(amounts.values())?;
+        let listed = Listed::new(ClvSummary::NAME, &states[3..])?;
+        let days = primitive::<Int32Type>(&listed.items[0])?;
+        let amounts = doubles(&listed.items[1])?;
         for row in 0..rows_of(states) {
             let group = group_of(row);
             let known = instants.is_valid(row);
@@ -344,14 +319,9 @@ impl Groups for SummaryGroups {
                     return Err(varying_argument(ClvSummary::NAME, "as_of and unit"));
                 }
             }
-            let (day_start, amount_start) =
-                (days.value_offsets()[row], amounts.value_offsets()[row]);
-            for item in 0..days.value_length(row) {
-                let order = Order {
-                    day: day_values.value((day_start + item) as usize),
-                    amount: amount_values.value((amount_start + item) as usize),
-                };
-                self.orders.push(group as u32, order);
+            for item in listed.of(row) {
+                let (day, amount) = (days.value(item), amounts.value(item));
+                self.orders.push(group as u32, Order { day, amount });
             }
         }
         Ok(())

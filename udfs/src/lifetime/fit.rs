@@ -10,18 +10,16 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, Int64Array};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion_common::Result;
-use datafusion_common::cast::as_list_array;
-use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of};
-use crate::arguments::{number, primitive, wrong_arity};
-use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field};
+use crate::arguments::{doubles, number, primitive, wrong_arity};
+use crate::groups::{Groups, check_groups, list_field};
 use crate::lifetime::customer::{coerce_customer, customer_columns, is_record, not_negative};
 use crate::lifetime::model::{Fit, Kind, fitted};
 use crate::lifetime::tuples::{COLUMNS, Tuple, Tuples};
+use crate::lists::{Listed, lists};
 
 /// Bytes that a fit takes for each distinct customer: with its weight, and as the likelihood sees it.
 const FIT_BYTES: usize = 2 * size_of::<([f64; 3], f64)>() + 2 * size_of::<[f64; 3]>();
@@ -63,49 +61,8 @@ pub(super) fn coerce_fit<F: Fitting>(types: &[DataType]) -> Result<Vec<DataType>
 /// The form of a fit for coerced types.
 pub(super) fn fit_form<F: Fitting>(types: &[DataType]) -> Box<dyn Form> {
     let summary = types.first().is_some_and(is_record);
-    Box::new(FitForm::<F> {
-        weighted: !summary && types.len() > F::COLUMNS.len(),
-        fitting: PhantomData,
-    })
-}
-
-struct FitForm<F> {
-    weighted: bool,
-    fitting: PhantomData<F>,
-}
-
-impl<F: Fitting> FitForm<F> {
-    fn groups_of(&self) -> FitGroups<F> {
-        FitGroups {
-            weighted: self.weighted,
-            groups: 0,
-            customers: Tuples::default(),
-            fitting: PhantomData,
-        }
-    }
-}
-
-impl<F: Fitting> Form for FitForm<F> {
-    fn state_fields(&self) -> Vec<Field> {
-        let numbers = ["first", "second", "third", "weight"];
-        let mut fields = numbers
-            .map(|name| list_field(name, DataType::Float64))
-            .to_vec();
-        fields.push(list_field("count", DataType::Int64));
-        fields
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.groups_of()))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        None
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.groups_of()))
-    }
+    let weighted = !summary && types.len() > F::COLUMNS.len();
+    Box::new(FitGroups::<F>::new(weighted))
 }
 
 /// The customers of each group.
@@ -117,13 +74,29 @@ struct FitGroups<F> {
     fitting: PhantomData<F>,
 }
 
+impl<F: Fitting> FitGroups<F> {
+    fn new(weighted: bool) -> Self {
+        Self {
+            weighted,
+            groups: 0,
+            customers: Tuples::default(),
+            fitting: PhantomData,
+        }
+    }
+}
+
 impl<F: Fitting> Groups for FitGroups<F> {
     fn empty(&self) -> Result<Self> {
-        let form = FitForm::<F> {
-            weighted: self.weighted,
-            fitting: PhantomData,
-        };
-        Ok(form.groups_of())
+        Ok(Self::new(self.weighted))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let numbers = ["first", "second", "third", "weight"];
+        let mut fields = numbers
+            .map(|name| list_field(name, DataType::Float64))
+            .to_vec();
+        fields.push(list_field("count", DataType::Int64));
+        fields
     }
 
     fn len(&self) -> usize {
@@ -174,17 +147,13 @@ impl<F: Fitting> Groups for FitGroups<F> {
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
-        let listed = states
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
-        let number = |place: usize| primitive::<Float64Type>(listed[place].values());
+        let listed = Listed::new(F::FUNCTION, states)?;
+        let number = |place: usize| doubles(&listed.items[place]);
         let numbers = [number(0)?, number(1)?, number(2)?, number(3)?];
-        let counts = primitive::<Int64Type>(listed[4].values())?;
+        let counts = primitive::<Int64Type>(&listed.items[4])?;
         for row in 0..rows_of(states) {
             let group = group_of(row);
-            let offsets = listed[0].value_offsets();
-            for item in offsets[row] as usize..offsets[row + 1] as usize {
+            for item in listed.of(row) {
                 let numbers = numbers.map(|column| column.value(item));
                 self.customers.add(group, numbers, counts.value(item));
             }

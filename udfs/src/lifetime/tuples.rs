@@ -9,15 +9,13 @@ use datafusion_common::{HashMap, Result, exec_err};
 
 use crate::entries::{self, Entries, Entry};
 use crate::groups::offsets_of;
+use crate::keys::is_stale;
 
 /// Numbers of a customer, the last one the weight.
 pub(super) const COLUMNS: usize = 4;
 
 /// A customer, and how often there is such a one.
 pub(super) type Tuple = ([f64; COLUMNS], i64);
-
-/// Numbers that dictionaries may hold beyond those in use; fewer are not worth the work.
-const NUMBERS_KEPT: usize = 4_096;
 
 /// The distinct numbers of a column.
 #[derive(Debug, Default)]
@@ -139,9 +137,9 @@ impl Tuples {
     /// Removes the first groups; the others move down.
     pub(super) fn discard(&mut self, groups: usize) {
         self.entries.discard(groups);
-        let used = 2 * self.entries.len() + NUMBERS_KEPT;
+        let entries = self.entries.len();
         let mut known = self.dictionaries.iter().map(|known| known.numbers.len());
-        if known.all(|numbers| numbers <= used) {
+        if !known.any(|numbers| is_stale(numbers, entries)) {
             return;
         }
         let before = take(&mut self.dictionaries);

@@ -11,7 +11,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{condition, interval, times, wrong_arity};
-use crate::distinct::DistinctForm;
+use crate::distinct::Distinct;
 use crate::keys::key_type;
 use crate::retention::Outcome;
 use crate::retention::contract::ContractRate;
@@ -112,7 +112,7 @@ impl Definition for ChurnRate {
             4 => Ok(Box::new(MetricForm(ContractRate::new(function, outcome)))),
             5 => {
                 let metric = EventRate::new(function, outcome, &types[0]);
-                Ok(Box::new(DistinctForm::new(metric)?))
+                Ok(Box::new(Distinct::new(metric)?))
             }
             got => wrong_arity(function, FORMS, got),
         }

@@ -15,7 +15,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::arguments::{invalid_value, text, times, wrong_arity};
-use crate::bag::{BagForm, BagMetric, Gathered};
+use crate::bag::{Bag, BagMetric, Gathered};
 use crate::calendar::Unit;
 use crate::distinct::KeyArgument;
 use crate::keys::key_type;
@@ -98,7 +98,7 @@ impl Definition for CohortRetention {
                 data_type: types[0].clone(),
             },
         };
-        Ok(Box::new(BagForm::new(metric)?))
+        Ok(Box::new(Bag::new(metric)?))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -14,7 +14,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::distinct::{
-    DistinctForm, DistinctMetric, KeyArgument, Seen, coerce_customer_and_order, customer_and_order,
+    Distinct, DistinctMetric, KeyArgument, Seen, coerce_customer_and_order, customer_and_order,
 };
 
 /// The aggregate `repeat_purchase_rate`.
@@ -61,8 +61,8 @@ impl Definition for RepeatPurchaseRate {
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
         let keys = customer_and_order(types);
         match types.len() {
-            1 => Ok(Box::new(DistinctForm::new(RepeatRows { keys })?)),
-            _ => Ok(Box::new(DistinctForm::new(RepeatOrders { keys })?)),
+            1 => Ok(Box::new(Distinct::new(RepeatRows { keys })?)),
+            _ => Ok(Box::new(Distinct::new(RepeatOrders { keys })?)),
         }
     }
 

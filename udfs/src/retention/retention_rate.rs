@@ -11,7 +11,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
 use crate::arguments::{condition, wrong_arity};
-use crate::distinct::DistinctForm;
+use crate::distinct::Distinct;
 use crate::retention::Outcome;
 use crate::retention::churn_rate::{coerce_contract, coerce_events};
 use crate::retention::contract::ContractRate;
@@ -90,7 +90,7 @@ impl Definition for RetentionRate {
             4 => Ok(Box::new(MetricForm(ContractRate::new(function, outcome)))),
             5 => {
                 let metric = EventRate::new(function, outcome, &types[0]);
-                Ok(Box::new(DistinctForm::new(metric)?))
+                Ok(Box::new(Distinct::new(metric)?))
             }
             got => wrong_arity(function, FORMS, got),
         }

@@ -9,10 +9,8 @@ use std::mem::take;
 
 use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array};
 use arrow::datatypes::{DataType, Field, Int64Type};
-use datafusion_common::cast::as_list_array;
 use datafusion_common::{DataFusionError, HashMap, Result};
 use datafusion_doc::Documentation;
-use datafusion_expr::{Accumulator, GroupsAccumulator};
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
@@ -20,9 +18,9 @@ use crate::arguments::{
     Held, doubles, finite, hold, hold_other, invalid_call, invalid_value, number, primitive, text,
     varying_argument, wrong_arity,
 };
-use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
+use crate::lists::{Listed, lists};
 use crate::measure::{Sign, first_arguments, only_value, optional};
 use crate::precise::{FloatSum, MAX_SQUARABLE, Whole, squarable};
 use crate::record::{counts, numbers};
@@ -100,7 +98,7 @@ impl Definition for Csi {
     }
 
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
-        Ok(Box::new(CsiForm(Answers::new(types.len(), &types[0])?)))
+        Ok(Box::new(Answers::new(types.len(), &types[0])?))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -217,35 +215,6 @@ impl Aspects {
     }
 }
 
-struct CsiForm(Answers);
-
-impl Form for CsiForm {
-    fn state_fields(&self) -> Vec<Field> {
-        let ends = ["scale_min", "scale_max"];
-        let ends = ends.map(|end| Field::new(end, DataType::Float64, true));
-        let sums = ["satisfaction", "importance"];
-        let sums = sums.into_iter().flat_map(FloatSum::fields);
-        let lists = [
-            list_field("attribute", self.0.keys.data_type().clone()),
-            list_field("rows", DataType::Int64),
-        ];
-        let sums = sums.map(|sum| list_field(sum.name(), DataType::Float64));
-        ends.into_iter().chain(lists).chain(sums).collect()
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.0))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        Some(self.accumulator())
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.0))
-    }
-}
-
 /// The answers of each group.
 #[derive(Debug)]
 struct Answers {
@@ -257,9 +226,6 @@ struct Answers {
     /// Attributes of the batch at hand, kept for their allocation.
     attributes: Vec<u64>,
 }
-
-/// Attributes that may stay numbered after their groups have gone, beyond twice those in use.
-const NUMBERS_KEPT: usize = 4_096;
 
 impl Answers {
     fn new(arguments: usize, attribute: &DataType) -> Result<Self> {
@@ -403,6 +369,19 @@ impl Groups for Answers {
         Self::new(self.arguments, self.keys.data_type())
     }
 
+    fn fields(&self) -> Vec<Field> {
+        let ends = ["scale_min", "scale_max"];
+        let ends = ends.map(|end| Field::new(end, DataType::Float64, true));
+        let sums = ["satisfaction", "importance"];
+        let sums = sums.into_iter().flat_map(FloatSum::fields);
+        let lists = [
+            list_field("attribute", self.keys.data_type().clone()),
+            list_field("rows", DataType::Int64),
+        ];
+        let sums = sums.map(|sum| list_field(sum.name(), DataType::Float64));
+        ends.into_iter().chain(lists).chain(sums).collect()
+    }
+
     fn len(&self) -> usize {
         self.scales.len()
     }
@@ -434,19 +413,12 @@ impl Groups for Answers {
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
         let (mins, maxs) = (doubles(&states[0])?, doubles(&states[1])?);
-        let lists = states[2..].iter().map(|list| as_list_array(list));
-        let lists = lists.collect::<Result<Vec<_>>>()?;
-        let offsets = lists[0].offsets();
-        let rows = rows_of(states);
-        let [first, end] = [offsets[0], offsets[rows]].map(|place| place as usize);
-        let items = lists
-            .iter()
-            .map(|list| list.values().slice(first, end - first));
-        let items: Vec<ArrayRef> = items.collect();
+        let listed = Listed::new(Csi::NAME, &states[2..])?;
+        let items = &listed.items;
         self.keys.read(&items[0], None, &mut self.attributes)?;
         let counts = primitive::<Int64Type>(&items[1])?.values();
         let sums = [FloatSum::read(&items[2..4])?, FloatSum::read(&items[4..6])?];
-        for row in 0..rows {
+        for row in 0..rows_of(states) {
             let group = group_of(row);
             if mins.is_valid(row) {
                 let found = [mins.value(row), maxs.value(row)];
@@ -454,7 +426,7 @@ impl Groups for Answers {
                     return Err(varying(self.scales[group], found));
                 }
             }
-            for item in offsets[row] as usize - first..offsets[row + 1] as usize - first {
+            for item in listed.of(row) {
                 let aspect = Aspect {
                     rows: counts[item],
                     sums: [sums[0][item], sums[1][item]],
@@ -502,7 +474,7 @@ impl Groups for Answers {
                 *self.aspects.of(group as usize, attribute) = aspect;
             }
         }
-        if self.keys.numbered() > 2 * self.aspects.stored.len() + NUMBERS_KEPT {
+        if self.keys.are_stale(self.aspects.stored.len()) {
             let state = self.write(stays)?;
             *self = self.empty()?;
             self.grow(stays)?;

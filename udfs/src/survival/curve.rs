@@ -13,18 +13,17 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StructArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
-use datafusion_common::cast::{as_boolean_array, as_list_array};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type};
+use datafusion_common::cast::as_boolean_array;
 use datafusion_common::{DataFusionError, HashMap, Result};
-use datafusion_expr::{Accumulator, GroupsAccumulator};
 
 use crate::aggregate::{Form, for_each_row, rows_of, selection};
 use crate::arguments::{
     Held, condition, doubles, finite, hold, hold_other, invalid_call, invalid_value, number,
     primitive, varying_argument, wrong_arity,
 };
-use crate::distinct::lists;
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Groups, check_groups, list_field, offsets_of};
+use crate::lists::{Listed, lists};
 use crate::measure::Sign;
 use crate::statistics::distributions::normal_within;
 
@@ -83,10 +82,7 @@ impl CurveFunction {
 
     /// The form for coerced types.
     pub(super) fn form(self, types: &[DataType]) -> Box<dyn Form> {
-        Box::new(CurveForm {
-            function: self,
-            with_constant: types.len() == 3,
-        })
+        Box::new(CurveGroups::new(self, types.len() == 3))
     }
 
     #[cold]
@@ -128,45 +124,6 @@ fn point_field() -> Field {
     Field::new_list_field(DataType::Struct(point_fields()), true)
 }
 
-struct CurveForm {
-    function: CurveFunction,
-    with_constant: bool,
-}
-
-impl CurveForm {
-    fn groups_of(&self) -> CurveGroups {
-        CurveGroups {
-            function: self.function,
-            with_constant: self.with_constant,
-            constants: Vec::new(),
-            counts: HashMap::default(),
-        }
-    }
-}
-
-impl Form for CurveForm {
-    fn state_fields(&self) -> Vec<Field> {
-        vec![
-            Field::new("constant", DataType::Float64, true),
-            list_field("duration", DataType::Float64),
-            list_field("left", DataType::Int64),
-            list_field("observed", DataType::Int64),
-        ]
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.groups_of()))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        Some(self.accumulator())
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.groups_of()))
-    }
-}
-
 /// Customers of one duration.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Count {
@@ -186,6 +143,15 @@ struct CurveGroups {
 }
 
 impl CurveGroups {
+    fn new(function: CurveFunction, with_constant: bool) -> Self {
+        Self {
+            function,
+            with_constant,
+            constants: Vec::new(),
+            counts: HashMap::default(),
+        }
+    }
+
     /// Takes rows in or out.
     fn count(
         &mut self,
@@ -265,12 +231,16 @@ impl Groups for CurveGroups {
     const RETRACTS: bool = true;
 
     fn empty(&self) -> Result<Self> {
-        let (function, with_constant) = (self.function, self.with_constant);
-        let form = CurveForm {
-            function,
-            with_constant,
-        };
-        Ok(form.groups_of())
+        Ok(Self::new(self.function, self.with_constant))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        vec![
+            Field::new("constant", DataType::Float64, true),
+            list_field("duration", DataType::Float64),
+            list_field("left", DataType::Int64),
+            list_field("observed", DataType::Int64),
+        ]
     }
 
     fn len(&self) -> usize {
@@ -300,14 +270,10 @@ impl Groups for CurveGroups {
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
         let constants = doubles(&states[0])?;
-        let listed = states[1..]
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
-        let durations = primitive::<Float64Type>(listed[0].values())?;
-        let left = primitive::<Int64Type>(listed[1].values())?;
-        let all = primitive::<Int64Type>(listed[2].values())?;
-        let offsets = listed[0].value_offsets();
+        let listed = Listed::new(self.function.function, &states[1..])?;
+        let durations = doubles(&listed.items[0])?;
+        let left = primitive::<Int64Type>(&listed.items[1])?;
+        let all = primitive::<Int64Type>(&listed.items[2])?;
         for row in 0..rows_of(states) {
             let group = group_of(row);
             let other = constants.is_valid(row).then(|| constants.value(row));
@@ -315,7 +281,7 @@ impl Groups for CurveGroups {
                 let name = self.function.constant.unwrap_or_default();
                 return Err(varying_argument(self.function.function, name));
             }
-            for item in offsets[row] as usize..offsets[row + 1] as usize {
+            for item in listed.of(row) {
                 let key = (group as u32, durations.value(item).to_bits());
                 let count = self.counts.entry(key).or_default();
                 count.left += left.value(item);

@@ -14,7 +14,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, Metric, MetricForm, export_aggregate};
 use crate::arguments::{amount, primitive, wrong_arity};
-use crate::distinct::{DistinctForm, KeyArgument};
+use crate::distinct::{Distinct, KeyArgument};
 use crate::keys::key_type;
 use crate::money::{Amount, ExactAmount, FloatAmount, mean_type};
 use crate::value::per_distinct::PerDistinct;
@@ -91,7 +91,7 @@ fn form<A: Amount>(amount: A, types: &[DataType]) -> Result<Box<dyn Form>> {
         name: "order_id",
         data_type: order.clone(),
     };
-    Ok(Box::new(DistinctForm::new(PerDistinct::mean(
+    Ok(Box::new(Distinct::new(PerDistinct::mean(
         Aov::NAME,
         amount,
         order,

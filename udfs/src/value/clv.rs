@@ -13,7 +13,7 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::arguments::{amount, number, wrong_arity};
-use crate::distinct::{DistinctForm, KeyArgument};
+use crate::distinct::{Distinct, KeyArgument};
 use crate::keys::key_type;
 use crate::lifetime::clv_future::{clv_future_form, coerce_clv_future};
 use crate::money::{Amount, ExactAmount, FloatAmount};
@@ -125,5 +125,5 @@ fn form<A: Amount>(amount: A, types: &[DataType]) -> Result<Box<dyn Form>> {
         data_type: types[0].clone(),
     };
     let metric = PerDistinct::value(Clv::NAME, amount, customer, types.len() == 3);
-    Ok(Box::new(DistinctForm::new(metric)?))
+    Ok(Box::new(Distinct::new(metric)?))
 }

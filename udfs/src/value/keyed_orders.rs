@@ -5,48 +5,16 @@ use std::mem::take;
 
 use arrow::array::{ArrayRef, BooleanArray};
 use arrow::datatypes::Field;
-use datafusion_common::cast::as_list_array;
-use datafusion_common::{Result, internal_err};
-use datafusion_expr::{Accumulator, GroupsAccumulator};
+use datafusion_common::Result;
 
-use crate::aggregate::{Form, for_each_row, rows_of, selection};
-use crate::distinct::{KeyArgument, lists};
+use crate::aggregate::{for_each_row, rows_of, selection};
+use crate::distinct::KeyArgument;
 use crate::entries::{Entries, Entry};
-use crate::groups::{Grouped, Groups, Single, check_groups, list_field, offsets_of};
+use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
+use crate::lists::{Listed, lists};
 use crate::record::numbers;
 use crate::value::purchase_frequency::Purchases;
-
-/// The [`Form`] of orders per customer, with a key of the order.
-pub(super) struct KeyedForm(KeyedOrders);
-
-impl KeyedForm {
-    /// Of a customer and an order; refuses types that cannot be told apart.
-    pub(super) fn new(function: &'static str, arguments: Vec<KeyArgument>) -> Result<Self> {
-        KeyedOrders::new(function, arguments).map(Self)
-    }
-}
-
-impl Form for KeyedForm {
-    fn state_fields(&self) -> Vec<Field> {
-        let arguments = self.0.arguments.iter().zip(&self.0.keys);
-        arguments
-            .map(|(argument, keys)| list_field(argument.name, keys.data_type().clone()))
-            .collect()
-    }
-
-    fn accumulator(self: Box<Self>) -> Box<dyn Accumulator> {
-        Box::new(Single(self.0))
-    }
-
-    fn sliding(self: Box<Self>) -> Option<Box<dyn Accumulator>> {
-        None
-    }
-
-    fn groups(self: Box<Self>) -> Box<dyn GroupsAccumulator> {
-        Box::new(Grouped(self.0))
-    }
-}
 
 /// A group, and the halves of the keys of a customer and an order.
 type Parts = [u32; 5];
@@ -60,12 +28,9 @@ fn key([high, low]: [u32; 2]) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// Texts that may stay numbered after their groups have gone, beyond twice those in use.
-const NUMBERS_KEPT: usize = 4_096;
-
-/// The orders of each group.
+/// Orders per customer, with a key of the order.
 #[derive(Debug)]
-struct KeyedOrders {
+pub(super) struct KeyedOrders {
     function: &'static str,
     arguments: Vec<KeyArgument>,
     keys: Vec<Keys>,
@@ -76,7 +41,8 @@ struct KeyedOrders {
 }
 
 impl KeyedOrders {
-    fn new(function: &'static str, arguments: Vec<KeyArgument>) -> Result<Self> {
+    /// Of a customer and an order; refuses types that cannot be told apart.
+    pub(super) fn new(function: &'static str, arguments: Vec<KeyArgument>) -> Result<Self> {
         let keys = arguments.iter();
         let keys = keys.map(|key| Keys::new(function, key.name, &key.data_type));
         Ok(Self {
@@ -93,6 +59,13 @@ impl KeyedOrders {
 impl Groups for KeyedOrders {
     fn empty(&self) -> Result<Self> {
         Self::new(self.function, self.arguments.clone())
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let arguments = self.arguments.iter().zip(&self.keys);
+        arguments
+            .map(|(argument, keys)| list_field(argument.name, keys.data_type().clone()))
+            .collect()
     }
 
     fn len(&self) -> usize {
@@ -126,27 +99,15 @@ impl Groups for KeyedOrders {
     }
 
     fn merge(&mut self, states: &[ArrayRef], group_of: impl Fn(usize) -> usize) -> Result<()> {
-        let rows = rows_of(states);
-        let lists = states
-            .iter()
-            .map(|list| as_list_array(list))
-            .collect::<Result<Vec<_>>>()?;
-        let [customers, orders] = lists.as_slice() else {
-            return internal_err!("{}(): a state of {} parts", self.function, lists.len());
-        };
-        let bounds = [customers.offsets(), orders.offsets()];
-        let [first, last] = [bounds[0][0], bounds[0][rows]].map(|bound| bound as usize);
-        if bounds[0] != bounds[1] {
-            return internal_err!("{}(): the lists of a state differ", self.function);
-        }
-        for ((keys, batch), list) in self.keys.iter_mut().zip(&mut self.batch).zip(&lists) {
-            keys.read(&list.values().slice(first, last - first), None, batch)?;
+        let listed = Listed::new(self.function, states)?;
+        let batches = self.keys.iter_mut().zip(&mut self.batch);
+        for ((keys, batch), items) in batches.zip(&listed.items) {
+            keys.read(items, None, batch)?;
         }
         let [customers, orders] = &self.batch;
-        for row in 0..rows {
+        for row in 0..rows_of(states) {
             let group = group_of(row);
-            let [start, end] = [bounds[0][row], bounds[0][row + 1]].map(|at| at as usize - first);
-            for item in start..end {
+            for item in listed.of(row) {
                 self.orders
                     .push(parts(group, customers[item], orders[item]), 1);
             }
@@ -185,8 +146,8 @@ impl Groups for KeyedOrders {
     fn discard(&mut self, emitted: usize) -> Result<()> {
         self.groups = self.groups.saturating_sub(emitted);
         self.orders.discard(emitted);
-        let used = 2 * self.orders.len() + NUMBERS_KEPT;
-        if self.keys.iter().any(|keys| keys.numbered() > used) {
+        let orders = self.orders.len();
+        if self.keys.iter().any(|keys| keys.are_stale(orders)) {
             let state = self.write(self.groups)?;
             take(&mut self.orders);
             self.keys.iter_mut().for_each(Keys::clear);
@@ -211,6 +172,7 @@ mod tests {
     use arrow::datatypes::{DataType, Float64Type};
 
     use super::*;
+    use crate::keys::NUMBERS_KEPT;
 
     fn orders() -> KeyedOrders {
         let argument = |position, name, data_type| KeyArgument {

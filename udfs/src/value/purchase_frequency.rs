@@ -15,9 +15,9 @@ use datafusion_macros::user_doc;
 use crate::aggregate::{Definition, Form, export_aggregate};
 use crate::arguments::primitive;
 use crate::distinct::{
-    DistinctForm, DistinctMetric, KeyArgument, Seen, coerce_customer_and_order, customer_and_order,
+    Distinct, DistinctMetric, KeyArgument, Seen, coerce_customer_and_order, customer_and_order,
 };
-use crate::value::keyed_orders::KeyedForm;
+use crate::value::keyed_orders::KeyedOrders;
 
 /// The aggregate `purchase_frequency`.
 #[user_doc(
@@ -63,8 +63,8 @@ impl Definition for PurchaseFrequency {
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
         let keys = customer_and_order(types);
         match types.len() {
-            1 => Ok(Box::new(DistinctForm::new(Frequency { keys })?)),
-            _ => Ok(Box::new(KeyedForm::new(Self::NAME, keys)?)),
+            1 => Ok(Box::new(Distinct::new(Frequency { keys })?)),
+            _ => Ok(Box::new(KeyedOrders::new(Self::NAME, keys)?)),
         }
     }
 
