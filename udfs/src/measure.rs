@@ -139,7 +139,7 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
 pub(crate) struct Uniform<const K: usize> {
     /// The constant arguments of its rows.
     pub(crate) constants: [f64; K],
-    /// Whether all addends are whole numbers in the sense of [`crate::precise::all_whole`].
+    /// Whether all addends are whole numbers in the sense of [`crate::precise::Whole`].
     pub(crate) whole: bool,
 }
 

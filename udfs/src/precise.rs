@@ -113,7 +113,7 @@ impl FloatSum {
     }
 }
 
-/// So many sums of three whole numbers of [`all_whole`] have a sum that a double holds.
+/// So many sums of three numbers of [`Whole`] have a sum that a double holds.
 pub(crate) const WHOLE_VALUES_MAX: usize = 1 << 21;
 
 /// Numbers this large have no digits behind the point.
@@ -125,11 +125,6 @@ const LARGEST: f64 = 1_073_741_824.0;
 #[inline]
 pub(crate) fn is_whole(value: f64) -> bool {
     (value + ROUNDS) - ROUNDS == value && value.abs() <= LARGEST
-}
-
-/// The same of all values.
-pub(crate) fn all_whole(values: &[f64]) -> bool {
-    Whole::of(values).is_some()
 }
 
 /// What one look at whole numbers of at most 30 bits tells, of which there are no more than
@@ -375,9 +370,9 @@ mod tests {
 
     #[test]
     fn whole_numbers_are_told_from_others() {
-        assert!(all_whole(&[0.0, -0.0, 3.0, -7.0, 1_073_741_824.0]));
+        assert!(Whole::of(&[0.0, -0.0, 3.0, -7.0, 1_073_741_824.0]).is_some());
         for other in [0.5, 1e10, f64::NAN, f64::INFINITY, 5e-324, -1.0 / 3.0] {
-            assert!(!all_whole(&[1.0, other]), "{other}");
+            assert!(Whole::of(&[1.0, other]).is_none(), "{other}");
         }
     }
 

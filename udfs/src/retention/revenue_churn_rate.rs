@@ -11,11 +11,12 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
+use crate::answers::Answers;
 use crate::arguments::{
     all_equal, doubles, invalid_call, invalid_value, number, text, wrong_arity,
 };
 use crate::measure::{Measure, Names, Sign, Tallied, Tally, Uniform, first_arguments};
-use crate::precise::{MAX_SQUARABLE, all_whole, all_within, squarable};
+use crate::precise::{MAX_SQUARABLE, all_within, squarable};
 use crate::record::numbers;
 
 /// The aggregate `revenue_churn_rate`.
@@ -164,12 +165,16 @@ impl Measure<1, 2, 1> for Revenue {
     }
 
     fn count_all(&self, tally: &mut Tally<1, 2, 1>, columns: &Columns<'_>) -> Option<[f64; 1]> {
-        let constants = self.valid(columns)?;
+        let constants = self.kind(columns)?;
         let (starts, ends) = (columns.start.values(), columns.end.values());
+        let valid = amounts(columns.start).add_within(&mut tally.sums[0], LEAST, MAX_SQUARABLE)
+            && all_within(ends, LEAST, MAX_SQUARABLE);
+        if !valid {
+            return None;
+        }
         let kept = starts.iter().zip(ends);
         let kept = kept.map(|(start, end)| kept_of(*start, *end, constants));
         tally.counts[0] = starts.len() as i64;
-        tally.sums[0].add_slice(starts);
         tally.sums[1].add_slice(&kept.collect::<Vec<_>>());
         Some(constants)
     }
@@ -177,8 +182,10 @@ impl Measure<1, 2, 1> for Revenue {
     const UNIFORM: bool = true;
 
     fn uniform(&self, columns: &Columns<'_>) -> Option<Uniform<1>> {
-        let constants = self.valid(columns)?;
-        let whole = all_whole(columns.start.values()) && all_whole(columns.end.values());
+        let constants = self.kind(columns)?;
+        let start = amounts(columns.start).whole_within(LEAST, MAX_SQUARABLE)?;
+        let end = amounts(columns.end).whole_within(LEAST, MAX_SQUARABLE)?;
+        let whole = start && end;
         Some(Uniform { constants, whole })
     }
 
@@ -204,15 +211,19 @@ impl Measure<1, 2, 1> for Revenue {
 }
 
 impl Revenue {
-    /// The kind of a batch whose amounts can all be meant.
-    fn valid(&self, columns: &Columns<'_>) -> Option<[f64; 1]> {
+    /// The one kind of a batch.
+    fn kind(&self, columns: &Columns<'_>) -> Option<[f64; 1]> {
         let one_kind = columns.kinds.is_none_or(|kinds| all_equal(kinds.views()));
-        let mut amounts = [columns.start, columns.end].into_iter();
-        let valid = !columns.start.is_empty()
-            && one_kind
-            && amounts.all(|amounts| all_within(amounts.values(), 0.0, MAX_SQUARABLE));
-        valid.then(|| self.constants(columns, 0).ok()).flatten()
+        let has_one = one_kind && !columns.start.is_empty();
+        has_one.then(|| self.constants(columns, 0).ok()).flatten()
     }
+}
+
+/// The least amount that can be meant.
+const LEAST: f64 = 0.0;
+
+fn amounts(column: &Float64Array) -> Answers<'_> {
+    Answers::Doubles(column)
 }
 
 /// What is kept of revenue that was there at the start.
