@@ -263,7 +263,7 @@ fn read_bits(array: &ArrayRef, width: usize, keys: &mut Vec<u64>) {
 
 /// The latest short texts are looked up first, in `1 << RECENT_BITS` places.
 const RECENT_BITS: u32 = 10;
-/// With more texts than this they would drive each other out.
+/// With more texts than this they would drive each other out, and none is kept.
 const RECENT_TEXTS_MAX: usize = 256;
 /// A view of a text that is not short.
 const NO_VIEW: u128 = u128::MAX;
@@ -322,6 +322,8 @@ impl Numbered {
         if self.values.len() <= RECENT_TEXTS_MAX {
             self.recent.resize(1 << RECENT_BITS, (NO_VIEW, 0));
             self.recent[Self::recent_place(view)] = (view, number);
+        } else {
+            self.recent = Vec::new();
         }
         number
     }
