@@ -7,7 +7,7 @@ use datafusion_common::Result;
 use crate::arguments::{doubles, number, plain, primitive};
 use crate::precise::{FloatSum, Whole, all_within};
 
-/// The type of an answer: whole numbers of up to 32 bits become INT, other numbers DOUBLE.
+/// The type of an answer: whole numbers that an INT holds become one, other numbers DOUBLE.
 pub(crate) fn answer(function: &str, argument: &str, given: &DataType) -> Result<DataType> {
     match plain(given) {
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_that_a_double_rounds_stay_numbers() {
+    fn only_whole_numbers_that_an_int_holds_become_one() {
         for (given, expected) in [
             (DataType::UInt16, DataType::Int32),
             (DataType::UInt32, DataType::Float64),

@@ -67,7 +67,6 @@ struct Settings {
 /// Orders of the customers of each group.
 #[derive(Debug)]
 struct FutureGroups {
-    key_type: DataType,
     keys: Keys,
     arguments: usize,
     settings: Constants<Settings>,
@@ -81,7 +80,6 @@ struct FutureGroups {
 impl FutureGroups {
     fn new(customer_type: &DataType, arguments: usize) -> Result<Self> {
         Ok(Self {
-            key_type: customer_type.clone(),
             keys: Keys::new(FUNCTION, "customer_id", customer_type)?,
             arguments,
             settings: Constants::default(),
@@ -165,7 +163,7 @@ impl FutureGroups {
 
 impl Groups for FutureGroups {
     fn empty(&self) -> Result<Self> {
-        Self::new(&self.key_type, self.arguments)
+        Self::new(self.keys.data_type(), self.arguments)
     }
 
     fn fields(&self) -> Vec<Field> {

@@ -15,7 +15,6 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-
 use crate::precise::{FloatSum, MAX_SQUARABLE, all_within, squarable};
 use crate::record::numbers;
 use crate::scalar::{Scalar, ScalarDefinition, export_scalar};
