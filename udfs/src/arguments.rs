@@ -283,17 +283,29 @@ impl<'a> Times<'a> {
 
     /// How many values are before a moment; meaningless where the column has NULL.
     pub(crate) fn count_before(&self, moment: i128) -> usize {
+        let mut before = 0;
+        self.for_each_before(moment, |_, is_before| before += usize::from(is_before));
+        before
+    }
+
+    /// Tells of each row whether its value is before a moment; meaningless where the column has
+    /// NULL.
+    #[inline]
+    pub(crate) fn for_each_before(&self, moment: i128, mut tell: impl FnMut(usize, bool)) {
         let tick = self.nanoseconds_per_tick;
         let part = i128::from(moment.rem_euclid(tick) != 0);
         let Ok(moment) = i64::try_from(moment.div_euclid(tick) + part) else {
-            return if moment > 0 { self.array.len() } else { 0 };
+            return (0..self.array.len()).for_each(|row| tell(row, moment > 0));
         };
         match &self.ticks {
             Ticks::Days(days) => {
-                let days = days.values().iter();
-                days.filter(|day| i64::from(**day) < moment).count()
+                let days = days.values().iter().enumerate();
+                days.for_each(|(row, day)| tell(row, i64::from(*day) < moment));
             }
-            Ticks::Counts(counts) => counts.iter().filter(|count| **count < moment).count(),
+            Ticks::Counts(counts) => {
+                let counts = counts.iter().enumerate();
+                counts.for_each(|(row, count)| tell(row, *count < moment));
+            }
         }
     }
 

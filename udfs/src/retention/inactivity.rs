@@ -243,6 +243,38 @@ impl Metric for InactiveShare {
         (0..rows).try_for_each(|row| self.add(activity, columns, row))
     }
 
+    const ADDS_GROUPS: bool = true;
+
+    fn add_groups(
+        &self,
+        activities: &mut [Activity],
+        columns: &ActivityColumns<'_>,
+        groups: &[usize],
+    ) -> Result<bool> {
+        let last_activity = &columns.last_activity;
+        if !matches!(columns.limits, PerRow::Same(_)) || groups.is_empty() {
+            return Ok(false);
+        }
+        let (id, limit, cutoff) = self.limit(columns, 0)?;
+        if last_activity.count_before(limit.as_of + 1) != groups.len() {
+            return Ok(false);
+        }
+        let mut found = vec![[0; 2]; activities.len()];
+        last_activity.for_each_before(cutoff, |row, inactive| {
+            let [customers, lost] = &mut found[groups[row]];
+            *customers += 1;
+            *lost += i64::from(inactive);
+        });
+        for (activity, [customers, inactive]) in activities.iter_mut().zip(found) {
+            if customers > 0 {
+                self.hold_limit(activity, id, limit)?;
+                activity.customers += customers;
+                activity.inactive += inactive;
+            }
+        }
+        Ok(true)
+    }
+
     fn remove(
         &self,
         activity: &mut Activity,
