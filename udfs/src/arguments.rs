@@ -309,6 +309,19 @@ impl<'a> Times<'a> {
         }
     }
 
+    /// Nanoseconds since 1970-01-01 of all rows, if 64 bits hold them; meaningless where the
+    /// column is NULL.
+    pub(crate) fn nanoseconds(&self) -> Option<Vec<i64>> {
+        let tick = i64::try_from(self.nanoseconds_per_tick).ok()?;
+        match &self.ticks {
+            Ticks::Days(days) => {
+                let days = days.values().iter();
+                days.map(|day| i64::from(*day).checked_mul(tick)).collect()
+            }
+            Ticks::Counts(counts) => counts.iter().map(|count| count.checked_mul(tick)).collect(),
+        }
+    }
+
     /// The value as SQL shows it, for messages.
     pub(crate) fn text(&self, row: usize) -> String {
         array_value_to_string(self.array, row).unwrap_or_else(|_| "?".to_owned())

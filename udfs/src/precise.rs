@@ -58,6 +58,16 @@ impl FloatSum {
         }
     }
 
+    /// Adds `value · unit`, of which the unit is a power of two, with the digits of two doubles.
+    pub(crate) fn add_multiple(&mut self, value: i128, unit: f64) {
+        let high = value as f64;
+        let low = (value - high as i128) as f64;
+        self.add_wide(Wide {
+            high: high * unit,
+            low: low * unit,
+        });
+    }
+
     #[inline]
     fn add_wide(&mut self, value: Wide) {
         let total = Wide::sum(self.rounded, value.high);
@@ -366,6 +376,20 @@ mod tests {
             sum.add(value);
         }
         assert_eq!(sum.total(), 1.0);
+    }
+
+    #[test]
+    fn a_large_multiple_keeps_the_digits_of_two_doubles() {
+        let value = (1_i128 << 110) + (1 << 60) + 1;
+        for (value, rest) in [(value, 1.0), (-value, -1.0), (3, 0.0)] {
+            let mut sum = FloatSum::default();
+            sum.add_multiple(value, 0.25);
+            let large = value - rest as i128;
+            assert_eq!(sum.total(), value as f64 * 0.25);
+            sum.add(-(large as f64) * 0.25);
+            sum.add((large as f64 as i128 - large) as f64 * 0.25);
+            assert_eq!(sum.total(), rest * 0.25);
+        }
     }
 
     #[test]

@@ -120,8 +120,8 @@ impl Points<'_> {
             Places::Times(times) => {
                 let time = times.at(row);
                 // Of 64 bits that is the same, and several times as quick.
-                let time = i64::try_from(time).map_or(time as f64, |time| time as f64);
-                Ok(time / NANOSECONDS_PER_DAY as f64)
+                Ok(i64::try_from(time)
+                    .map_or_else(|_| time as f64 / NANOSECONDS_PER_DAY as f64, days_of))
             }
             // The two zeros are one place.
             Places::Numbers(numbers) => {
@@ -189,14 +189,13 @@ impl Measure<1, 5, 0> for Line {
     /// Answers and counts are whole and small: nothing is lost of the sums of a batch.
     fn count_all(&self, tally: &mut Tally<1, 5, 0>, columns: &Points<'_>) -> Option<[f64; 0]> {
         let Places::Numbers(x) = &columns.x else {
-            return None;
+            let grid = Grid::of(columns)?;
+            let mut sums = GridSums::default();
+            grid.points().for_each(|(x, y)| sums.add(x, y));
+            sums.add_to(tally, grid.unit);
+            return Some([]);
         };
         let (x, y) = (x.values(), columns.y.values());
-        let small = |values: &[f64]| {
-            let whole = Whole::of(values)?;
-            let small = whole.is_within(-WHOLE_FACTOR_MAX, WHOLE_FACTOR_MAX);
-            small.then_some(whole.sum)
-        };
         let sums = [
             small(x)?,
             small(y)?,
@@ -214,6 +213,101 @@ impl Measure<1, 5, 0> for Line {
     fn finish(&self, _tallies: &[Tally<1, 5, 0>]) -> Result<ArrayRef> {
         not_impl_err!("trend_test(): a line without its places")
     }
+}
+
+/// The sum of small whole numbers, whose products and their sums are whole too.
+fn small(values: &[f64]) -> Option<f64> {
+    let whole = Whole::of(values)?;
+    let small = whole.is_within(-WHOLE_FACTOR_MAX, WHOLE_FACTOR_MAX);
+    small.then_some(whole.sum)
+}
+
+/// Points whose x are multiples of a power of two and whose y are small whole numbers, so that sums
+/// of them and of their products are exact in 128 bits.
+struct Grid<'a> {
+    x: Vec<i64>,
+    /// What the x are multiples of.
+    unit: f64,
+    y: &'a [f64],
+}
+
+/// Multiples have fewer bits than this.
+const GRID_BITS: i32 = 56;
+/// So many squares of them have a sum of 128 bits, with some room.
+const GRID_ROWS_MAX: usize = 1 << 13;
+/// Digits of a double behind its first one.
+const FRACTION_BITS: i32 = f64::MANTISSA_DIGITS as i32 - 1;
+
+impl<'a> Grid<'a> {
+    /// `None` if there is no such grid: the last time is many times as far from 1970 as the first.
+    fn of(columns: &Points<'a>) -> Option<Self> {
+        let y: &[f64] = columns.y.values();
+        if y.len() > GRID_ROWS_MAX || small(y).is_none() {
+            return None;
+        }
+        let Places::Times(times) = &columns.x else {
+            return None;
+        };
+        let days = times.nanoseconds()?.into_iter().map(days_of);
+        let days: Vec<_> = days.collect();
+        let least = days.iter().copied().fold(f64::INFINITY, f64::min);
+        let largest = days.iter().copied().fold(0.0, f64::max);
+        if !least.is_normal() || least < 0.0 {
+            return None;
+        }
+        // The last digit of the least is the finest of all.
+        let exponent = (least.to_bits() >> FRACTION_BITS) as i32 - f64::MAX_EXP + 1;
+        let unit = 2.0_f64.powi(exponent - FRACTION_BITS);
+        if largest >= 2.0_f64.powi(GRID_BITS) * unit {
+            return None;
+        }
+        let x = days.into_iter().map(|day| (day / unit) as i64).collect();
+        Some(Self { x, unit, y })
+    }
+
+    fn points(&self) -> impl Iterator<Item = (i64, i64)> {
+        let y = self.y.iter().map(|y| *y as i64);
+        self.x.iter().copied().zip(y)
+    }
+}
+
+/// The sums of points of a [`Grid`].
+#[derive(Debug, Clone, Copy, Default)]
+struct GridSums {
+    rows: i64,
+    x: i128,
+    y: i64,
+    xx: i128,
+    yy: i64,
+    xy: i128,
+}
+
+impl GridSums {
+    #[inline]
+    fn add(&mut self, x: i64, y: i64) {
+        self.rows += 1;
+        self.x += i128::from(x);
+        self.y += y;
+        self.xx += i128::from(x) * i128::from(x);
+        self.yy += y * y;
+        self.xy += i128::from(x) * i128::from(y);
+    }
+
+    fn add_to(&self, tally: &mut Tally<1, 5, 0>, unit: f64) {
+        tally.counts[0] += self.rows;
+        let [x, y, xx, yy, xy] = &mut tally.sums;
+        x.add_multiple(self.x, unit);
+        y.add(self.y as f64);
+        xx.add_multiple(self.xx, unit * unit);
+        yy.add(self.yy as f64);
+        xy.add_multiple(self.xy, unit);
+    }
+}
+
+/// A time in days.
+#[inline]
+fn days_of(nanoseconds: i64) -> f64 {
+    nanoseconds as f64 / NANOSECONDS_PER_DAY as f64
 }
 
 /// Up to three different values of x: with two, every line through them fits perfectly.
@@ -279,6 +373,35 @@ impl Metric for Trend {
             state.different.meet(columns.x(row)?);
         }
         Ok(())
+    }
+
+    const ADDS_GROUPS: bool = true;
+
+    fn add_groups(
+        &self,
+        states: &mut [State],
+        columns: &Points<'_>,
+        groups: &[usize],
+    ) -> Result<bool> {
+        let Some(grid) = Grid::of(columns) else {
+            return Ok(false);
+        };
+        let mut found = vec![GridSums::default(); states.len()];
+        for ((x, y), group) in grid.points().zip(groups) {
+            found[*group].add(x, y);
+        }
+        for (state, sums) in states.iter_mut().zip(found) {
+            if sums.rows > 0 {
+                sums.add_to(&mut state.tally, grid.unit);
+            }
+        }
+        for (row, group) in groups.iter().enumerate() {
+            let different = &mut states[*group].different;
+            if different.0[2].is_none() {
+                different.meet(columns.x(row)?);
+            }
+        }
+        Ok(true)
     }
 
     /// Leaves the values of x alone, which [`SlidingTrend`] counts.
@@ -505,7 +628,12 @@ impl Accumulator for SlidingTrend {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Date32Array, TimestampMicrosecondArray};
+
     use super::*;
+    use crate::precise::FloatSum;
 
     fn fit(points: &[(f64, f64)]) -> Fit {
         let mut state = State::default();
@@ -519,6 +647,50 @@ mod tests {
             state.different.meet(*x);
         }
         Fit::new(&state)
+    }
+
+    #[test]
+    fn sums_on_a_grid_are_those_of_the_rows() {
+        // 2014 to 2038 to the microsecond, and days since 1993.
+        let moments = (0..500).map(|row| 1_400_000_000_123_457 + row * 1_500_000_000_001);
+        let moments: ArrayRef = Arc::new(TimestampMicrosecondArray::from_iter_values(moments));
+        let dates: ArrayRef = Arc::new(Date32Array::from_iter_values(
+            (0..500).map(|day| 8_500 + 61 * day),
+        ));
+        let y = Float64Array::from_iter_values((0..500).map(|row| f64::from(row * 37 % 11 - 3)));
+        let columns = |x| Points {
+            x: Places::Times(Times::new(x).unwrap()),
+            y: &y,
+        };
+        for x in [&moments, &dates] {
+            let (mut at_once, mut by_row) = (Tally::default(), Tally::default());
+            assert_eq!(Line.count_all(&mut at_once, &columns(x)), Some([]));
+            for row in 0..500 {
+                Line.count(&mut by_row, &columns(x), row, [], Sign::Plus)
+                    .unwrap();
+            }
+            assert_eq!(at_once.counts, by_row.counts);
+            assert_eq!(
+                at_once.sums.map(FloatSum::total),
+                by_row.sums.map(FloatSum::total)
+            );
+            let line = |tally| {
+                Fit::new(&State {
+                    tally,
+                    different: Different([0.0, 1.0, 2.0].map(Some)),
+                })
+            };
+            assert_eq!(line(at_once), line(by_row));
+        }
+        for other in [vec![-3, 5, 9], vec![0, 1, 2], vec![1, 2, 20_000]] {
+            let dates: ArrayRef = Arc::new(Date32Array::from(other));
+            let y = Float64Array::from(vec![1.0; 3]);
+            let points = Points {
+                x: Places::Times(Times::new(&dates).unwrap()),
+                y: &y,
+            };
+            assert!(Grid::of(&points).is_none(), "{dates:?}");
+        }
     }
 
     #[test]
