@@ -123,6 +123,55 @@ impl FloatSum {
     }
 }
 
+/// Sums side by side: what is added to all of them takes vector instructions.
+#[derive(Debug)]
+pub(crate) struct FloatSums {
+    rounded: Vec<f64>,
+    lost: Vec<f64>,
+}
+
+impl FloatSums {
+    /// So many sums of nothing.
+    pub(crate) fn new(sums: usize) -> Self {
+        Self {
+            rounded: vec![0.0; sums],
+            lost: vec![0.0; sums],
+        }
+    }
+
+    /// Adds to each sum the exact product of its two values.
+    pub(crate) fn add_products(&mut self, left: &[f64], right: &[f64]) {
+        let sums = self.rounded.iter_mut().zip(&mut self.lost);
+        for ((rounded, lost), (left, right)) in sums.zip(left.iter().zip(right)) {
+            let mut sum = FloatSum {
+                rounded: *rounded,
+                lost: *lost,
+            };
+            sum.add_product(*left, *right);
+            (*rounded, *lost) = (sum.rounded, sum.lost);
+        }
+    }
+
+    /// Adds to each sum its value.
+    pub(crate) fn add(&mut self, values: &[f64]) {
+        let sums = self.rounded.iter_mut().zip(&mut self.lost);
+        for ((rounded, lost), value) in sums.zip(values) {
+            let mut sum = FloatSum {
+                rounded: *rounded,
+                lost: *lost,
+            };
+            sum.add(*value);
+            (*rounded, *lost) = (sum.rounded, sum.lost);
+        }
+    }
+
+    /// The sums, each rounded once.
+    pub(crate) fn totals(self) -> Vec<f64> {
+        let sums = self.rounded.into_iter().zip(self.lost);
+        sums.map(|(rounded, lost)| rounded + lost).collect()
+    }
+}
+
 /// So many sums of three numbers of [`Whole`] have a sum that a double holds.
 pub(crate) const WHOLE_VALUES_MAX: usize = 1 << 21;
 
@@ -167,13 +216,20 @@ pub(crate) fn sum_of_products(left: &[f64], right: &[f64]) -> f64 {
 }
 
 impl Whole {
-    /// `None` if a value is not such a number. Written so that it takes vector instructions.
+    /// `None` if a value is not such a number.
     pub(crate) fn of(values: &[f64]) -> Option<Self> {
+        Self::of_multiples(values, 1.0)
+    }
+
+    /// The same of multiples of a unit, a power of two. Written so that it takes vector
+    /// instructions.
+    pub(crate) fn of_multiples(values: &[f64], unit: f64) -> Option<Self> {
         const LANES: usize = 4;
         const CHUNK: usize = 512;
         if values.len() > WHOLE_VALUES_MAX {
             return None;
         }
+        let rounds = ROUNDS * unit;
         let mut least = [f64::INFINITY; LANES];
         let mut largest = [f64::NEG_INFINITY; LANES];
         let mut sums = [0.0; LANES];
@@ -191,7 +247,7 @@ impl Whole {
                 } else {
                     largest[lane]
                 };
-                lost[lane] |= ((value + ROUNDS) - ROUNDS - value).to_bits();
+                lost[lane] |= ((value + rounds) - rounds - value).to_bits();
                 sums[lane] += value;
             };
             let lines = chunk.chunks_exact(LANES);
@@ -212,7 +268,9 @@ impl Whole {
             largest: largest.into_iter().fold(f64::NEG_INFINITY, f64::max),
             sum: sums.into_iter().sum(),
         };
-        whole.is_within(-LARGEST, LARGEST).then_some(whole)
+        whole
+            .is_within(-LARGEST * unit, LARGEST * unit)
+            .then_some(whole)
     }
 
     /// The same of integers.
@@ -390,6 +448,14 @@ mod tests {
             sum.add((large as f64 as i128 - large) as f64 * 0.25);
             assert_eq!(sum.total(), rest * 0.25);
         }
+    }
+
+    #[test]
+    fn multiples_are_told_from_others() {
+        assert!(Whole::of_multiples(&[0.25, -7.5, 0.0], 0.25).is_some());
+        assert!(Whole::of_multiples(&[0.25, 0.125], 0.25).is_none());
+        assert!(Whole::of_multiples(&[1e9], 0.25).is_none());
+        assert!(Whole::of_multiples(&[0.1], 1.0 / 1_024.0).is_none());
     }
 
     #[test]

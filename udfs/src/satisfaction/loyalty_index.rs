@@ -2,9 +2,12 @@
 //!
 //! `Σ w v / Σ w` over the values that are not NULL, with equal weights where none are given.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float64Array, ListArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::{DataType, Field};
 use datafusion_common::cast::as_list_array;
@@ -15,7 +18,9 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::rows_of;
 use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::precise::{FloatSum, MAX_SQUARABLE, all_within, squarable};
+use crate::precise::{
+    FloatSum, FloatSums, MAX_SQUARABLE, WHOLE_FACTOR_MAX, Whole, all_within, squarable,
+};
 use crate::record::numbers;
 use crate::scalar::{Scalar, ScalarDefinition, export_scalar};
 
@@ -172,7 +177,7 @@ impl ScalarDefinition for IndexOfItems {
         };
         let rows = 0..rows_of(arguments);
         if let Some(results) = weighted_means(rows.len(), scores, weights) {
-            return Ok(numbers(results));
+            return Ok(results);
         }
         // It is for the rows in their order to say what is wrong.
         let index = |row: usize| {
@@ -239,31 +244,87 @@ fn weighted_means(
     rows: usize,
     scores: &[&Float64Array],
     weights: &[&Float64Array],
-) -> Option<impl Iterator<Item = Option<f64>>> {
-    let mut means = vec![(FloatSum::default(), FloatSum::default()); rows];
+) -> Option<ArrayRef> {
+    let ones = Float64Array::from(vec![1.0; if weights.is_empty() { rows } else { 0 }]);
+    let mut items = Vec::with_capacity(scores.len());
     for (place, scores) in scores.iter().enumerate() {
-        let weights = weights.get(place);
-        let weight = |row: usize| weights.map_or(Some(1.0), |column| value_at(column, row));
-        let given: Vec<_> = (0..rows).map(|row| weight(row).unwrap_or(0.0)).collect();
-        // What is not known has no weight, and adds nothing.
-        let known = |row: usize| value_at(scores, row).filter(|_| weight(row).is_some());
-        let scores: Vec<_> = (0..rows).map(|row| known(row).unwrap_or(0.0)).collect();
-        if !all_within(&given, 0.0, MAX_SQUARABLE)
-            || !all_within(&scores, -MAX_SQUARABLE, MAX_SQUARABLE)
-        {
-            return None;
-        }
-        for (row, (sum, total)) in means.iter_mut().enumerate() {
-            if let Some(score) = known(row) {
-                sum.add_product(score, given[row]);
-                total.add(given[row]);
+        items.push(Item::new(scores, weights.get(place).unwrap_or(&&ones))?);
+    }
+    let exact = items.len() <= EXACT_ITEMS_MAX && items.iter().all(|item| item.exact);
+    let (mut means, totals) = if exact {
+        let (mut sums, mut totals) = (vec![0.0; rows], vec![0.0; rows]);
+        for item in &items {
+            let sums = sums.iter_mut().zip(&mut totals);
+            for ((sum, total), (score, weight)) in sums.zip(item.scores.iter().zip(&*item.weights))
+            {
+                *sum += score * weight;
+                *total += weight;
             }
         }
+        (sums, totals)
+    } else {
+        let (mut sums, mut totals) = (FloatSums::new(rows), FloatSums::new(rows));
+        for item in &items {
+            sums.add_products(&item.scores, &item.weights);
+            totals.add(&item.weights);
+        }
+        (sums.totals(), totals.totals())
+    };
+    for (mean, total) in means.iter_mut().zip(&totals) {
+        *mean /= total;
     }
-    Some(means.into_iter().map(|(sum, total)| {
-        let total = total.total();
-        (total > 0.0).then(|| sum.total() / total)
-    }))
+    let weighs = |total: &f64| *total > 0.0;
+    let known = (!totals.iter().all(weighs)).then(|| totals.iter().map(weighs).collect());
+    Some(Arc::new(Float64Array::new(means.into(), known)))
+}
+
+/// The scores and weights of one place of the lists: 0 and 0 where one is not known.
+struct Item<'a> {
+    scores: Cow<'a, [f64]>,
+    weights: Cow<'a, [f64]>,
+    /// Whether sums of [`EXACT_ITEMS_MAX`] products lose nothing.
+    exact: bool,
+}
+
+/// Scores and weights up to [`WHOLE_FACTOR_MAX`] that are multiples of this have 25 bits: products
+/// have 50 then, and the sum of so many a double holds.
+const EXACT_UNIT: f64 = 1.0 / 1_024.0;
+const EXACT_ITEMS_MAX: usize = 8;
+
+impl<'a> Item<'a> {
+    /// `None` if a value cannot be meant.
+    fn new(scores: &'a Float64Array, weights: &'a Float64Array) -> Option<Self> {
+        let known = NullBuffer::union(scores.nulls(), weights.nulls());
+        let given = known_or_zero(weights, weights.nulls());
+        let scores_left = known_or_zero(scores, known.as_ref());
+        let exact = |values: &[f64], least: f64| {
+            let few_digits = Whole::of_multiples(values, EXACT_UNIT);
+            few_digits.is_some_and(|values| values.is_within(least, WHOLE_FACTOR_MAX))
+        };
+        let exact = exact(&given, 0.0) && exact(&scores_left, -WHOLE_FACTOR_MAX);
+        let valid = exact
+            || all_within(&given, 0.0, MAX_SQUARABLE)
+                && all_within(&scores_left, -MAX_SQUARABLE, MAX_SQUARABLE);
+        let weights = match scores.null_count() {
+            0 => given,
+            _ => known_or_zero(weights, known.as_ref()),
+        };
+        valid.then_some(Self {
+            scores: scores_left,
+            weights,
+            exact,
+        })
+    }
+}
+
+/// The values of a column, 0 where they are not known.
+fn known_or_zero<'a>(column: &'a Float64Array, known: Option<&NullBuffer>) -> Cow<'a, [f64]> {
+    let Some(known) = known.filter(|known| known.null_count() > 0) else {
+        return Cow::Borrowed(column.values());
+    };
+    let values = column.values().iter().zip(known.iter());
+    let value = |(value, known): (&f64, bool)| if known { *value } else { 0.0 };
+    Cow::Owned(values.map(value).collect())
 }
 
 fn not_negative(weight: f64) -> Result<f64> {
@@ -280,6 +341,42 @@ fn not_negative(weight: f64) -> Result<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_give_what_rows_give() {
+        let column = |step: i64, unit: f64, missing: i64| -> Float64Array {
+            let value = |row: i64| (row * step % 101) as f64 * unit;
+            let known = |row: i64| (row % missing != 0).then(|| value(row));
+            (0..300).map(known).collect()
+        };
+        for unit in [1.0, 0.5, 0.1] {
+            let scores = [
+                column(7, unit, 400),
+                column(31, unit, 5),
+                column(-17, 1.0, 2),
+            ];
+            let weights = [
+                column(3, 1.0, 7),
+                column(11, unit, 400),
+                column(5, 1.0, 300),
+            ];
+            let (scores, weights) = (scores.each_ref(), weights.each_ref());
+            let expected = (0..300).map(|row| {
+                let at = |column: &&Float64Array| value_at(column, row);
+                let items = scores.iter().map(at).zip(weights.iter().map(at));
+                weighted_mean(items).unwrap()
+            });
+            let expected: Float64Array = expected.collect();
+            let means = weighted_means(300, &scores, &weights).unwrap();
+            assert_eq!(doubles(&means).unwrap(), &expected, "{unit}");
+            let exact = Item::new(scores[0], weights[0]).unwrap().exact;
+            assert_eq!(exact, unit != 0.1);
+        }
+        let bad = Float64Array::from(vec![1.0, -1.0]);
+        let one = Float64Array::from(vec![1.0, 1.0]);
+        assert!(weighted_means(2, &[&one], &[&bad]).is_none());
+        assert!(weighted_means(2, &[&bad], &[]).is_some());
+    }
 
     #[test]
     fn a_weight_is_a_number_from_zero() {
