@@ -69,6 +69,10 @@ impl ScalarDefinition for ClvContractual {
             doubles(&arguments[2])?,
         ];
         let mut values = vec![0.0; margins.len()];
+        let columns = [margins, retentions, discounts].map(|column| column.values().as_ref());
+        if nulls.is_none() && fill(&mut values, columns) {
+            return Ok(Arc::new(Float64Array::new(values.into(), None)));
+        }
         for_each_row(nulls.as_ref(), values.len(), |row| {
             values[row] = value(
                 margins.value(row),
@@ -83,6 +87,32 @@ impl ScalarDefinition for ClvContractual {
     fn documentation(&self) -> Option<&Documentation> {
         self.doc()
     }
+}
+
+/// The values of whole columns, which takes vector instructions; false if a row has to be refused.
+fn fill(values: &mut [f64], [margins, retentions, discounts]: [&[f64]; 3]) -> bool {
+    let mut refused = 0;
+    let rows = values
+        .iter_mut()
+        .zip(margins)
+        .zip(retentions.iter().zip(discounts));
+    for ((value, margin), (retention, discount)) in rows {
+        let lost = lost(*retention, *discount);
+        *value = margin * retention / lost;
+        // What NaN and infinity make of a value is no less than the largest number.
+        let good = (0.0..=1.0).contains(retention)
+            & (0.0..=f64::MAX).contains(discount)
+            & (lost != 0.0)
+            & (value.abs() <= f64::MAX);
+        refused += u64::from(!good);
+    }
+    refused == 0
+}
+
+/// What is lost per period. Not 1 + d − r, which loses the digits of a small discount.
+#[inline]
+fn lost(retention: f64, discount: f64) -> f64 {
+    (1.0 - retention) + discount
 }
 
 fn value(margin: f64, retention: f64, discount: f64) -> Result<f64> {
@@ -108,8 +138,7 @@ fn value(margin: f64, retention: f64, discount: f64) -> Result<f64> {
             ),
         ));
     }
-    // Not 1 + d − r, which loses the digits of a small discount.
-    let lost = (1.0 - retention) + discount;
+    let lost = lost(retention, discount);
     if lost == 0.0 {
         return Err(invalid_value(
             NAME,
@@ -128,6 +157,27 @@ mod tests {
         assert_eq!(value(10.0, 0.0, 0.1).unwrap(), 0.0);
         assert!((value(10.0, 1.0, 0.1).unwrap() - 100.0).abs() < 1e-9);
         assert!(value(10.0, 1.0, 0.0).is_err());
+    }
+
+    #[test]
+    fn whole_columns_are_refused_where_a_row_is() {
+        let filled = |margin: f64, retention: f64, discount: f64| {
+            let mut values = [0.0; 2];
+            let columns = [[5.0, margin], [0.5, retention], [0.1, discount]];
+            let good = fill(
+                &mut values,
+                columns.each_ref().map(|column| column.as_slice()),
+            );
+            good.then_some(values[1])
+        };
+        for margin in [0.0, -3.0, 100.0, f64::MAX, f64::INFINITY, f64::NAN] {
+            for retention in [0.0, 0.8, 1.0, 1.1, -0.1, f64::NAN] {
+                for discount in [0.0, 0.1, -0.1, 5e-324, f64::INFINITY, f64::NAN] {
+                    let expected = value(margin, retention, discount).ok();
+                    assert_eq!(filled(margin, retention, discount), expected);
+                }
+            }
+        }
     }
 
     #[test]

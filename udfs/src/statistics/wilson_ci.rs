@@ -3,7 +3,9 @@
 //! `(p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n)`. NULL if an argument is NULL; without trials
 //! the share and its bounds are NULL. Source: Wilson 1927; Newcombe 1998, method 3.
 
-use arrow::array::{Array, ArrayRef, BooleanArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array};
 use arrow::buffer::NullBuffer;
 use arrow::compute;
 use arrow::datatypes::DataType;
@@ -13,7 +15,8 @@ use datafusion_macros::user_doc;
 
 use crate::aggregate::for_each_row;
 use crate::arguments::{doubles, finite, invalid_value, number, wrong_arity};
-use crate::measure::{check_confidence, confidence_at, optional};
+use crate::measure::{CONFIDENCE, check_confidence, confidence_at, only_value, optional};
+use crate::precise::Whole;
 use crate::record::{FieldList, counts, numbers, record, record_type};
 use crate::scalar::{ScalarDefinition, export_scalar};
 use crate::statistics::distributions::normal_within;
@@ -79,6 +82,12 @@ impl ScalarDefinition for WilsonCi {
         let nulls = NullBuffer::union_many(arguments.iter().map(Array::nulls));
         let (successes, trials) = (doubles(&arguments[0])?, doubles(&arguments[1])?);
         let confidences = optional(arguments, 2)?;
+        if nulls.is_none()
+            && let Some(confidence) = only_value(confidences, CONFIDENCE)
+            && let Some(intervals) = intervals_of(successes.values(), trials.values(), confidence)
+        {
+            return record(FIELDS, intervals);
+        }
         let mut intervals = vec![Interval::default(); rows];
         for_each_row(nulls.as_ref(), rows, |row| {
             let successes = whole("successes", successes.value(row))?;
@@ -111,6 +120,33 @@ impl ScalarDefinition for WilsonCi {
     }
 }
 
+/// The columns of whole columns of counts, which takes vector instructions; `None` if a row has to
+/// be looked at by itself.
+fn intervals_of(successes: &[f64], trials: &[f64], confidence: f64) -> Option<Vec<ArrayRef>> {
+    check_confidence(WilsonCi::NAME, confidence).ok()?;
+    let counts = [Whole::of(successes)?, Whole::of(trials)?];
+    let more = successes.iter().zip(trials);
+    let more = more.filter(|(successes, trials)| successes > trials);
+    if !counts[0].is_within(0.0, f64::MAX)
+        || !counts[1].is_within(1.0, f64::MAX)
+        || more.count() > 0
+    {
+        return None;
+    }
+    let z = normal_within(confidence);
+    let mut bounds = [(); 3].map(|()| vec![0.0; trials.len()]);
+    let [rates, lows, highs] = &mut bounds;
+    let results = rates.iter_mut().zip(lows).zip(highs);
+    for (((rate, low), high), (successes, trials)) in results.zip(successes.iter().zip(trials)) {
+        [*rate, *low, *high] = share(*successes, *trials, z);
+    }
+    let trials = trials.iter().map(|trials| *trials as i64);
+    let trials: ArrayRef = Arc::new(Int64Array::from_iter_values(trials));
+    let bounds = bounds.into_iter();
+    let bounds = bounds.map(|bounds| Arc::new(Float64Array::from(bounds)) as ArrayRef);
+    Some(bounds.chain([trials]).collect())
+}
+
 fn whole(argument: &str, value: f64) -> Result<f64> {
     let value = finite(WilsonCi::NAME, argument, value)?;
     if (0.0..=MAX_COUNT).contains(&value) && value.fract() == 0.0 {
@@ -120,6 +156,26 @@ fn whole(argument: &str, value: f64) -> Result<f64> {
         WilsonCi::NAME,
         format!("{argument} {value} is not a count; give a whole number from 0"),
     ))
+}
+
+/// The share of `k` in `n` and its bounds, `z` standard deviations away.
+#[inline]
+fn share(k: f64, n: f64, z: f64) -> [f64; 3] {
+    let square = z * z;
+    let middle = (k + square / 2.0) / (n + square);
+    let width = z * (k * (n - k) / n + square / 4.0).sqrt() / (n + square);
+    // At the ends the bound is exact, whatever rounding makes of the difference.
+    let low = if k == 0.0 {
+        0.0
+    } else {
+        (middle - width).max(0.0)
+    };
+    let high = if k == n {
+        1.0
+    } else {
+        (middle + width).min(1.0)
+    };
+    [k / n, low, high]
 }
 
 /// A share and its bounds.
@@ -137,22 +193,8 @@ impl Interval {
         if trials <= 0 {
             return Self::default();
         }
-        let (k, n) = (successes as f64, trials as f64);
         let z = normal_within(confidence);
-        let (rate, square) = (k / n, z * z);
-        let middle = (k + square / 2.0) / (n + square);
-        let width = z * (k * (n - k) / n + square / 4.0).sqrt() / (n + square);
-        // At the ends the bound is exact, whatever rounding makes of the difference.
-        let low = if successes == 0 {
-            0.0
-        } else {
-            (middle - width).max(0.0)
-        };
-        let high = if successes == trials {
-            1.0
-        } else {
-            (middle + width).min(1.0)
-        };
+        let [rate, low, high] = share(successes as f64, trials as f64, z);
         Self {
             rate: Some(rate),
             low: Some(low),
@@ -189,6 +231,32 @@ mod tests {
                 assert!(0.0 <= low && low <= rate && rate <= high && high <= 1.0);
             }
         }
+    }
+
+    #[test]
+    fn whole_columns_give_what_rows_give() {
+        let counts: Vec<_> = (1..30).flat_map(|n| (0..=n).map(move |k| (k, n))).collect();
+        let k: Vec<_> = counts.iter().map(|(k, _)| *k as f64).collect();
+        let n: Vec<_> = counts.iter().map(|(_, n)| *n as f64).collect();
+        let by_row: Vec<_> = counts
+            .iter()
+            .map(|(k, n)| Interval::new(*k, *n, 0.9))
+            .collect();
+        let at_once = record(FIELDS, intervals_of(&k, &n, 0.9).unwrap()).unwrap();
+        assert_eq!(at_once.as_ref(), columns(&by_row).unwrap().as_ref());
+        for (k, n) in [
+            (2.0, 1.0),
+            (-1.0, 1.0),
+            (0.0, 0.0),
+            (0.5, 2.0),
+            (f64::NAN, 2.0),
+        ] {
+            assert!(
+                intervals_of(&[1.0, k], &[2.0, n], 0.9).is_none(),
+                "{k} of {n}"
+            );
+        }
+        assert!(intervals_of(&[1.0], &[2.0], 1.0).is_none());
     }
 
     #[test]
