@@ -132,10 +132,13 @@ impl Groups for KeyedOrders {
 
     fn write(&self, emitted: usize) -> Result<Vec<ArrayRef>> {
         let sorted = self.orders.sorted(emitted);
-        let offsets = offsets_of(emitted, sorted.iter().map(|order| order.group()));
-        let column = |key_of: fn(Entry<5>) -> u64| sorted.iter().map(key_of).collect::<Vec<_>>();
-        let customers = column(|order| key([order.parts[1], order.parts[2]]));
-        let orders = column(|order| key([order.parts[3], order.parts[4]]));
+        let (mut customers, mut orders) = (Vec::new(), Vec::new());
+        let listed = sorted.iter().inspect(|order| {
+            let [_, customer @ .., high, low] = order.parts;
+            customers.push(key(customer));
+            orders.push(key([high, low]));
+        });
+        let offsets = offsets_of(emitted, listed.map(|order| order.group()));
         let items = vec![
             self.keys[0].values(&customers)?,
             self.keys[1].values(&orders)?,
