@@ -14,6 +14,7 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, export_aggregate, for_each_row, rows_of, selection};
+use crate::answers::{Answers, answer as answer_type};
 use crate::arguments::{
     Held, doubles, finite, hold, hold_other, invalid_call, invalid_value, number, primitive, text,
     varying_argument, wrong_arity,
@@ -22,7 +23,7 @@ use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
 use crate::lists::{Listed, lists};
 use crate::measure::{Sign, first_arguments, only_value, optional};
-use crate::precise::{FloatSum, MAX_SQUARABLE, Whole, squarable};
+use crate::precise::{FloatSum, MAX_SQUARABLE, squarable};
 use crate::record::{counts, numbers};
 use crate::satisfaction::cli::off_scale;
 
@@ -92,13 +93,14 @@ impl Definition for Csi {
         named
             .map(|(name, given)| match *name {
                 "attribute" => text(Self::NAME, name, given),
+                "satisfaction" | "importance" => answer_type(Self::NAME, name, given),
                 name => number(Self::NAME, name, given),
             })
             .collect()
     }
 
     fn form(&self, types: &[DataType]) -> Result<Box<dyn Form>> {
-        Ok(Box::new(Answers::new(types.len(), &types[0])?))
+        Ok(Box::new(Judgements::new(types.len(), &types[0])?))
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -217,7 +219,7 @@ impl Aspects {
 
 /// The answers of each group.
 #[derive(Debug)]
-struct Answers {
+struct Judgements {
     arguments: usize,
     keys: Keys,
     /// The ends of each group's scale.
@@ -227,7 +229,7 @@ struct Answers {
     attributes: Vec<u64>,
 }
 
-impl Answers {
+impl Judgements {
     fn new(arguments: usize, attribute: &DataType) -> Result<Self> {
         Ok(Self {
             arguments,
@@ -249,7 +251,8 @@ impl Answers {
         let attributes = &mut self.attributes;
         self.keys
             .read(&arguments[0], selection.as_ref(), attributes)?;
-        let (satisfactions, importances) = (doubles(&arguments[1])?, doubles(&arguments[2])?);
+        let satisfactions = Answers::new(&arguments[1])?;
+        let importances = Answers::new(&arguments[2])?;
         let (mins, maxs) = (optional(arguments, 3)?, optional(arguments, 4)?);
         // What a batch finds is laid out for all aspects, which takes long where there are many.
         if selection.is_none()
@@ -279,14 +282,14 @@ impl Answers {
 
 /// The one scale of a batch of whole numbers that all can be meant; `None` if it is not so.
 fn whole_answers(
-    satisfactions: &Float64Array,
-    importances: &Float64Array,
+    satisfactions: Answers<'_>,
+    importances: Answers<'_>,
     mins: Option<&Float64Array>,
     maxs: Option<&Float64Array>,
 ) -> Option<[f64; 2]> {
     let scale = [only_value(mins, SCALE_MIN)?, only_value(maxs, SCALE_MAX)?];
-    let whole = Whole::of(satisfactions.values())?.is_within(scale[0], scale[1])
-        && Whole::of(importances.values())?.is_within(0.0, MAX_SQUARABLE);
+    let whole = satisfactions.whole_within(scale[0], scale[1])?
+        && importances.whole_within(0.0, MAX_SQUARABLE)?;
     whole.then_some(scale)
 }
 
@@ -325,28 +328,50 @@ fn answer(satisfaction: f64, importance: f64, [min, max]: [f64; 2]) -> Result<[f
     Ok([satisfaction, importance])
 }
 
-impl Answers {
-    /// Counts in what [`whole_answers`] has accepted: nothing is lost of the sums of a batch.
-    fn count_whole(
+impl Judgements {
+    /// How often each aspect is met in a batch, and the sums of its answers.
+    fn found(
         &mut self,
-        satisfactions: &Float64Array,
-        importances: &Float64Array,
-        scale: [f64; 2],
+        answers: impl Iterator<Item = [f64; 2]>,
         group_of: impl Fn(usize) -> usize,
-    ) -> Result<()> {
-        check_scale(scale)?;
-        let answers = satisfactions.values().iter().zip(importances.values());
+    ) -> Vec<(i64, [f64; 2])> {
         let mut found: Vec<(i64, [f64; 2])> = Vec::new();
-        for (row, (satisfaction, importance)) in answers.enumerate() {
-            let place = self.aspects.place(group_of(row), self.attributes[row]);
+        for (row, (answer, attribute)) in answers.zip(&self.attributes).enumerate() {
+            let place = self.aspects.place(group_of(row), *attribute);
             if place >= found.len() {
                 found.resize(self.aspects.stored.len(), (0, [0.0; 2]));
             }
             let (rows, sums) = &mut found[place];
             *rows += 1;
-            sums[0] += satisfaction;
-            sums[1] += importance;
+            for (sum, more) in sums.iter_mut().zip(answer) {
+                *sum += more;
+            }
         }
+        found
+    }
+
+    /// Counts in what [`whole_answers`] has accepted: nothing is lost of the sums of a batch.
+    fn count_whole(
+        &mut self,
+        satisfactions: Answers<'_>,
+        importances: Answers<'_>,
+        scale: [f64; 2],
+        group_of: impl Fn(usize) -> usize,
+    ) -> Result<()> {
+        check_scale(scale)?;
+        let found = match (satisfactions, importances) {
+            (Answers::Whole(satisfactions), Answers::Whole(importances)) => {
+                let answers = satisfactions.values().iter().zip(importances.values());
+                self.found(
+                    answers.map(|(one, other)| [*one, *other].map(f64::from)),
+                    group_of,
+                )
+            }
+            _ => {
+                let answer = |row| [satisfactions, importances].map(|answers| answers.value(row));
+                self.found((0..satisfactions.len()).map(answer), group_of)
+            }
+        };
         let stored = self.aspects.stored.iter_mut().zip(found);
         for (((group, _), aspect), (rows, sums)) in stored.filter(|(_, (rows, _))| *rows > 0) {
             let held = &mut self.scales[*group as usize];
@@ -362,7 +387,7 @@ impl Answers {
     }
 }
 
-impl Groups for Answers {
+impl Groups for Judgements {
     const RETRACTS: bool = true;
 
     fn empty(&self) -> Result<Self> {
