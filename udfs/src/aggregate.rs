@@ -289,6 +289,7 @@ impl<M: Metric> Form for MetricForm<M> {
         Box::new(MetricGroups {
             metric: self.0,
             states: Vec::new(),
+            sets_aside: true,
         })
     }
 }
@@ -353,6 +354,28 @@ const FEW_GROUPS: usize = 1_024;
 struct MetricGroups<M: Metric> {
     metric: M,
     states: Vec<M::State>,
+    /// Whether [`set_aside`] has worked so far.
+    sets_aside: bool,
+}
+
+/// Adds a batch of few groups without leaving out what does not count, which goes to a group of its
+/// own instead: what stands in place of NULL mostly does no harm. False if it does, and nothing has
+/// changed.
+fn set_aside<M: Metric>(
+    metric: &mut M,
+    states: &mut Vec<M::State>,
+    values: &[ArrayRef],
+    groups: &[usize],
+    selected: &NullBuffer,
+) -> Result<bool> {
+    let aside = states.len();
+    let group = |(group, counts): (&usize, bool)| if counts { *group } else { aside };
+    let groups: Vec<_> = groups.iter().zip(selected.iter()).map(group).collect();
+    let columns = metric.columns(values)?;
+    states.push(M::State::default());
+    let added = metric.add_groups(states, &columns, &groups);
+    states.truncate(aside);
+    added
 }
 
 impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
@@ -363,10 +386,24 @@ impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        let Self { metric, states } = self;
+        let Self {
+            metric,
+            states,
+            sets_aside,
+        } = self;
         states.resize(total_num_groups, M::State::default());
         let selection = selection(values, metric.required(), opt_filter);
         let whole = M::ADDS_GROUPS && total_num_groups <= FEW_GROUPS;
+        if let Some(selected) = &selection
+            && whole
+            && *sets_aside
+            && selected.null_count() < selected.len()
+        {
+            *sets_aside = set_aside(metric, states, values, group_indices, selected)?;
+            if *sets_aside {
+                return Ok(());
+            }
+        }
         let left = match &selection {
             Some(selected) if whole => {
                 let groups = selected.valid_indices().map(|row| group_indices[row]);
@@ -393,7 +430,7 @@ impl<M: Metric> GroupsAccumulator for MetricGroups<M> {
         group_indices: &[usize],
         total_num_groups: usize,
     ) -> Result<()> {
-        let Self { metric, states } = self;
+        let Self { metric, states, .. } = self;
         states.resize(total_num_groups, M::State::default());
         let others = metric.read(values)?;
         group_indices

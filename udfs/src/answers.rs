@@ -5,7 +5,7 @@ use arrow::datatypes::{DataType, Int32Type};
 use datafusion_common::Result;
 
 use crate::arguments::{doubles, number, plain, primitive};
-use crate::precise::{FloatSum, Whole, all_within};
+use crate::precise::{BatchSum, FloatSum, Whole, all_within};
 
 /// The type of an answer: whole numbers that an INT holds become one, other numbers DOUBLE.
 pub(crate) fn answer(function: &str, argument: &str, given: &DataType) -> Result<DataType> {
@@ -49,6 +49,18 @@ impl<'a> Answers<'a> {
         }
     }
 
+    /// Takes all of them in order.
+    #[inline]
+    pub(crate) fn for_each(self, mut take: impl FnMut(f64)) {
+        match self {
+            Self::Whole(answers) => {
+                let answers = answers.values().iter();
+                answers.for_each(|answer| take(f64::from(*answer)));
+            }
+            Self::Doubles(answers) => answers.values().iter().for_each(|answer| take(*answer)),
+        }
+    }
+
     /// Whether all are numbers within bounds, and if so, whether they are [`Whole`].
     pub(crate) fn whole_within(self, low: f64, high: f64) -> Option<bool> {
         match self.look() {
@@ -62,15 +74,19 @@ impl<'a> Answers<'a> {
         match self.look() {
             Some(whole) if whole.is_within(low, high) => sum.add(whole.sum),
             None if self.all_within(low, high) => match self {
-                Self::Whole(answers) => {
-                    let answers = answers.values().iter();
-                    answers.for_each(|answer| sum.add(f64::from(*answer)));
-                }
-                Self::Doubles(answers) => sum.add_each(answers.values()),
+                Self::Whole(_) => self.for_each(|answer| sum.add(answer)),
+                Self::Doubles(answers) => sum.add_batch(BatchSum::of(answers.values())),
             },
             _ => return false,
         }
         true
+    }
+
+    /// How many are at least so large.
+    pub(crate) fn count_from(self, least: f64) -> usize {
+        let mut count = 0;
+        self.for_each(|answer| count += usize::from(answer >= least));
+        count
     }
 
     fn look(self) -> Option<Whole> {
@@ -80,11 +96,16 @@ impl<'a> Answers<'a> {
         }
     }
 
-    fn all_within(self, low: f64, high: f64) -> bool {
+    /// Whether all are numbers within bounds, which they are if there are none.
+    pub(crate) fn all_within(self, low: f64, high: f64) -> bool {
         match self {
             Self::Whole(answers) => {
-                let mut answers = answers.values().iter();
-                answers.all(|answer| (low..=high).contains(&f64::from(*answer)))
+                let answers = || answers.values().iter().copied();
+                let (least, most) = (
+                    answers().fold(i32::MAX, i32::min),
+                    answers().fold(i32::MIN, i32::max),
+                );
+                least > most || f64::from(least) >= low && f64::from(most) <= high
             }
             Self::Doubles(answers) => all_within(answers.values(), low, high),
         }
@@ -124,6 +145,16 @@ mod tests {
                     let total: i64 = values.iter().map(|value| i64::from(*value)).sum();
                     assert_eq!(sums[0].total(), total as f64, "{values:?}");
                 }
+            }
+            for least in [-2.0, 4.5, 6.0, f64::MAX] {
+                let expected = values
+                    .iter()
+                    .filter(|value| f64::from(**value) >= least)
+                    .count();
+                assert_eq!(
+                    [whole, double].map(|answers| answers.count_from(least)),
+                    [expected; 2]
+                );
             }
             for row in 0..values.len() {
                 assert_eq!(whole.value(row), double.value(row));

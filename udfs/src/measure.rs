@@ -13,7 +13,7 @@ use crate::aggregate::Metric;
 use crate::arguments::{
     Held, all_equal, doubles, finite, hold, hold_other, invalid_call, primitive, varying_argument,
 };
-use crate::precise::{FloatSum, WHOLE_VALUES_MAX};
+use crate::precise::{BatchSum, FloatSum, WHOLE_VALUES_MAX};
 
 /// The state of a [`Measure`]: counters, sums, and the constant arguments that all rows share.
 #[derive(Debug, Clone, Copy)]
@@ -121,14 +121,13 @@ pub(crate) trait Measure<const C: usize, const S: usize, const K: usize>:
     fn uniform(&self, _columns: &Self::Columns<'_>) -> Option<Uniform<K>> {
         None
     }
-    /// What a row of such a batch adds to counters and sums.
-    fn addends(
+    /// Takes what each row of such a batch adds to counters and sums, in order.
+    fn for_each_row(
         &self,
         _columns: &Self::Columns<'_>,
-        _row: usize,
         _constants: [f64; K],
-    ) -> ([i64; C], [f64; S]) {
-        ([0; C], [0.0; S])
+        _take: impl FnMut([i64; C], [f64; S]),
+    ) {
     }
     /// The results, one per state, in the declared type.
     fn finish(&self, tallies: &[Tally<C, S, K>]) -> Result<ArrayRef>;
@@ -228,25 +227,22 @@ where
         let Some(Uniform { constants, whole }) = self.0.uniform(columns) else {
             return Ok(false);
         };
-        // Whole numbers are added as they are, because nothing is lost.
         let whole = whole && groups.len() <= WHOLE_VALUES_MAX;
-        let mut found = vec![([0; C], [0.0; S]); tallies.len()];
-        for (row, group) in groups.iter().enumerate() {
-            let (counts, addends) = self.0.addends(columns, row, constants);
-            let (found, sums) = &mut found[*group];
+        let mut found = vec![([0; C], [BatchSum::default(); S]); tallies.len()];
+        let mut groups = groups.iter().copied();
+        self.0.for_each_row(columns, constants, |counts, addends| {
+            let group = groups.next().unwrap_or_default();
+            let (found, sums) = &mut found[group];
             for (count, more) in found.iter_mut().zip(counts) {
                 *count += more;
             }
-            if whole {
-                for (sum, more) in sums.iter_mut().zip(addends) {
-                    *sum += more;
-                }
-            } else {
-                for (sum, more) in tallies[*group].sums.iter_mut().zip(addends) {
-                    sum.add(more);
+            for (sum, more) in sums.iter_mut().zip(addends) {
+                match whole {
+                    true => sum.add_whole(more),
+                    false => sum.add(more),
                 }
             }
-        }
+        });
         for (tally, (counts, sums)) in tallies.iter_mut().zip(found) {
             if counts.first().is_none_or(|rows| *rows == 0) {
                 continue;
@@ -260,7 +256,7 @@ where
                 *count += more;
             }
             for (sum, more) in tally.sums.iter_mut().zip(sums) {
-                sum.add(more);
+                sum.add_batch(more);
             }
         }
         Ok(true)

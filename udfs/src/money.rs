@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Decimal128Array, Float64Array};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute;
 use arrow::datatypes::{
     DECIMAL128_MAX_PRECISION, DECIMAL128_MAX_SCALE, DataType, Decimal128Type, DecimalType, Field,
 };
@@ -17,7 +16,7 @@ use datafusion_common::cast::{
 use datafusion_common::{Result, internal_err};
 
 use crate::arguments::{finite, invalid_call};
-use crate::precise::FloatSum;
+use crate::precise::{BatchSum, FloatSum};
 
 /// Digits that a mean of DECIMAL has after the point beyond those of its input, as in `avg`.
 const MEAN_EXTRA_DIGITS: i8 = 4;
@@ -38,6 +37,18 @@ pub(crate) trait Amount: Copy + Debug + Send + Sync + 'static {
     /// Adds the amounts of all rows, none of which is NULL.
     fn add_all(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, rows: usize) -> Result<()> {
         (0..rows).try_for_each(|row| self.add(sum, column, row))
+    }
+    /// Whether [`Amount::of_groups`] is there.
+    const OF_GROUPS: bool = false;
+    /// Sums and numbers of the amounts of so many groups, none of which is NULL; `None` if that is
+    /// for the rows in their order to say.
+    fn of_groups(
+        &self,
+        _column: &Self::Column<'_>,
+        _groups: &[usize],
+        _count: usize,
+    ) -> Option<Vec<(Self::Sum, i64)>> {
+        None
     }
     /// Adds another sum.
     fn merge(&self, sum: &mut Self::Sum, other: Self::Sum) -> Result<()>;
@@ -95,15 +106,35 @@ impl Amount for FloatAmount {
     }
 
     fn add_all(&self, sum: &mut FloatSum, column: &Self::Column<'_>, rows: usize) -> Result<()> {
-        // The batch is summed by vector instructions. A bad value makes that sum non-finite and is
-        // then found row by row.
-        if let Some(batch) = compute::sum(column)
-            && batch.is_finite()
-        {
-            sum.add(batch);
+        // A bad value makes the sum of the batch non-finite and is then found row by row.
+        let batch = BatchSum::of(column.values());
+        if batch.is_finite() {
+            sum.add_batch(batch);
             return Ok(());
         }
         (0..rows).try_for_each(|row| self.add(sum, column, row))
+    }
+
+    const OF_GROUPS: bool = true;
+
+    fn of_groups(
+        &self,
+        column: &Self::Column<'_>,
+        groups: &[usize],
+        count: usize,
+    ) -> Option<Vec<(FloatSum, i64)>> {
+        let mut found = vec![(BatchSum::default(), 0); count];
+        for (amount, group) in column.values().iter().zip(groups) {
+            let (sum, amounts) = &mut found[*group];
+            sum.add(*amount);
+            *amounts += 1;
+        }
+        let sum = |(batch, amounts): (BatchSum, i64)| {
+            let mut sum = FloatSum::default();
+            sum.add_batch(batch);
+            batch.is_finite().then_some((sum, amounts))
+        };
+        found.into_iter().map(sum).collect()
     }
 
     fn merge(&self, sum: &mut FloatSum, other: FloatSum) -> Result<()> {
@@ -372,6 +403,41 @@ mod tests {
             let whole = amount.add_all(&mut sum, &column, values.len());
             let whole = whole.map(|()| sum).map_err(|error| error.to_string());
             assert_eq!(whole, by_row.map_err(|error| error.to_string()));
+        }
+    }
+
+    #[test]
+    fn doubles_have_one_sum_however_they_are_split() {
+        let amount = FloatAmount { function: "aov" };
+        let cents = (0..5_000).map(|row: i64| (row * 7_919 % 100_003) as f64 / 100.0);
+        let column: ArrayRef = Arc::new(cents.collect::<Float64Array>());
+        let whole = amount.column(&column).unwrap();
+        let groups: Vec<_> = (0..5_000).map(|row| row % 3).collect();
+        let mut by_row = [FloatSum::default(); 3];
+        for (row, group) in groups.iter().enumerate() {
+            amount.add(&mut by_row[*group], &whole, row).unwrap();
+        }
+        let by_group = amount.of_groups(&whole, &groups, 3).unwrap();
+        let mut all = FloatSum::default();
+        for (by_row, (by_group, amounts)) in by_row.iter().zip(by_group) {
+            assert_eq!(by_group.total(), by_row.total());
+            assert!((1_666..=1_667).contains(&amounts));
+            all.merge(by_group);
+        }
+        for size in [1, 7, 64, 1_000, 5_000] {
+            let mut sum = FloatSum::default();
+            for start in (0..5_000).step_by(size) {
+                let part = column.slice(start, size.min(5_000 - start));
+                let part = amount.column(&part).unwrap();
+                amount.add_all(&mut sum, &part, part.len()).unwrap();
+            }
+            assert_eq!(sum.total(), all.total(), "{size}");
+        }
+        for bad in [f64::NAN, f64::INFINITY] {
+            let column: ArrayRef = Arc::new(Float64Array::from(vec![1.0, bad, 2.0]));
+            let column = amount.column(&column).unwrap();
+            assert!(amount.of_groups(&column, &[0, 1, 0], 2).is_none());
+            assert!(amount.add_all(&mut all, &column, 3).is_err());
         }
     }
 

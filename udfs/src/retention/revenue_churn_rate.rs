@@ -189,15 +189,15 @@ impl Measure<1, 2, 1> for Revenue {
         Some(Uniform { constants, whole })
     }
 
-    #[inline]
-    fn addends(
+    fn for_each_row(
         &self,
         columns: &Columns<'_>,
-        row: usize,
         constants: [f64; 1],
-    ) -> ([i64; 1], [f64; 2]) {
-        let (start, end) = (columns.start.value(row), columns.end.value(row));
-        ([1], [start, kept_of(start, end, constants)])
+        mut take: impl FnMut([i64; 1], [f64; 2]),
+    ) {
+        for (start, end) in columns.start.values().iter().zip(columns.end.values()) {
+            take([1], [*start, kept_of(*start, *end, constants)]);
+        }
     }
 
     fn finish(&self, tallies: &[Tally<1, 2, 1>]) -> Result<ArrayRef> {

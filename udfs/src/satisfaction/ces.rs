@@ -169,14 +169,13 @@ impl Measure<1, 1, 1> for Effort {
         Some(Uniform { constants, whole })
     }
 
-    #[inline]
-    fn addends(
+    fn for_each_row(
         &self,
         (scores, _): &Self::Columns<'_>,
-        row: usize,
         _constants: [f64; 1],
-    ) -> ([i64; 1], [f64; 1]) {
-        ([1], [scores.value(row)])
+        mut take: impl FnMut([i64; 1], [f64; 1]),
+    ) {
+        scores.for_each(|score| take([1], [score]));
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 1>]) -> Result<ArrayRef> {

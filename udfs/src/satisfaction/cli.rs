@@ -193,16 +193,27 @@ impl Measure<1, 1, 2> for Loyalty {
         whole.then_some(Uniform { constants, whole })
     }
 
-    #[inline]
-    fn addends(
+    fn for_each_row(
         &self,
         columns: &Columns<'_>,
-        row: usize,
         _constants: [f64; 2],
-    ) -> ([i64; 1], [f64; 1]) {
+        mut take: impl FnMut([i64; 1], [f64; 1]),
+    ) {
+        if let [Answers::Whole(a), Answers::Whole(b), Answers::Whole(c)] = columns.answers {
+            let others = b.values().iter().zip(c.values());
+            for (a, (b, c)) in a.values().iter().zip(others) {
+                take(
+                    [1],
+                    [(i64::from(*a) + i64::from(*b) + i64::from(*c)) as f64],
+                );
+            }
+            return;
+        }
         let [recommend, repurchase, cross_buy] = columns.answers;
-        let sum = recommend.value(row) + repurchase.value(row) + cross_buy.value(row);
-        ([1], [sum])
+        for row in 0..recommend.len() {
+            let sum = recommend.value(row) + repurchase.value(row) + cross_buy.value(row);
+            take([1], [sum]);
+        }
     }
 
     fn finish(&self, tallies: &[Tally<1, 1, 2>]) -> Result<ArrayRef> {

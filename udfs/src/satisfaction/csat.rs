@@ -11,9 +11,11 @@ use datafusion_doc::Documentation;
 use datafusion_macros::user_doc;
 
 use crate::aggregate::{Definition, Form, MetricForm, export_aggregate};
-use crate::arguments::{doubles, finite, invalid_value, number, plain, wrong_arity};
-use crate::measure::{Measure, Names, Sign, Tallied, Tally, first_arguments, only_value, optional};
-use crate::precise::all_within;
+use crate::answers::{Answers, answer};
+use crate::arguments::{finite, invalid_value, number, plain, wrong_arity};
+use crate::measure::{
+    Measure, Names, Sign, Tallied, Tally, Uniform, first_arguments, only_value, optional,
+};
 use crate::record::numbers;
 
 /// The aggregate `csat`.
@@ -65,7 +67,11 @@ impl Definition for Csat {
             [_] | [_, _] => Self::PARAMETERS
                 .iter()
                 .zip(types)
-                .map(|(name, given)| number(Self::NAME, name, given))
+                .enumerate()
+                .map(|(place, (name, given))| match place {
+                    0 => answer(Self::NAME, name, given),
+                    _ => number(Self::NAME, name, given),
+                })
                 .collect(),
             _ => wrong_arity(
                 Self::NAME,
@@ -94,13 +100,13 @@ struct Satisfied {
 
 /// The columns of a batch.
 #[derive(Debug)]
-enum Answers<'a> {
+enum Columns<'a> {
     Conditions(&'a BooleanArray),
-    Scores(&'a Float64Array, Option<&'a Float64Array>),
+    Scores(Answers<'a>, Option<&'a Float64Array>),
 }
 
 impl Measure<2, 0, 1> for Satisfied {
-    type Columns<'a> = Answers<'a>;
+    type Columns<'a> = Columns<'a>;
 
     const NAMES: Names<2, 0, 1> = Names {
         counts: ["answers", "satisfied"],
@@ -116,17 +122,17 @@ impl Measure<2, 0, 1> for Satisfied {
         first_arguments(self.arguments)
     }
 
-    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Answers<'a>> {
+    fn columns<'a>(&self, arguments: &'a [ArrayRef]) -> Result<Columns<'a>> {
         Ok(match arguments[0].data_type() {
-            DataType::Boolean => Answers::Conditions(as_boolean_array(&arguments[0])?),
-            _ => Answers::Scores(doubles(&arguments[0])?, optional(arguments, 1)?),
+            DataType::Boolean => Columns::Conditions(as_boolean_array(&arguments[0])?),
+            _ => Columns::Scores(Answers::new(&arguments[0])?, optional(arguments, 1)?),
         })
     }
 
     #[inline]
-    fn constants(&self, columns: &Answers<'_>, row: usize) -> Result<[f64; 1]> {
+    fn constants(&self, columns: &Columns<'_>, row: usize) -> Result<[f64; 1]> {
         Ok([match columns {
-            Answers::Scores(_, Some(bounds)) => bounds.value(row),
+            Columns::Scores(_, Some(bounds)) => bounds.value(row),
             _ => SATISFIED_MIN,
         }])
     }
@@ -139,14 +145,14 @@ impl Measure<2, 0, 1> for Satisfied {
     fn count(
         &self,
         tally: &mut Tally<2, 0, 1>,
-        columns: &Answers<'_>,
+        columns: &Columns<'_>,
         row: usize,
         [satisfied_min]: [f64; 1],
         sign: Sign,
     ) -> Result<()> {
         let satisfied = match columns {
-            Answers::Conditions(conditions) => conditions.value(row),
-            Answers::Scores(scores, bounds) => {
+            Columns::Conditions(conditions) => conditions.value(row),
+            Columns::Scores(scores, bounds) => {
                 let score = finite(Csat::NAME, "score", scores.value(row))?;
                 if bounds.is_none() && !SCALE.contains(&score) {
                     return Err(invalid_value(
@@ -165,28 +171,54 @@ impl Measure<2, 0, 1> for Satisfied {
         Ok(())
     }
 
-    fn count_all(&self, tally: &mut Tally<2, 0, 1>, columns: &Answers<'_>) -> Option<[f64; 1]> {
-        let (answers, satisfied, satisfied_min) = match columns {
-            Answers::Conditions(conditions) => {
-                let satisfied = conditions.values().count_set_bits();
-                (conditions.len(), satisfied, SATISFIED_MIN)
+    fn count_all(&self, tally: &mut Tally<2, 0, 1>, columns: &Columns<'_>) -> Option<[f64; 1]> {
+        let Uniform { constants, .. } = self.uniform(columns)?;
+        let [satisfied_min] = constants;
+        let (answers, satisfied) = match columns {
+            Columns::Conditions(conditions) => {
+                (conditions.len(), conditions.values().count_set_bits())
             }
-            Answers::Scores(scores, bounds) => {
-                let satisfied_min = only_value(*bounds, SATISFIED_MIN)?;
+            Columns::Scores(scores, _) => (scores.len(), scores.count_from(satisfied_min)),
+        };
+        tally.counts = [answers as i64, satisfied as i64];
+        Some(constants)
+    }
+
+    const UNIFORM: bool = true;
+
+    fn uniform(&self, columns: &Columns<'_>) -> Option<Uniform<1>> {
+        let satisfied_min = match columns {
+            Columns::Conditions(_) => SATISFIED_MIN,
+            Columns::Scores(scores, bounds) => {
                 let (low, high) = match bounds {
                     None => (*SCALE.start(), *SCALE.end()),
                     Some(_) => (f64::MIN, f64::MAX),
                 };
-                let scores = scores.values();
-                if !all_within(scores, low, high) {
-                    return None;
-                }
-                let satisfied = scores.iter().filter(|score| **score >= satisfied_min);
-                (scores.len(), satisfied.count(), satisfied_min)
+                let satisfied_min = only_value(*bounds, SATISFIED_MIN)?;
+                scores.all_within(low, high).then_some(satisfied_min)?
             }
         };
-        tally.counts = [answers as i64, satisfied as i64];
-        Some([satisfied_min])
+        Some(Uniform {
+            constants: [satisfied_min],
+            whole: true,
+        })
+    }
+
+    fn for_each_row(
+        &self,
+        columns: &Columns<'_>,
+        [satisfied_min]: [f64; 1],
+        mut take: impl FnMut([i64; 2], [f64; 0]),
+    ) {
+        match columns {
+            Columns::Conditions(conditions) => {
+                let conditions = conditions.values().iter();
+                conditions.for_each(|satisfied| take([1, i64::from(satisfied)], []));
+            }
+            Columns::Scores(scores, _) => {
+                scores.for_each(|score| take([1, i64::from(score >= satisfied_min)], []));
+            }
+        }
     }
 
     fn finish(&self, tallies: &[Tally<2, 0, 1>]) -> Result<ArrayRef> {

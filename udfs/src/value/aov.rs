@@ -143,6 +143,23 @@ impl<A: Amount> Metric for Mean<A> {
         self.amount.add_all(&mut state.sum, amounts, rows)
     }
 
+    const ADDS_GROUPS: bool = A::OF_GROUPS;
+
+    fn add_groups(
+        &self,
+        states: &mut [Self::State],
+        amounts: &A::Column<'_>,
+        groups: &[usize],
+    ) -> Result<bool> {
+        let Some(found) = self.amount.of_groups(amounts, groups, states.len()) else {
+            return Ok(false);
+        };
+        for (state, (sum, orders)) in states.iter_mut().zip(found) {
+            self.merge(state, &Orders { sum, orders })?;
+        }
+        Ok(true)
+    }
+
     fn merge(&self, state: &mut Self::State, other: &Self::State) -> Result<()> {
         state.orders += other.orders;
         self.amount.merge(&mut state.sum, other.sum)
