@@ -9,7 +9,7 @@ use datafusion_common::Result;
 
 use crate::aggregate::{for_each_row, rows_of, selection};
 use crate::distinct::KeyArgument;
-use crate::entries::{Entries, Entry};
+use crate::entries::Entries;
 use crate::groups::{Groups, check_groups, list_field, offsets_of};
 use crate::keys::Keys;
 use crate::lists::{Listed, lists};
