@@ -16,7 +16,7 @@ use crate::scalar::{ScalarDefinition, export_scalar};
 /// The scalar function `detect_language`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "The language of a text by its letters: 'en', 'ru' or 'uk'; NULL for NULL and for a text without letters. Mostly Latin letters make a text English; letters that Ukrainian or Russian alone has decide between those two, and without any it counts as Russian. Source: the alphabets.",
+    description = "The language of a text by its letters: 'en', 'ru' or 'uk'; NULL for NULL and for a text without letters. Mostly Latin letters make a text English; letters that Ukrainian or Russian alone has decide between those two; without any, common words and spellings that Russian does not have make it Ukrainian, and all else counts as Russian. Right for 99 in 100 sentences of newspapers of each language; of single Ukrainian words only for one in two, because most of the others could be Russian (benches/text.py). Source: the alphabets.",
     syntax_example = "detect_language(text)",
     sql_example = r"```sql
 > SELECT body, detect_language(body) AS lang FROM (VALUES ('Well made'), ('Дуже гарно, дякую її'), ('Очень быстро'), ('10/10')) AS reviews(body);

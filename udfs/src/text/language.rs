@@ -1,10 +1,12 @@
 //! The language of a text by its letters: English, Russian or Ukrainian.
 //!
-//! Letters that one of the two Cyrillic languages alone has decide between them; a Cyrillic text without any
-//! counts as Russian. Most letters being Latin make a text English.
+//! Letters that one of the two Cyrillic languages alone has decide between them. Without any, words and spellings that
+//! Russian does not have make a text Ukrainian, and all else counts as Russian. Most letters being Latin make a text
+//! English.
 
 use datafusion_common::Result;
 
+use super::tokens::{Token, tokens};
 use crate::arguments::invalid_call;
 
 /// A language that there are lexicons of.
@@ -65,12 +67,141 @@ impl Language {
             None
         } else if latin > cyrillic {
             Some(Self::English)
-        } else if ukrainian > russian {
+        } else if ukrainian > russian || ukrainian == russian && has_ukrainian_word(text) {
             Some(Self::Ukrainian)
         } else {
             Some(Self::Russian)
         }
     }
+}
+
+/// Common Ukrainian words that Russian does not have and whose letters do not tell.
+const WORDS: &[&str] = &[
+    "аби",
+    "або",
+    "але",
+    "бо",
+    "буде",
+    "були",
+    "було",
+    "бути",
+    "вдячна",
+    "вдячний",
+    "вже",
+    "вона",
+    "вони",
+    "воно",
+    "вчора",
+    "гарна",
+    "гарне",
+    "гарний",
+    "гарно",
+    "дещо",
+    "добре",
+    "дуже",
+    "дякую",
+    "жахливий",
+    "жахливо",
+    "з",
+    "завжди",
+    "задоволена",
+    "задоволений",
+    "занадто",
+    "зараз",
+    "звичайно",
+    "зручна",
+    "зручний",
+    "зручно",
+    "його",
+    "йому",
+    "класно",
+    "краще",
+    "кращий",
+    "лише",
+    "мабуть",
+    "може",
+    "можна",
+    "надто",
+    "найкраща",
+    "найкращий",
+    "нема",
+    "новий",
+    "погана",
+    "поганий",
+    "погано",
+    "проте",
+    "смачна",
+    "смачний",
+    "старий",
+    "також",
+    "теж",
+    "треба",
+    "трохи",
+    "хоча",
+    "хтось",
+    "це",
+    "цей",
+    "чи",
+    "чому",
+    "чудова",
+    "чудовий",
+    "чудово",
+    "швидка",
+    "швидкий",
+    "швидко",
+    "ще",
+    "що",
+    "щоб",
+    "щось",
+    "як",
+    "яка",
+    "яке",
+    "який",
+    "якщо",
+];
+/// What words begin with: the prefixes роз- and без-, which Russian writes рас- and бес- before these letters, and stems.
+const BEFORE_VOICELESS: &[&str] = &["роз", "без"];
+const VOICELESS: &[char] = &['п', 'с', 'к', 'т', 'ф', 'х', 'ц', 'ч', 'ш', 'щ'];
+const BEGINNINGS: &[&str] = &["замов", "отрима", "сподоба", "якост", "незадовол"];
+/// Spellings that Russian does not have anywhere in a word,
+const WITHIN: &[&str] = &["ськ", "цьк", "зьк", "ця", "цю", "ць", "йшов", "йшл"];
+/// and at the end of one.
+const ENDINGS: &[&str] = &[
+    "ння",
+    "ття",
+    "лля",
+    "ддя",
+    "ззя",
+    "увати",
+    "ювати",
+    "ував",
+    "ював",
+];
+/// The same of words of so many letters; shorter ones are Russian names too.
+const LONG_ENDINGS: &[&str] = &["вся", "лася", "лося", "лися"];
+const LONG_CHARS_MIN: usize = 6;
+
+fn has_ukrainian_word(text: &str) -> bool {
+    let mut tokens = tokens(text).into_iter();
+    tokens.any(|token| matches!(token, Token::Word(word) if is_ukrainian(&word)))
+}
+
+/// Whether a word in lower case cannot be a Russian one.
+fn is_ukrainian(word: &str) -> bool {
+    let begins = |with: &&str| word.starts_with(with);
+    let ends = |with: &&str| word.ends_with(with);
+    let voiceless = |prefix: &&str| {
+        word.strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with(VOICELESS))
+    };
+    let apart = |vowel: char| word.contains(['\'', vowel].iter().collect::<String>().as_str());
+    WORDS.contains(&word)
+        || BEGINNINGS.iter().any(begins)
+        || BEFORE_VOICELESS.iter().any(voiceless)
+        || WITHIN.iter().any(|part| word.contains(part))
+        || ENDINGS.iter().any(ends)
+        || word.chars().count() >= LONG_CHARS_MIN && LONG_ENDINGS.iter().any(ends)
+        || ['я', 'ю'].into_iter().any(apart)
 }
 
 #[cfg(test)]
@@ -84,6 +215,12 @@ mod tests {
             ("Очень быстрый сервис", Some(Language::Russian)),
             ("Дуже швидкий сервіс", Some(Language::Ukrainian)),
             ("хорошо", Some(Language::Russian)),
+            ("Дуже добре!", Some(Language::Ukrainian)),
+            ("Товар зламався", Some(Language::Ukrainian)),
+            ("Замовлення безкоштовне", Some(Language::Ukrainian)),
+            ("Здоров'я", Some(Language::Ukrainian)),
+            ("Вся кухня моя", Some(Language::Russian)),
+            ("Доставка утром, спасибо", Some(Language::Russian)),
             ("Купил iPhone, доволен", Some(Language::Russian)),
             ("iPhone 15 Pro — ок", Some(Language::English)),
             ("10/10 :)", None),
