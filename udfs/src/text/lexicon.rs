@@ -249,6 +249,21 @@ mod tests {
         let english = Lexicon::of(Language::English);
         assert_eq!(english.weight("goods"), Some(0.0));
         assert_eq!(english.weight("good"), english.weight("goodly"));
+        for other in [
+            "software",
+            "painting",
+            "wings",
+            "yellow",
+            "frozen",
+            "topic",
+            "wondering",
+            "fastening",
+            "saddle",
+            "rusted",
+        ] {
+            let weight = english.weight(other).unwrap_or(0.0);
+            assert_eq!(weight != 0.0, other == "rusted", "{other}");
+        }
         assert_eq!(english.weight("x"), None);
         assert_eq!(english.weight(""), None);
         let russian = Lexicon::of(Language::Russian);

@@ -18,7 +18,7 @@ const LABELS: [&str; 3] = ["negative", "neutral", "positive"];
 /// The scalar function `sentiment_label`.
 #[user_doc(
     doc_section(label = "Text"),
-    description = "'positive' for a text whose sentiment is 0.05 or more, 'negative' for -0.05 or less, otherwise 'neutral'. NULL for NULL; an unknown lang is an error. The label of a short text is often wrong: rank by sentiment(), and alert on shares of many. It knows the words that sentiment() knows. Source: thresholds of VADER, ICWSM 2014.",
+    description = "'positive' for a text whose sentiment is 0.05 or more, 'negative' for -0.05 or less, otherwise 'neutral'. NULL for NULL; an unknown lang is an error. The label of a single text is often wrong: rank by sentiment(), and alert on shares of many. Of English texts rated by twenty people each, it is that of their mean for 59 % of 3,708 sentences of Amazon reviews (mean F1 0.53; always saying positive gives 53 %), 77 % of 4,200 tweets (F1 0.65), 58 % of 10,605 sentences of film reviews (F1 0.43), as measured by benches/text.py. For Russian and Ukrainian the figures are of these words and rules when they were designed, with a neutral label counting as wrong: positive and negative were told apart in 92 % of 172 reviews of restaurants and 91 % of 124 of cars (SentiRuEval-2015), 73 % of 3,034 Ukrainian reviews of a shop, but 55 % of 794 Russian social posts. It knows the words that sentiment() knows. Source: thresholds of VADER, ICWSM 2014.",
     syntax_example = "sentiment_label(text)",
     alternative_syntax = "sentiment_label(text, lang)",
     sql_example = r"```sql
