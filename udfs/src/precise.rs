@@ -135,7 +135,9 @@ impl BatchSum {
             all.add(lane.sum);
             all.lost += lane.lost;
         }
-        rest.iter().for_each(|value| all.add(*value));
+        for value in rest {
+            all.add(*value);
+        }
         all
     }
 

@@ -101,9 +101,9 @@ fn fill(values: &mut [f64], [margins, retentions, discounts]: [&[f64]; 3]) -> bo
         *value = margin * retention / lost;
         // What NaN and infinity make of a value is no less than the largest number.
         let good = (0.0..=1.0).contains(retention)
-            & (0.0..=f64::MAX).contains(discount)
-            & (lost != 0.0)
-            & (value.abs() <= f64::MAX);
+            && (0.0..=f64::MAX).contains(discount)
+            && lost != 0.0
+            && value.abs() <= f64::MAX;
         refused += u64::from(!good);
     }
     refused == 0
@@ -164,10 +164,7 @@ mod tests {
         let filled = |margin: f64, retention: f64, discount: f64| {
             let mut values = [0.0; 2];
             let columns = [[5.0, margin], [0.5, retention], [0.1, discount]];
-            let good = fill(
-                &mut values,
-                columns.each_ref().map(|column| column.as_slice()),
-            );
+            let good = fill(&mut values, columns.each_ref().map(<[f64; 2]>::as_slice));
             good.then_some(values[1])
         };
         for margin in [0.0, -3.0, 100.0, f64::MAX, f64::INFINITY, f64::NAN] {
