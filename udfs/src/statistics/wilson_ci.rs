@@ -138,7 +138,8 @@ fn intervals_of(successes: &[f64], trials: &[f64], confidence: f64) -> Option<Ve
     let [rates, lows, highs] = &mut bounds;
     let results = rates.iter_mut().zip(lows).zip(highs);
     for (((rate, low), high), (successes, trials)) in results.zip(successes.iter().zip(trials)) {
-        [*rate, *low, *high] = share(*successes, *trials, z);
+        // The two zeros are one count.
+        [*rate, *low, *high] = share(*successes + 0.0, *trials, z);
     }
     let trials = trials.iter().map(|trials| *trials as i64);
     let trials: ArrayRef = Arc::new(Int64Array::from_iter_values(trials));
@@ -244,6 +245,9 @@ mod tests {
             .collect();
         let at_once = record(FIELDS, intervals_of(&k, &n, 0.9).unwrap()).unwrap();
         assert_eq!(at_once.as_ref(), columns(&by_row).unwrap().as_ref());
+        let none = record(FIELDS, intervals_of(&[-0.0], &[2.0], 0.9).unwrap()).unwrap();
+        let of_row = columns(&[Interval::new(0, 2, 0.9)]).unwrap();
+        assert_eq!(none.as_ref(), of_row.as_ref());
         for (k, n) in [
             (2.0, 1.0),
             (-1.0, 1.0),
