@@ -38,18 +38,14 @@ pub(crate) trait Amount: Copy + Debug + Send + Sync + 'static {
     fn add_all(&self, sum: &mut Self::Sum, column: &Self::Column<'_>, rows: usize) -> Result<()> {
         (0..rows).try_for_each(|row| self.add(sum, column, row))
     }
-    /// Whether [`Amount::of_groups`] is there.
-    const OF_GROUPS: bool = false;
     /// Sums and numbers of the amounts of so many groups, none of which is NULL; `None` if that is
     /// for the rows in their order to say.
     fn of_groups(
         &self,
-        _column: &Self::Column<'_>,
-        _groups: &[usize],
-        _count: usize,
-    ) -> Option<Vec<(Self::Sum, i64)>> {
-        None
-    }
+        column: &Self::Column<'_>,
+        groups: &[usize],
+        count: usize,
+    ) -> Option<Vec<(Self::Sum, i64)>>;
     /// Adds another sum.
     fn merge(&self, sum: &mut Self::Sum, other: Self::Sum) -> Result<()>;
 
@@ -114,8 +110,6 @@ impl Amount for FloatAmount {
         }
         (0..rows).try_for_each(|row| self.add(sum, column, row))
     }
-
-    const OF_GROUPS: bool = true;
 
     fn of_groups(
         &self,
@@ -247,6 +241,24 @@ fn total(values: &[i128]) -> Option<i128> {
     total.filter(|_| !lost)
 }
 
+/// Sums and numbers of the amounts of so many groups; `None` where a sum does not fit in 128 bits.
+fn totals(
+    amounts: impl Iterator<Item = i128>,
+    groups: &[usize],
+    count: usize,
+) -> Option<Vec<(i128, i64)>> {
+    let mut found = vec![(0_i128, 0); count];
+    let mut lost = false;
+    for (amount, group) in amounts.zip(groups) {
+        let (sum, amounts) = &mut found[*group];
+        let (more, overflow) = sum.overflowing_add(amount);
+        *sum = more;
+        lost |= overflow;
+        *amounts += 1;
+    }
+    (!lost).then_some(found)
+}
+
 /// One away from zero if the remainder is at least half of the divisor.
 fn rounding(remainder: i128, divisor: i128) -> i128 {
     if remainder.abs() >= divisor - remainder.abs() {
@@ -314,6 +326,23 @@ impl Amount for ExactAmount {
             return Ok(());
         }
         (0..rows).try_for_each(|row| self.add(sum, column, row))
+    }
+
+    fn of_groups(
+        &self,
+        column: &ExactColumn<'_>,
+        groups: &[usize],
+        count: usize,
+    ) -> Option<Vec<(i128, i64)>> {
+        match column {
+            ExactColumn::Decimal(values) => totals(values.iter().copied(), groups, count),
+            ExactColumn::Signed(values) => {
+                totals(values.iter().copied().map(i128::from), groups, count)
+            }
+            ExactColumn::Unsigned(values) => {
+                totals(values.iter().copied().map(i128::from), groups, count)
+            }
+        }
     }
 
     fn merge(&self, sum: &mut i128, other: i128) -> Result<()> {
@@ -402,6 +431,15 @@ mod tests {
             let mut sum = 0;
             let whole = amount.add_all(&mut sum, &column, values.len());
             let whole = whole.map(|()| sum).map_err(|error| error.to_string());
+            let groups = vec![1; values.len()];
+            if let Some(totals) = amount.of_groups(&column, &groups, 2) {
+                assert_eq!(
+                    totals,
+                    [(0, 0), (whole.clone().unwrap(), values.len() as i64)]
+                );
+            } else {
+                assert!(whole.is_err());
+            }
             assert_eq!(whole, by_row.map_err(|error| error.to_string()));
         }
     }

@@ -143,7 +143,7 @@ impl<A: Amount> Metric for Mean<A> {
         self.amount.add_all(&mut state.sum, amounts, rows)
     }
 
-    const ADDS_GROUPS: bool = A::OF_GROUPS;
+    const ADDS_GROUPS: bool = true;
 
     fn add_groups(
         &self,
